@@ -1,0 +1,218 @@
+"""THE page for authors of collector plugins; a plugin imports nothing else of the hub.
+
+    device ─► your collector ─ emit(Reading, …) ─► hub ─► durable receipt ─► acknowledge the device
+
+A plugin is a folder `collectors/<name>/` (or a package of yours) with a `manifest.toml`, and one
+class named in the entry point group `toba_hub.collectors`. The hub does the hard half: schedule,
+jitter, time-out, back-off, logging once, metrics, validation, storage. The class only reads a
+device and calls `emit`.
+
+    class Thermometer(Collector):
+        config: ThermometerConfig                      # pydantic; checked without the network
+
+        async def poll(self, target, tier, emit):      # manifest: kind = "poll"
+            value = await read(target.address)         # let TryAgain, NeverWorks, BadItem fly
+            emit(Reading(Series.of("environment", target.id, sensor="t"), self.host.now_ns(),
+                         {"temperature": value}))
+
+A stream plugin has `run` instead of `poll`; it calls `await emit(…)` to know that what it handed
+over is on disk, and only then acknowledges its source.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from hub.reading import BadSeries, Quality, Reading, Series, Value
+
+__all__ = [
+    "BadItem",
+    "BadSeries",
+    "Collector",
+    "Emit",
+    "Event",
+    "Hint",
+    "Host",
+    "Item",
+    "Log",
+    "NeverWorks",
+    "Proposal",
+    "Quality",
+    "Reading",
+    "Receipt",
+    "Redelivery",
+    "Route",
+    "Series",
+    "Target",
+    "TryAgain",
+    "Value",
+]
+
+
+class TryAgain(Exception):
+    """The device or network failed this time; the hub backs off and asks again."""
+
+
+class NeverWorks(Exception):
+    """This configuration can't ever work; the hub stops asking and says so until it is changed."""
+
+
+class BadItem(Exception):
+    """This one message or value is bad; it is refused with this reason and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device of the inventory that has a section for your collector."""
+
+    id: str
+    kind: str
+    """router, switch, sensor, camera …"""
+    address: str
+    """Host name or IP address; empty when the device speaks first."""
+    section: Mapping[str, Any]
+    """What the inventory says under `collect: {<your name>: …}`, checked by your `Section`."""
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: a trap, a reboot, a message refused. Shown on the timeline."""
+
+    device: str
+    name: str
+    time_ns: int
+    text: str = ""
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Poll that device now, somebody has reason to think that it changed."""
+
+    device: str
+    reason: str
+    tier: str = ""
+    """Empty: every tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A device or an edge that was found and that a person may take into the inventory."""
+
+    kind: str
+    """"device" or "edge"."""
+    device: str
+    facts: Mapping[str, Any]
+
+
+Item = Reading | Event | Hint | Proposal
+
+Receipt = Awaitable[None]
+"""Done when everything handed over in that call is on disk. Raises `TryAgain` when it can't be
+(disk or quota full): do not acknowledge, the source keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """Names a message that its source sends again until acknowledged (MQTT QoS 1).
+
+    It goes to the journal with the readings, so that the same message coming again after a
+    crash is known (`Host.seen`) and acknowledged without becoming a second record.
+    """
+
+    session: str
+    packet_id: int
+    digest: bytes
+    """Eight bytes of a hash over topic and payload."""
+
+
+class Emit(Protocol):
+    """Hand items over, never blocking; await the receipt only if your source needs it."""
+
+    def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> Receipt: ...
+
+
+class Log(Protocol):
+    """A structured log: `log.warning("agent is slow", device="r1", seconds=4.2)`."""
+
+    def debug(self, event: str, **values: Any) -> Any: ...
+    def info(self, event: str, **values: Any) -> Any: ...
+    def warning(self, event: str, **values: Any) -> Any: ...
+    def error(self, event: str, **values: Any) -> Any: ...
+
+
+class Host(Protocol):
+    """What the hub gives a collector."""
+
+    log: Log
+
+    def now_ns(self) -> int:
+        """UTC now in nanoseconds."""
+        ...
+
+    def targets(self) -> Sequence[Target]:
+        """The devices that have a section for this collector, in inventory order."""
+        ...
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to a counter of this collector, shown in /metrics and on the board."""
+        ...
+
+    def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
+        """Count (and log, thinned out) one item that was refused, with its reason."""
+        ...
+
+    def seen(self, redelivery: Redelivery) -> bool:
+        """True when that message is already in the journal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An HTTP route under /api/v1/<path>; `{name}` parts reach the handler as keywords."""
+
+    method: str
+    path: str
+    handle: Callable[..., Awaitable[Mapping[str, Any]]]
+    """`async handle(body: bytes, **path_parts) -> JSON object`; `BadItem` answers 400."""
+
+
+class NoConfig(BaseModel, extra="forbid"):
+    """The configuration of a collector that has none."""
+
+
+class Collector(ABC):
+    """Base of every plugin. Override `poll` or `run`, as the manifest's kind says."""
+
+    Config: type[BaseModel] = NoConfig
+    """Settings under `collectors.<name>`; unknown keys are errors."""
+    Section: type[BaseModel] = NoConfig
+    """A device's section under `collect.<name>` in the inventory."""
+
+    def __init__(self, config: Any, host: Host) -> None:
+        self.config = config
+        self.host = host
+
+    async def start(self) -> None:
+        """Open what is shared by all polls. May raise `TryAgain` or `NeverWorks`."""
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""
+
+    async def poll(self, target: Target, tier: str, emit: Emit) -> None:
+        """Read one device once. Cancelled at the tier's time-out."""
+        raise NotImplementedError
+
+    async def run(self, emit: Emit) -> None:
+        """Read a stream until cancelled. When it raises `TryAgain`, it is started again."""
+        raise NotImplementedError
+
+    def routes(self) -> Sequence[Route]:
+        """HTTP routes that this collector answers."""
+        return ()

@@ -1,0 +1,154 @@
+"""What is measured: a `Series` says what, a `Reading` says when and how much.
+
+A series is made once and found again by its key, so the hot path builds no tag
+dictionaries. The key is InfluxDB line protocol's own prefix
+(`environment,device=aq1,sensor=pm`), tags sorted, escaped as line protocol wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntFlag
+from typing import NamedTuple
+
+Value = float | int | str
+"""A field's value. Truths are the integers 0 and 1: InfluxQL can't average booleans."""
+
+
+class Quality(IntFlag):
+    """Why a value is doubted; 0 is good. The value itself is always kept as it came."""
+
+    GOOD = 0
+    RANGE = 1
+    RATE = 2
+    STUCK = 4
+    SPIKE = 8
+    NEIGHBOUR = 16
+    CALIBRATION = 32
+    CLOCK = 64
+    RETAINED = 128
+    LATE = 256
+
+
+def escape_measurement(text: str) -> str:
+    """Line protocol's escapes for a measurement name."""
+    return text.replace(",", "\\,").replace(" ", "\\ ")
+
+
+def escape_tag(text: str) -> str:
+    """Line protocol's escapes for a tag key, tag value or field key."""
+    return text.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
+
+
+class BadSeries(ValueError):
+    """A measurement or tag that no store can hold: empty, a line break, or a closing backslash."""
+
+
+class Series:
+    """One line over time: a measurement and the identity tags that tell it from others.
+
+    `device` is always among the tags. Make it with `Series.of`, which returns the same
+    object for the same name; two series are equal when they are the same object's key.
+    """
+
+    __slots__ = ("device", "key", "measurement", "tags")
+
+    measurement: str
+    tags: tuple[tuple[str, str], ...]
+    key: str
+    device: str
+
+    _known: dict[str, Series] = {}
+    _by_parts: dict[tuple[str, tuple[tuple[str, str], ...]], Series] = {}
+
+    @classmethod
+    def of(cls, measurement: str, device: str, **tags: str) -> Series:
+        """The series of that name. Empty tag values are left out, as stores do."""
+        pairs = [("device", device), *((k, v) for k, v in tags.items() if v != "")]
+        return cls.make(measurement, tuple(sorted(pairs)))
+
+    @classmethod
+    def make(cls, measurement: str, tags: tuple[tuple[str, str], ...]) -> Series:
+        """The series with these sorted tags. Raises `BadSeries`."""
+        found = cls._by_parts.get((measurement, tags))
+        if found is not None:
+            return found
+        for text in (measurement, *(part for pair in tags for part in pair)):
+            if not text or text.endswith("\\") or any(ord(c) < 32 for c in text):
+                raise BadSeries(f"{text!r} can't name a series (empty, control character or \\)")
+        series = object.__new__(cls)
+        series.measurement = measurement
+        series.tags = tags
+        series.key = ",".join(
+            [escape_measurement(measurement)]
+            + [f"{escape_tag(k)}={escape_tag(v)}" for k, v in tags]
+        )
+        series.device = dict(tags).get("device", "")
+        cls._by_parts[(measurement, tags)] = series
+        return cls._known.setdefault(series.key, series)
+
+    @classmethod
+    def parse(cls, key: str) -> Series:
+        """The series of a key that `Series.key` gave."""
+        found = cls._known.get(key)
+        if found is not None:
+            return found
+        name, *pairs = _split(key, ",")
+        return cls.make(
+            _plain(name),
+            tuple((_plain(k), _plain(v)) for k, v in (_split(pair, "=") for pair in pairs)),
+        )
+
+    def tag(self, name: str) -> str:
+        """A tag's value, or the empty string."""
+        for key, value in self.tags:
+            if key == name:
+                return value
+        return ""
+
+    def __repr__(self) -> str:
+        return f"Series({self.key})"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Series) and self.key == other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class Reading(NamedTuple):
+    """What one series was at one time.
+
+    `time_ns` is UTC nanoseconds since 1970; `fields` in the units of the
+    collector's manifest (µg/m³,
+    °C, bit/s …); `quality` a `Quality`.
+    """
+
+    series: Series
+    time_ns: int
+    fields: Mapping[str, Value]
+    quality: int = 0
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at separators that no backslash escapes."""
+    parts, current, escaped = [], "", False
+    for char in text:
+        if escaped:
+            current, escaped = current + "\\" + char, False
+        elif char == "\\":
+            escaped = True
+        elif char == separator:
+            parts.append(current)
+            current = ""
+        else:
+            current += char
+    return [*parts, current + ("\\" if escaped else "")]
+
+
+def _plain(text: str) -> str:
+    for char in ", =":
+        text = text.replace("\\" + char, char)
+    return text
+
+

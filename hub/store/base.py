@@ -1,0 +1,70 @@
+"""The seam between the hub and a store: five methods, two implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hub.reading import Reading, Series
+from hub.store.query import Query, SeriesRows
+
+
+class StoreDown(Exception):
+    """The store can't be reached or is overloaded; keep the batch and try again.
+
+    `retry_after_s` is what the server asked for, if it did.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreRefused(Exception):
+    """The store will never take this: wrong credentials, no such database. A person must act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Readings of the journal in order, `last_id` being the id of the last record in it."""
+
+    readings: Sequence[Reading]
+    last_id: int
+    lane: str = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch: everything was stored but `rejected` (index in the batch: reason)."""
+
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+
+class Labels(Protocol):
+    """Tags that are looked up when data leaves: site, opd, kind. Renaming one resets nothing."""
+
+    def labels(self, series: Series) -> Mapping[str, str]: ...
+
+
+class Store(Protocol):
+    """Where readings are kept. On equal (series, time) the last write wins, field by field."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Connect and find out the version. Raises StoreDown, StoreRefused."""
+
+    async def close(self) -> None: ...
+
+    async def write(self, batch: Batch) -> Written:
+        """Store a batch, all or (InfluxDB) point by point. Raises StoreDown, StoreRefused."""
+        ...
+
+    async def query(self, query: Query) -> list[SeriesRows]:
+        """Answer a question. Raises StoreDown, StoreRefused."""
+        ...
+
+    async def last_id(self, lane: str) -> int:
+        """The last journal id that is surely stored, 0 if the store keeps none (InfluxDB)."""
+        ...
