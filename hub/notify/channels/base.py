@@ -1,0 +1,71 @@
+"""The seam of a notification channel: one method that sends, two ways to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import BaseModel, Field
+
+from hub.api import Log
+from hub.clock import now_ns
+from hub.notify.message import Message
+from hub.notify.words import Language
+
+
+class TryAgain(Exception):
+    """The channel can't send now: network down, server busy.
+
+    `retry_after_s` is what the server asked for, if it did.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NeverWorks(Exception):
+    """The channel will never take this message: wrong token, no such chat. A person must act."""
+
+
+class Channel(Protocol):
+    """A way to reach people. `send` may be called again with a key that it saw before."""
+
+    name: str
+
+    async def send(self, message: Message) -> None:
+        """Hand the message over; returning means that the other side has it.
+
+        Raises TryAgain or NeverWorks. May be cancelled by a time-out.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a channel is built with."""
+
+    log: Log
+    now_ns: Callable[[], int] = now_ns
+
+
+class Policy(BaseModel, extra="forbid", frozen=True):
+    """What all channels can be told in the settings."""
+
+    language: Language | None = None
+    """Instead of the team's."""
+    timeout_s: float = Field(default=20, gt=0, le=300)
+    """For one attempt."""
+    ttl_s: float = Field(default=86_400, gt=0)
+    """How long a message is tried before it expires; it is tried at least once."""
+    fallback: str = ""
+    """The channel that gets what this one refused for ever or let expire."""
+
+
+def plain(error: BaseException) -> str:
+    """What went wrong, in one line, with the kind of error where it says nothing itself."""
+    text = " ".join(str(error).split())
+    return text[:300] if text else type(error).__name__

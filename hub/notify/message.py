@@ -1,0 +1,325 @@
+"""A transition of an alert becomes the words that one channel sends. Pure: no clock, no I/O.
+
+    Transition + Facts + language + zone ─► Message ─► outbox ─► channel
+
+A message carries all that its words were made of, so it can be worded again later: when it
+was collapsed with others (`collapse`) or goes through another channel (`instead`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from hub.clock import NS
+from hub.notify.words import Language, duration, moment, quantity, say
+
+
+class Transition(Protocol):
+    """The part of the rules' `Transition` that messages are made of."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def time_ns(self) -> int: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+    @property
+    def before(self) -> str: ...
+    @property
+    def after(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def who(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def title(self) -> Mapping[str, str]: ...
+    @property
+    def advice(self) -> Mapping[str, str]: ...
+    @property
+    def notify(self) -> Sequence[str]: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def since_ns(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What inventory and rule know about the thing an alert is about. All of it may be unknown."""
+
+    name: str = ""
+    """The device's display name."""
+    kind: str = ""
+    opd: str = ""
+    site: str = ""
+    kecamatan: str = ""
+    """Display names, not ids."""
+    lat: float | None = None
+    lon: float | None = None
+    unit: str = ""
+    """Unit of value and threshold: µg/m³, bit/s, s …"""
+    threshold: float | None = None
+    affected: Mapping[str, int] = field(default_factory=dict)
+    """Things that are down because of this one: kind → number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one channel is to say about one transition."""
+
+    key: str
+    """Idempotency key. The same transition on the same channel always has the same one."""
+    channel: str
+    transition: str
+    alert: str
+    """Key of the alert; messages of one alert may be collapsed."""
+    device: str
+    rule: str
+    tags: Mapping[str, str]
+    state: str
+    """pending, firing, acknowledged, resolved; or trial."""
+    severity: str
+    language: Language
+    zone: str
+    """IANA name of the zone in which people read times."""
+    time_ns: int
+    since_ns: int
+    titles: Mapping[str, str]
+    """The rule's own title and advice, per language."""
+    advices: Mapping[str, str]
+    value: float | None = None
+    who: str = ""
+    why: str = ""
+    facts: Facts = field(default_factory=Facts)
+    link: str = ""
+    """Where the alert can be seen; empty without a public URL."""
+    collapsed: int = 0
+    """How many earlier messages of this alert this one replaces."""
+    first_ns: int = 0
+    """Since when in the first of those, 0 if none."""
+    instead_of: str = ""
+    """The channel that should have sent it."""
+    title: str = ""
+    text: str = ""
+
+
+def make(
+    transition: Transition,
+    channel: str,
+    facts: Facts,
+    *,
+    language: Language,
+    zone: str,
+    public_url: str = "",
+) -> Message:
+    """The message that `channel` owes for this transition.
+
+    The key holds the transition's time as well as its id: ids start again in a new data folder,
+    and a receiver that remembers keys must not take a new alert for an old one.
+    """
+    base = public_url.rstrip("/")
+    return worded(
+        Message(
+            key=f"{transition.id}.{transition.time_ns // NS}:{channel}",
+            channel=channel,
+            transition=transition.id,
+            alert=transition.key,
+            device=transition.device,
+            rule=transition.rule,
+            tags=dict(transition.tags),
+            state=transition.after,
+            severity=transition.severity,
+            language=language,
+            zone=zone,
+            time_ns=transition.time_ns,
+            since_ns=transition.since_ns,
+            titles=dict(transition.title),
+            advices=dict(transition.advice),
+            value=transition.value,
+            who=transition.who,
+            why=transition.why,
+            facts=facts,
+            link=f"{base}/?device={quote(transition.device, safe='')}" if base else "",
+        )
+    )
+
+
+def trial(channel: str, *, language: Language, zone: str, now_ns: int) -> Message:
+    """A message that only proves that a channel works (`toba-hub notify test CHANNEL`)."""
+    return Message(
+        key=f"trial.{now_ns}:{channel}",
+        channel=channel,
+        transition="",
+        alert="",
+        device="hub",
+        rule="trial",
+        tags={},
+        state="trial",
+        severity="info",
+        language=language,
+        zone=zone,
+        time_ns=now_ns,
+        since_ns=now_ns,
+        titles={},
+        advices={},
+        title=say(language, "trial.title"),
+        text=say(language, "trial.text", channel=channel),
+    )
+
+
+def collapse(earlier: Sequence[Message], last: Message) -> Message:
+    """`last`, telling also what `earlier` messages of the same alert would have told."""
+    if not earlier:
+        return last
+    firsts = [m.first_ns or m.since_ns for m in earlier]
+    if last.first_ns:
+        firsts.append(last.first_ns)
+    number = last.collapsed + sum(1 + m.collapsed for m in earlier)
+    return worded(replace(last, collapsed=number, first_ns=min(firsts)))
+
+
+def instead(message: Message, channel: str) -> Message:
+    """The same message for the fallback `channel`, saying why it comes from there."""
+    stem = message.key[: -len(message.channel)]
+    return worded(replace(message, key=stem + channel, channel=channel, instead_of=message.channel))
+
+
+def worded(message: Message) -> Message:
+    """The message with title and text written from its facts."""
+    return replace(message, title=_title(message), text="\n".join(_lines(message)))
+
+
+def dump(message: Message) -> str:
+    """As JSON, for the outbox."""
+    return msgspec.json.encode(message).decode()
+
+
+def load(text: str) -> Message:
+    """From the outbox. Raises `msgspec.ValidationError` on a format that is not ours."""
+    return msgspec.json.decode(text, type=Message)
+
+
+def _title(m: Message) -> str:
+    """One line: state, severity while it lasts, what. Line breaks would end a mail header."""
+    parts = [say(m.language, f"state.{m.state}")]
+    if m.state != "resolved":
+        parts.append(say(m.language, f"severity.{m.severity}"))
+    parts.append(_fill(_in(m.titles, m.language) or m.rule, m))
+    return " · ".join(" ".join(part.split()) for part in parts)
+
+
+def _lines(m: Message) -> list[str]:
+    def line(key: str, **values: object) -> str:
+        return say(m.language, key, **values)
+
+    zone = ZoneInfo(m.zone)
+    lines = [_value(m), *_where(m)]
+    if m.state == "resolved":
+        span = duration(m.time_ns - m.since_ns, m.language)
+        lines.append(line("since", since=moment(m.since_ns, zone, m.language)))
+        lines.append(line("resolved", time=moment(m.time_ns, zone, m.language), duration=span))
+    else:
+        lines.append(line("since", since=moment(m.since_ns, zone, m.language)))
+        lines.append(_affected(m))
+    if m.state == "acknowledged" and m.who:
+        lines.append(line("by", who=m.who))
+        lines.append(line("why", why=m.why) if m.why else "")
+    advice = _fill(_in(m.advices, m.language), m)
+    if advice and m.state == "firing":
+        lines.append(line("advice", advice=advice))
+    lines.append(_late(m, zone))
+    if m.instead_of:
+        lines.append(line("instead", channel=m.instead_of))
+    if m.link:
+        lines.append(line("map", link=m.link))
+    return [text for text in lines if text]
+
+
+def _value(m: Message) -> str:
+    value = None if m.value is None else quantity(m.value, m.facts.unit, m.language)
+    threshold = m.facts.threshold
+    if threshold is None:
+        return say(m.language, "value", value=value) if value is not None else ""
+    limit = quantity(threshold, m.facts.unit, m.language)
+    if value is None:
+        return say(m.language, "threshold", threshold=limit)
+    return say(m.language, "value.threshold", value=value, threshold=limit)
+
+
+def _where(m: Message) -> list[str]:
+    """Device and place; a site that is named like its kecamatan is said once."""
+    facts = m.facts
+    known = [facts.opd, facts.site if facts.site != facts.kecamatan else ""]
+    if facts.kecamatan:
+        known.append(say(m.language, "kecamatan", name=facts.kecamatan))
+    place = ", ".join(part for part in known if part)
+    name = f"{facts.name} ({m.device})" if facts.name and facts.name != m.device else m.device
+    details = ", ".join(value for tag, value in sorted(m.tags.items()) if tag != "device")
+    return [
+        say(m.language, "device", device=f"{name}, {details}" if details else name),
+        say(m.language, "place", place=place) if place else "",
+    ]
+
+
+def _affected(m: Message) -> str:
+    things = [
+        f"{count} {_kind(kind, m.language)}" for kind, count in m.facts.affected.items() if count
+    ]
+    return say(m.language, "affected", things=", ".join(things)) if things else ""
+
+
+def _kind(kind: str, language: Language) -> str:
+    try:
+        return say(language, f"kind.{kind}")
+    except KeyError:
+        return kind  # an inventory may know kinds that no catalogue has
+
+
+def _late(m: Message, zone: ZoneInfo) -> str:
+    if not m.collapsed:
+        return ""
+    first = moment(m.first_ns, zone, m.language)
+    if m.collapsed == 1 and m.state == "resolved":
+        time = moment(m.time_ns, zone, m.language)
+        return say(m.language, "late.once", first=first, time=time)
+    return say(m.language, "late.many", first=first, number=m.collapsed + 1)
+
+
+def _in(texts: Mapping[str, str], language: Language) -> str:
+    """The text in that language, or in any other rather than none."""
+    return texts.get(language) or next((text for text in texts.values() if text), "")
+
+
+def _fill(template: str, m: Message) -> str:
+    """Fill in the placeholders that we know; leave what we don't, a person still understands it."""
+    facts = m.facts
+    unit = facts.unit
+    known = {
+        **m.tags,
+        "device": facts.name or m.device,
+        "rule": m.rule,
+        "site": facts.site or facts.kecamatan,
+        "kecamatan": facts.kecamatan,
+        "opd": facts.opd,
+        "kind": facts.kind,
+        "value": "" if m.value is None else quantity(m.value, unit, m.language),
+        "threshold": "" if facts.threshold is None else quantity(facts.threshold, unit, m.language),
+    }
+    return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1]) or found[0], template)

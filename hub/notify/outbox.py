@@ -1,0 +1,263 @@
+"""The outbox: what is owed to people, until it was sent or given up.
+
+Invariants:
+
+- `owe` runs inside the transaction that also stores the engine's transitions: either both are
+  on disk or neither is.
+- The key is unique, so owing the same message again changes nothing, whatever became of it.
+- A row leaves the state `owed` only after the channel took the message, refused it for ever,
+  let its time run out, or a later message of the same alert took it in (`merged`).
+  A crash between sending and `sent` repeats one message under the same key; nothing is lost.
+- A resolved message is owed only where the alert was told before: who never heard of an
+  alert isn't bothered with its end.
+
+Nobody here commits; the caller has the transaction (`transaction` opens one).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hub.notify.message import Message, dump, load
+
+HORIZON_NS = 2 * 3_600 * 1_000_000_000
+"""No retry is put off longer than this; a later time means that the clock went back."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS owed (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    channel TEXT NOT NULL,
+    transition_id TEXT NOT NULL,
+    alert TEXT NOT NULL,
+    told TEXT NOT NULL,
+    message TEXT NOT NULL,
+    created_ns INTEGER NOT NULL,
+    next_ns INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'owed'
+        CHECK (state IN ('owed', 'sent', 'failed', 'expired', 'merged')),
+    done_ns INTEGER,
+    last_error TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS owed_open ON owed (channel, seq) WHERE state = 'owed';
+CREATE INDEX IF NOT EXISTS owed_alert ON owed (channel, alert, seq);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One row that is still owed."""
+
+    message: Message
+    created_ns: int
+    attempts: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a channel still owes."""
+
+    number: int
+    oldest_ns: int | None
+    """When the oldest of them was owed."""
+    next_ns: int | None
+    """When the first of them may be tried."""
+
+
+def create(conn: sqlite3.Connection) -> None:
+    """Make the table where it isn't yet. Outside any transaction."""
+    conn.executescript(_SCHEMA)
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, in whatever isolation mode the connection was opened."""
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        conn.rollback()
+        raise
+    conn.commit()
+
+
+def owe(conn: sqlite3.Connection, messages: Iterable[Message], now_ns: int) -> int:
+    """Note messages as owed, in order; the number of those that are new."""
+    return sum(_owe(conn, message, now_ns) for message in messages)
+
+
+def _owe(conn: sqlite3.Connection, message: Message, now_ns: int) -> int:
+    if message.state == "resolved" and not _told(conn, message):
+        return 0
+    return conn.execute(
+        "INSERT OR IGNORE INTO owed (key, channel, transition_id, alert, told, message,"
+        " created_ns, next_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.key,
+            message.channel,
+            message.transition,
+            message.alert,
+            message.state,
+            dump(message),
+            now_ns,
+            now_ns,
+        ),
+    ).rowcount
+
+
+def _told(conn: sqlite3.Connection, message: Message) -> bool:
+    """Whether the channel's last word on that alert was anything but its end."""
+    row = conn.execute(
+        "SELECT told FROM owed WHERE channel = ? AND alert = ? ORDER BY seq DESC LIMIT 1",
+        (message.channel, message.alert),
+    ).fetchone()
+    return row is not None and row[0] != "resolved"
+
+
+def due(
+    conn: sqlite3.Connection,
+    now_ns: int,
+    channel: str,
+    limit: int = 1,
+    *,
+    least_tried_first: bool = False,
+) -> list[Owed]:
+    """What may be sent now, oldest first.
+
+    `least_tried_first` is for a channel in trouble: one message that nobody can deliver must
+    not stand before all others.
+    """
+    order = "attempts, seq" if least_tried_first else "seq"
+    rows = conn.execute(
+        "SELECT message, created_ns, attempts, last_error FROM owed WHERE state = 'owed'"  # noqa: S608 (order is ours)
+        f" AND channel = ? AND (next_ns <= ? OR next_ns > ?) ORDER BY {order} LIMIT ?",
+        (channel, now_ns, now_ns + HORIZON_NS, limit),
+    )
+    return [_row(row) for row in rows]
+
+
+def of_alert(conn: sqlite3.Connection, channel: str, alert: str) -> list[Owed]:
+    """All that the channel still owes about one alert, oldest first, due or not."""
+    rows = conn.execute(
+        "SELECT message, created_ns, attempts, last_error FROM owed"
+        " WHERE state = 'owed' AND channel = ? AND alert = ? ORDER BY seq",
+        (channel, alert),
+    )
+    return [_row(row) for row in rows]
+
+
+def backlog(conn: sqlite3.Connection, channel: str) -> Backlog:
+    return Backlog(
+        *conn.execute(
+            "SELECT count(*), min(created_ns), min(next_ns) FROM owed"
+            " WHERE state = 'owed' AND channel = ?",
+            (channel,),
+        ).fetchone()
+    )
+
+
+def sent(conn: sqlite3.Connection, key: str, now_ns: int) -> None:
+    """The channel took it."""
+    conn.execute(
+        "UPDATE owed SET state = 'sent', attempts = attempts + 1, done_ns = ?, last_error = ''"
+        " WHERE key = ? AND state = 'owed'",
+        (now_ns, key),
+    )
+
+
+def retry(conn: sqlite3.Connection, key: str, next_ns: int, error: str) -> None:
+    """It did not work this time; not again before `next_ns`."""
+    conn.execute(
+        "UPDATE owed SET attempts = attempts + 1, next_ns = ?, last_error = ?"
+        " WHERE key = ? AND state = 'owed'",
+        (next_ns, error, key),
+    )
+
+
+def failed(conn: sqlite3.Connection, key: str, now_ns: int, error: str) -> None:
+    """It will never work on this channel."""
+    _give_up(conn, key, "failed", now_ns, error)
+
+
+def expired(conn: sqlite3.Connection, key: str, now_ns: int, error: str) -> None:
+    """Its time to live is over."""
+    _give_up(conn, key, "expired", now_ns, error)
+
+
+def _give_up(conn: sqlite3.Connection, key: str, state: str, now_ns: int, error: str) -> None:
+    conn.execute(
+        "UPDATE owed SET state = ?, done_ns = ?, last_error = ? WHERE key = ? AND state = 'owed'",
+        (state, now_ns, error, key),
+    )
+
+
+def merge(conn: sqlite3.Connection, earlier: Sequence[Message], into: Message, now_ns: int) -> None:
+    """`into` (worded anew) takes in `earlier`, which are then owed no more."""
+    conn.executemany(
+        "UPDATE owed SET state = 'merged', done_ns = ?, last_error = ?"
+        " WHERE key = ? AND state = 'owed'",
+        [(now_ns, f"told by {into.key}", message.key) for message in earlier],
+    )
+    conn.execute(
+        "UPDATE owed SET message = ? WHERE key = ? AND state = 'owed'", (dump(into), into.key)
+    )
+
+
+def abandon(conn: sqlite3.Connection, channels: Iterable[str], now_ns: int) -> dict[str, int]:
+    """Give up what is owed to channels that are none of `channels`; how many, by channel.
+
+    When: a channel was taken out of the settings while it still owed something.
+    """
+    known = set(channels)
+    rows = conn.execute(
+        "SELECT channel, count(*) FROM owed WHERE state = 'owed' GROUP BY channel"
+    ).fetchall()
+    gone = {channel: number for channel, number in rows if channel not in known}
+    for channel in gone:
+        conn.execute(
+            "UPDATE owed SET state = 'failed', done_ns = ?, last_error = ?"
+            " WHERE channel = ? AND state = 'owed'",
+            (now_ns, f"settings have no channel {channel!r} any more", channel),
+        )
+    return gone
+
+
+def again(conn: sqlite3.Connection, channel: str, now_ns: int) -> int:
+    """Owe what failed or expired on a channel once more, after a person repaired it."""
+    return conn.execute(
+        "UPDATE owed SET state = 'owed', attempts = 0, created_ns = ?, next_ns = ?, done_ns = NULL"
+        " WHERE channel = ? AND state IN ('failed', 'expired')",
+        (now_ns, now_ns, channel),
+    ).rowcount
+
+
+def totals(conn: sqlite3.Connection) -> dict[str, dict[str, int]]:
+    """Number of rows by channel and state, as far back as `forget` left them."""
+    found: dict[str, dict[str, int]] = {}
+    for channel, state, number in conn.execute(
+        "SELECT channel, state, count(*) FROM owed GROUP BY channel, state"
+    ):
+        found.setdefault(channel, {})[state] = number
+    return found
+
+
+def forget(conn: sqlite3.Connection, before_ns: int) -> int:
+    """Delete what was done with before that time; the number of rows.
+
+    The last word on each alert stays while the alert isn't over: its end must still find it.
+    """
+    return conn.execute(
+        "DELETE FROM owed WHERE state != 'owed' AND done_ns < ? AND (told = 'resolved'"
+        " OR seq < (SELECT max(seq) FROM owed AS later"
+        "           WHERE later.channel = owed.channel AND later.alert = owed.alert))",
+        (before_ns,),
+    ).rowcount
+
+
+def _row(row: tuple[str, int, int, str]) -> Owed:
+    return Owed(load(row[0]), row[1], row[2], row[3])
