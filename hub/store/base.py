@@ -41,10 +41,30 @@ class Written:
     rejected: Mapping[int, str] = field(default_factory=dict)
 
 
+LABEL_NAMES = ("site", "opd", "kind")
+"""The tags that `Labels` may give."""
+
+
 class Labels(Protocol):
     """Tags that are looked up when data leaves: site, opd, kind. Renaming one resets nothing."""
 
-    def labels(self, series: Series) -> Mapping[str, str]: ...
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever an answer of `labels` may have changed."""
+        ...
+
+    def labels(self, series: Series) -> Mapping[str, str]:
+        """Label to value; labels without a value are absent. An identity tag wins over a label."""
+        ...
+
+
+class NoLabels:
+    """No inventory: nothing is added."""
+
+    generation = 0
+
+    def labels(self, series: Series) -> Mapping[str, str]:
+        return {}
 
 
 class Store(Protocol):

@@ -1,0 +1,242 @@
+"""The embedded store: one DuckDB file, one writing thread, one reading thread.
+
+A batch and its last id are one transaction, so a batch that is sent again after a crash is known
+by its id and skipped. DuckDB lets one process in; a second one is refused by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from hub.reading import Series, Value
+from hub.store.base import (
+    LABEL_NAMES,
+    Batch,
+    Labels,
+    NoLabels,
+    StoreDown,
+    StoreRefused,
+    Written,
+)
+from hub.store.merging import Part, Sorting
+from hub.store.query import Query, SeriesRows, check_strings
+from hub.store.rows import arrange
+from hub.store.sql import identifier, to_sql
+from hub.store.tables import LATE, Table, Tables
+
+T = TypeVar("T")
+
+
+class DuckStore:
+    """Readings in `path` (None: in memory). `threads` and `memory_mb` bound what DuckDB takes."""
+
+    name = "duckdb"
+
+    def __init__(
+        self,
+        path: Path | None,
+        labels: Labels | None = None,
+        *,
+        threads: int = 2,
+        memory_mb: int = 256,
+        query_timeout_s: float = 30.0,
+    ) -> None:
+        self._path = path
+        self._labels = labels or NoLabels()
+        self._limits: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": f"{memory_mb}MB",
+        }
+        self._query_timeout_s = query_timeout_s
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._tables: Tables | None = None
+        self._writer = ThreadPoolExecutor(1, "duckdb-write")
+        self._reader = ThreadPoolExecutor(1, "duckdb-read")
+
+    async def open(self) -> None:
+        """Open or make the file. Raises StoreRefused (held by another process, newer format)."""
+        await self._in(self._writer, self._opened)
+
+    async def close(self) -> None:
+        """Fold the write-ahead log into the file and let go of it."""
+        await self._in(self._reader, lambda: None)
+        await self._in(self._writer, self._close)
+        self._writer.shutdown()
+        self._reader.shutdown()
+
+    async def write(self, batch: Batch) -> Written:
+        """Store a batch and its last id in one transaction; one already stored is skipped."""
+        return await self._in(self._writer, lambda: self._write(batch))
+
+    async def last_id(self, lane: str) -> int:
+        """The last journal id of that lane that is stored."""
+        return await self._in(self._writer, lambda: self._opened().last_id(lane))
+
+    async def query(self, query: Query) -> list[SeriesRows]:
+        """Answer a question. Raises BadQuery, StoreDown (also after `query_timeout_s`)."""
+        query.check()
+        if query.stop_ns <= query.start_ns:
+            return []
+        await self._in(self._writer, self._opened) if self._connection is None else None
+        connection = self._connection
+        assert connection is not None  # noqa: S101  # `_opened` raises or sets it
+        cursor = connection.cursor()
+        answer = asyncio.ensure_future(self._in(self._reader, lambda: self._query(cursor, query)))
+        try:
+            async with asyncio.timeout(self._query_timeout_s):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            raise StoreDown(f"DuckDB took longer than {self._query_timeout_s:g} s") from None
+        finally:
+            if not answer.done():
+                cursor.interrupt()
+
+    async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        except duckdb.Error as error:
+            raise StoreDown(f"DuckDB: {error}") from error
+
+    def _opened(self) -> Tables:
+        """In the writing thread: the tables, the file being opened first where it is not."""
+        if self._tables is None:
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = duckdb.connect(
+                    str(self._path or ":memory:"), config=self._limits
+                )
+            except duckdb.IOException as error:
+                raise StoreRefused(f"can't open the store {self._path}: {error}") from error
+            self._tables = Tables(self._connection)
+        return self._tables
+
+    def _close(self) -> None:
+        connection, self._connection, self._tables = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def _write(self, batch: Batch) -> Written:
+        tables = self._opened()
+        connection = self._connection
+        assert connection is not None  # noqa: S101  # `_opened` sets both
+        if batch.last_id <= tables.last_id(batch.lane):
+            return Written()
+        sorting = Sorting(tables)
+        connection.begin()
+        try:
+            for index, reading in enumerate(batch.readings):
+                sorting.add(index, reading)
+            tables.store_series(part.table for part in sorting.parts.values())
+            for part in sorting.parts.values():
+                _store(connection, part)
+            tables.set_last_id(batch.lane, batch.last_id)
+            connection.commit()
+        except BaseException:
+            self._forget()
+            raise
+        tables.publish()
+        return Written(sorting.rejected)
+
+    def _forget(self) -> None:
+        """After a failed write: memory is ahead of the file, and DuckDB may have shut itself.
+
+        A file is opened anew by the next call; what is only in memory is rolled back.
+        """
+        connection = self._connection
+        assert connection is not None  # noqa: S101  # a write was under way
+        if self._path is not None:
+            self._close()
+            return
+        connection.rollback()
+        self._tables = Tables(connection)
+
+    def _query(self, cursor: duckdb.DuckDBPyConnection, query: Query) -> list[SeriesRows]:
+        tables = self._tables
+        table = tables.by_measurement.get(query.measurement) if tables else None
+        if table is None:
+            return []
+        slots = table.public_slots
+        check_strings(query, frozenset(name for name, slot in slots.items() if slot.kind is str))
+        groups = _groups(query, table, self._labels)
+        if not groups or all(column.field not in slots for column in query.columns):
+            return []
+        keys = list(groups)
+        chosen = sorted(
+            (_identity(series), number, index)
+            for index, members in enumerate(groups.values())
+            for number, series in members
+        )
+        sql = to_sql(query, table.name, slots, merged=len(chosen) > len(groups))
+        rows = cursor.execute(
+            sql,
+            {"series": [number for _, number, _ in chosen], "groups": [g for _, _, g in chosen]},
+        ).fetchall()
+        found: list[tuple[tuple[str, ...], list[tuple[int, tuple[Value | None, ...]]]]] = [
+            (keys[index], [(row[1], row[2:]) for row in part])
+            for index, part in groupby(rows, key=lambda row: row[0])
+        ]
+        if not query.raw:
+            return arrange(query, found)
+        return [
+            SeriesRows(dict(zip(query.group_by, key, strict=True)), part)
+            for key, part in sorted(found)
+        ]
+
+
+def _store(connection: duckdb.DuckDBPyConnection, part: Part) -> None:
+    """Append a measurement's new rows, then merge the late and repeated ones."""
+    table = identifier(part.table.name)
+    if part.fresh:
+        with connection.appender(part.table.name) as appender:
+            appender.append_rows(part.rows(part.fresh))
+    if not part.late:
+        return
+    # Names are quoted and times are integers: nothing of a reading's text gets into a statement.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {LATE} AS SELECT * FROM {table} LIMIT 0")  # noqa: S608
+    with connection.appender(LATE) as appender:
+        appender.append_rows(part.rows(list(part.late.values())))
+    times = [time_ns for _, time_ns in part.late]
+    names = [identifier(name) for name in part.table.columns]
+    sets = ", ".join(f"{name} = coalesce(late.{name}, stored.{name})" for name in names[2:])
+    connection.execute(
+        f"MERGE INTO {table} AS stored USING {LATE} AS late"  # noqa: S608
+        f" ON stored.series = late.series AND stored.time = late.time"
+        f" AND stored.time BETWEEN {min(times):d} AND {max(times):d}"
+        f" WHEN MATCHED THEN UPDATE SET {sets}"
+        f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
+        f" VALUES ({', '.join(f'late.{name}' for name in names)})"
+    )
+    connection.execute(f"DROP TABLE {LATE}")
+
+
+def _groups(
+    query: Query, table: Table, labels: Labels
+) -> dict[tuple[str, ...], list[tuple[int, Series]]]:
+    """The series that are meant, by their `group_by` tags."""
+    where = {
+        tag: frozenset([wanted] if isinstance(wanted, str) else wanted)
+        for tag, wanted in query.where.items()
+    }
+    groups: dict[tuple[str, ...], list[tuple[int, Series]]] = {}
+    labelled = not set(LABEL_NAMES).isdisjoint((*where, *query.group_by))
+    for number, series in table.series[: table.public_series]:
+        tags = dict(series.tags)
+        if labelled:
+            tags = {**labels.labels(series), **tags}
+        if all(tags.get(tag, "") in wanted for tag, wanted in where.items()):
+            key = tuple(tags.get(tag, "") for tag in query.group_by)
+            groups.setdefault(key, []).append((number, series))
+    return groups
+
+
+def _identity(series: Series) -> Sequence[tuple[str, str]]:
+    """What settles ties between series at equal times."""
+    return tuple(pair for pair in series.tags if pair[0] not in LABEL_NAMES)

@@ -1,0 +1,130 @@
+"""A batch sorted into rows that are new and rows that may already be there.
+
+A point later than everything stored of its series is new and is only appended. A point at a
+series' latest time in the same batch joins that row here, in memory. Everything else is late or
+sent again and is merged by (series, time) in the database: the last write wins per field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.reading import Reading, Value
+from hub.store.checks import (
+    INT_MAX,
+    INT_MIN,
+    QUALITY,
+    conflict,
+    field_trouble,
+    reading_trouble,
+    value_trouble,
+)
+from hub.store.tables import Table, Tables
+
+Row = list[Any]
+
+
+@dataclass(slots=True)
+class Part:
+    """What a batch holds for one measurement."""
+
+    table: Table
+    fresh: list[Row] = field(default_factory=list)
+    newest: dict[int, Row] = field(default_factory=dict)
+    """The row in `fresh` at its series' latest time."""
+    late: dict[tuple[int, int], Row] = field(default_factory=dict)
+
+    def rows(self, found: Sequence[Row]) -> list[Row]:
+        """Rows as long as the table is wide: a batch may have added columns midway."""
+        width = len(self.table.slots) + 2
+        for row in found:
+            if len(row) < width:
+                row.extend([None] * (width - len(row)))
+        return list(found)
+
+
+class Sorting:
+    """One batch being sorted; new tables, columns and series are made on the way."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.parts: dict[str, Part] = {}
+        self.rejected: dict[int, str] = {}
+
+    def add(self, index: int, reading: Reading) -> None:
+        """Sort one reading, or note why it is rejected."""
+        measurement = reading.series.measurement
+        part = self.parts.get(measurement)
+        trouble = reading_trouble(reading)
+        if not trouble:
+            if part is None:
+                part = self.parts[measurement] = Part(self._tables.table(measurement))
+            values: dict[str, Value] = {}
+            trouble = self._values(part.table, reading, values)
+            if not trouble:
+                self._put(part, reading, values)
+                return
+        self.rejected[index] = trouble
+
+    def _values(self, table: Table, reading: Reading, values: dict[str, Value]) -> str:
+        """The reading's values as they are stored, or why they can't be."""
+        slots = table.slots
+        for name, value in reading.fields.items():
+            kind = type(value)
+            if kind is bool:
+                value, kind = int(value), int
+            slot = slots.get(name)
+            if slot is None or kind is not slot.kind:
+                trouble = field_trouble(name) or value_trouble(name, value)
+                if not trouble and slot is not None:
+                    trouble = conflict(name, table.measurement, value, slot.kind)
+                if trouble:
+                    return trouble
+            elif kind is float:
+                if value - value != 0.0:  # type: ignore[operator]  # NaN or infinite
+                    return value_trouble(name, value)
+            elif kind is int:
+                if not INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
+                    return value_trouble(name, value)
+            elif not value.isascii():  # type: ignore[union-attr]
+                trouble = value_trouble(name, value)
+                if trouble:
+                    return trouble
+            values[name] = value
+        if reading.quality:
+            values[QUALITY] = int(reading.quality)
+        return ""
+
+    def _put(self, part: Part, reading: Reading, values: dict[str, Value]) -> None:
+        table, time_ns = part.table, reading.time_ns
+        for name, value in values.items():
+            if name not in table.slots:
+                self._tables.add_field(table, name, type(value))
+        number = table.ids.get(reading.series.key)
+        if number is None:
+            number = self._tables.add_series(table, reading.series)
+        latest = table.latest.get(number, -1)
+        row: Row | None
+        if time_ns > latest:
+            table.latest[number] = time_ns
+            row = _empty(table, number, time_ns)
+            part.fresh.append(row)
+            part.newest[number] = row
+        else:
+            row = part.newest.get(number) if time_ns == latest else None
+            row = row or part.late.get((number, time_ns))
+            if row is None:
+                row = part.late[number, time_ns] = _empty(table, number, time_ns)
+        places = table.places
+        if len(row) < len(places) + 2:
+            row.extend([None] * (len(places) + 2 - len(row)))
+        for name, value in values.items():
+            row[places[name]] = value
+
+
+def _empty(table: Table, number: int, time_ns: int) -> Row:
+    row: Row = [None] * (len(table.places) + 2)
+    row[0], row[1] = number, time_ns
+    return row

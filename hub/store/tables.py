@@ -1,0 +1,196 @@
+"""The tables inside the embedded store, and which field and series is where in them.
+
+    hub_format        version            of this layout; a newer one is refused, never guessed at
+    hub_measurements  measurement, table_name
+    hub_fields        measurement, field, column_name, type
+    hub_series        id, measurement, key, tags (JSON)
+    hub_lanes         lane, last_id      written in the transaction of the batch it speaks of
+    <table>      series, time (UTC ns), a column for each field ever seen
+
+There is one row per (series, time) and no index: points arrive in order of time, so a new one is
+known to be new by its series' latest time, and only late or repeated ones are looked for.
+DuckDB's names ignore case and InfluxDB's don't, hence the catalogue between names and columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from hub.reading import Series
+from hub.store.base import StoreRefused
+from hub.store.sql import SQL_TYPE, Slot, identifier
+
+VERSION = 1
+LATE = "hub_late"
+"""The temporary table of points that may already be stored."""
+
+_OURS = ("hub_format", "hub_measurements", "hub_fields", "hub_series", "hub_lanes", LATE)
+_KINDS: dict[str, type] = {name: kind for kind, name in SQL_TYPE.items()}
+
+
+@dataclass(slots=True)
+class Table:
+    """One measurement. Readers may use what `publish` saw: committed columns and series."""
+
+    measurement: str
+    name: str
+    slots: dict[str, Slot] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    """Field to its place in a row, series and time being 0 and 1."""
+    ids: dict[str, int] = field(default_factory=dict)
+    """Series key to id."""
+    series: list[tuple[int, Series]] = field(default_factory=list)
+    latest: dict[int, int] = field(default_factory=dict)
+    """Series id to the latest time that is stored."""
+    public_slots: dict[str, Slot] = field(default_factory=dict)
+    public_series: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        return ["series", "time", *(slot.column for slot in self.slots.values())]
+
+    def publish(self) -> None:
+        self.public_slots = dict(self.slots)
+        self.public_series = len(self.series)
+
+
+class Tables:
+    """The catalogue, in memory and in the database. Everything it adds joins the transaction.
+
+    After a rollback it must be made anew: memory is then ahead of the database.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._next_series = 0
+        self.by_measurement: dict[str, Table] = {}
+        self._prepare()
+        self._load()
+
+    def table(self, measurement: str) -> Table:
+        """The table of a measurement, made if it is new."""
+        found = self.by_measurement.get(measurement)
+        if found is not None:
+            return found
+        taken = [*_OURS, *(table.name for table in self.by_measurement.values())]
+        table = Table(measurement, _free_name(measurement, taken))
+        self._connection.execute(
+            f"CREATE TABLE {identifier(table.name)} (series INTEGER, time BIGINT)"
+        )
+        self._connection.execute(
+            "INSERT INTO hub_measurements VALUES (?, ?)", [measurement, table.name]
+        )
+        self.by_measurement[measurement] = table
+        return table
+
+    def add_field(self, table: Table, name: str, kind: type) -> None:
+        """A column for a field seen for the first time; its type is `kind` for ever."""
+        column = _free_name(name, table.columns)
+        self._connection.execute(
+            f"ALTER TABLE {identifier(table.name)} ADD COLUMN {identifier(column)} {SQL_TYPE[kind]}"
+        )
+        self._connection.execute(
+            "INSERT INTO hub_fields VALUES (?, ?, ?, ?)",
+            [table.measurement, name, column, SQL_TYPE[kind]],
+        )
+        _place(table, name, Slot(column, kind))
+
+    def add_series(self, table: Table, series: Series) -> int:
+        """The id of a series seen for the first time; `store_series` puts it into the database."""
+        number = self._next_series
+        self._next_series += 1
+        table.ids[series.key] = number
+        table.series.append((number, series))
+        return number
+
+    def store_series(self, tables: Iterable[Table]) -> None:
+        """Write down the series added since the last `publish`."""
+        rows = [
+            (number, table.measurement, series.key, json.dumps(dict(series.tags)))
+            for table in tables
+            for number, series in table.series[table.public_series :]
+        ]
+        if rows:
+            with self._connection.appender("hub_series") as appender:
+                appender.append_rows(rows)
+
+    def last_id(self, lane: str) -> int:
+        row = self._connection.execute(
+            "SELECT last_id FROM hub_lanes WHERE lane = ?", [lane]
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_last_id(self, lane: str, last_id: int) -> None:
+        self._connection.execute("DELETE FROM hub_lanes WHERE lane = ?", [lane])
+        self._connection.execute("INSERT INTO hub_lanes VALUES (?, ?)", [lane, last_id])
+
+    def publish(self) -> None:
+        """To be called after the commit: readers may now see what was added."""
+        for table in self.by_measurement.values():
+            table.publish()
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        run("CREATE TABLE IF NOT EXISTS hub_format (version INTEGER)")
+        row = run("SELECT version FROM hub_format").fetchone()
+        if row is not None and row[0] > VERSION:
+            raise StoreRefused(
+                f"the store has format {row[0]}, this hub knows formats up to {VERSION}: "
+                "start a newer toba-hub, or name another data folder"
+            )
+        if row is None:
+            run("INSERT INTO hub_format VALUES (?)", [VERSION])
+        run("CREATE TABLE IF NOT EXISTS hub_measurements (measurement VARCHAR, table_name VARCHAR)")
+        run(
+            "CREATE TABLE IF NOT EXISTS hub_fields"
+            " (measurement VARCHAR, field VARCHAR, column_name VARCHAR, type VARCHAR)"
+        )
+        run(
+            "CREATE TABLE IF NOT EXISTS hub_series"
+            " (id INTEGER, measurement VARCHAR, key VARCHAR, tags VARCHAR)"
+        )
+        run("CREATE TABLE IF NOT EXISTS hub_lanes (lane VARCHAR, last_id BIGINT)")
+
+    def _load(self) -> None:
+        for measurement, name in self._rows("SELECT measurement, table_name FROM hub_measurements"):
+            self.by_measurement[measurement] = Table(measurement, name)
+        for measurement, name, column, sql_type in self._rows(
+            "SELECT measurement, field, column_name, type FROM hub_fields ORDER BY rowid"
+        ):
+            _place(self.by_measurement[measurement], name, Slot(column, _KINDS[sql_type]))
+        for number, measurement, key in self._rows(
+            "SELECT id, measurement, key FROM hub_series ORDER BY id"
+        ):
+            table = self.by_measurement[measurement]
+            table.ids[key] = number
+            table.series.append((number, Series.parse(key)))
+            self._next_series = number + 1
+        for table in self.by_measurement.values():
+            table.latest = dict(
+                self._rows(
+                    f"SELECT series, max(time) FROM {identifier(table.name)} GROUP BY series"  # noqa: S608  # quoted
+                )
+            )
+        self.publish()
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
+
+
+def _place(table: Table, name: str, slot: Slot) -> None:
+    table.places[name] = len(table.slots) + 2
+    table.slots[name] = slot
+
+
+def _free_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, or with a number behind it if another name differs from it only in case."""
+    lower = {name.lower() for name in taken}
+    name, number = wanted, 2
+    while name.lower() in lower:
+        name, number = f"{wanted}_{number}", number + 1
+    return name
