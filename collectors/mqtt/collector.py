@@ -1,0 +1,54 @@
+"""Listens to every configured broker, each on a connection of its own.
+
+broker ─ PUBLISH ─► transport5 | transport3 ─► Delivery ─► parse ─► emit
+       ◄─ PUBACK ──────────────────────────── Acknowledger ◄─ receipt (on disk)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from collectors.mqtt import transport3, transport5
+from collectors.mqtt.config import Broker, MqttConfig, MqttSection
+from collectors.mqtt.delivery import Delivery, Devices
+from collectors.mqtt.link import Link
+from hub.api import Collector, Emit, Host, TryAgain
+
+
+class MqttCollector(Collector):
+    """Environment sensors over MQTT 5 and 3.1.1."""
+
+    Config = MqttConfig
+    Section = MqttSection
+    config: MqttConfig
+
+    def __init__(self, config: Any, host: Host) -> None:
+        super().__init__(config, host)
+        self._tls: dict[str, ssl.SSLContext | None] = {}
+
+    async def start(self) -> None:
+        """Load certificates. Raises `NeverWorks` naming the file that can't be used."""
+        for broker in self.config.brokers:
+            self._tls[broker.name] = broker.tls.context() if broker.tls else None
+
+    async def run(self, emit: Emit) -> None:
+        """Listen until cancelled; a broker that is away troubles no other."""
+        names = {
+            target.section.get("topic_id") or target.id: target.id for target in self.host.targets()
+        }
+        devices = Devices(names, self.config.max_unknown_devices)
+        async with asyncio.TaskGroup() as group:
+            for broker in self.config.brokers:
+                delivery = Delivery(broker, devices, self.host, emit)
+                group.create_task(self._listen(broker, delivery), name=f"mqtt:{broker.name}")
+
+    async def _listen(self, broker: Broker, delivery: Delivery) -> None:
+        serve = transport5.serve if broker.protocol == 5 else transport3.serve
+        link = Link(broker.name, f"{broker.host}:{broker.port}", self.host)
+        while True:
+            try:
+                await serve(broker, self._tls.get(broker.name), delivery, link, self.host)
+            except TryAgain as error:
+                await asyncio.sleep(link.down(str(error)))

@@ -1,0 +1,147 @@
+"""MQTT 3.1.1 by aiomqtt, for brokers that speak nothing newer; the same seam as `transport5`.
+
+aiomqtt offers no acknowledgement of its own, so paho's manual one underneath is used
+(`manual_ack_set`, `ack`), and paho's callback, which alone tells the DUP flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any, NamedTuple
+
+import aiomqtt
+from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import MQTTMessage
+
+from collectors.mqtt.config import Broker
+from collectors.mqtt.delivery import Acknowledger, Delivery
+from collectors.mqtt.link import Link
+from collectors.mqtt.topics import Template
+from hub.api import Host, TryAgain
+
+MAX_WAITING = 20_000
+"""MQTT 3.1.1 has no receive maximum: with more unacknowledged messages we hang up, and the broker
+keeps them."""
+
+
+class Message(NamedTuple):
+    """A PUBLISH as `Delivery` takes it."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    duplicate: bool
+    packet_id: int
+
+
+async def serve(
+    broker: Broker, tls: ssl.SSLContext | None, delivery: Delivery, link: Link, host: Host
+) -> None:
+    """Connect, subscribe and take messages until it breaks. Raises `TryAgain` with the reason."""
+    client = aiomqtt.Client(
+        broker.host,
+        broker.port,
+        identifier=broker.client_id,
+        username=broker.username,
+        password=broker.password.get_secret_value() if broker.password else None,
+        protocol=aiomqtt.ProtocolVersion.V311,
+        clean_session=False,
+        keepalive=broker.keepalive_s,
+        timeout=broker.connect_timeout_s,
+        tls_context=tls,
+        max_queued_incoming_messages=1,
+    )
+    paho: Paho = client._client  # see the module's docstring
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(error: Exception) -> None:
+        if not ended.done():
+            ended.set_exception(error)
+            ended.exception()
+
+    def send(packet_ids: list[int]) -> None:
+        for packet_id in packet_ids:
+            delivery.forget(packet_id)
+            paho.ack(packet_id, 1)
+        link.progress()
+
+    acknowledger = Acknowledger(send, fail)
+
+    def take(_client: Paho, _userdata: Any, incoming: MQTTMessage) -> None:
+        host.count("messages")
+        host.count("bytes", len(incoming.payload))
+        try:
+            topic = incoming.topic
+        except UnicodeDecodeError:
+            host.refuse("bad_utf8", "the topic is no UTF-8")
+            receipt = None
+        else:
+            message = Message(
+                topic,
+                bytes(incoming.payload),
+                incoming.qos,
+                incoming.retain,
+                incoming.dup,
+                incoming.mid,
+            )
+            receipt = delivery.take(message, host.now_ns())
+        if incoming.qos:
+            acknowledger.add(incoming.mid, receipt)
+            acknowledger.flush()
+        if acknowledger.waiting > MAX_WAITING:
+            acknowledger.close()
+            fail(TryAgain(f"{MAX_WAITING} messages wait for the journal"))
+
+    paho.manual_ack_set(True)
+    paho.on_message = take
+    try:
+        async with client:
+            granted = await client.subscribe(
+                [(Template(topic.template).filter, 1) for topic in broker.topics]
+            )
+            _check_granted(granted, broker)
+            link.up()
+            await _until_over(client, ended)
+    except aiomqtt.MqttError as error:
+        raise TryAgain(_why(error, broker)) from error
+    except (OSError, ssl.SSLError) as error:
+        raise TryAgain(str(error) or repr(error)) from error
+    finally:
+        acknowledger.close()
+
+
+async def _until_over(client: aiomqtt.Client, ended: asyncio.Future[None]) -> None:
+    """Wait for the broker's end or for ours."""
+    theirs = asyncio.ensure_future(_disconnected(client))
+    try:
+        done, _ = await asyncio.wait((theirs, ended), return_when=asyncio.FIRST_COMPLETED)
+        for future in done:
+            future.result()
+    finally:
+        theirs.cancel()
+        await asyncio.gather(theirs, return_exceptions=True)
+
+
+async def _disconnected(client: aiomqtt.Client) -> None:
+    """Raises `MqttError` at the disconnect; no message ever comes this way."""
+    async for _ in client.messages:
+        pass
+
+
+def _check_granted(granted: Any, broker: Broker) -> None:
+    for topic, code in zip(broker.topics, granted, strict=False):
+        value = code if isinstance(code, int) else code.value
+        if value >= 0x80:
+            raise TryAgain(
+                f"subscribing to {Template(topic.template).filter!r} was refused; "
+                f"allow client {broker.client_id!r} to read it"
+            )
+
+
+def _why(error: aiomqtt.MqttError, broker: Broker) -> str:
+    text = str(error) or repr(error)
+    if "uthorized" in text or "user name or password" in text.lower():
+        return f"the broker refused {broker.client_id!r}: {text}; check username, password and ACL"
+    return text

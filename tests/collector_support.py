@@ -1,0 +1,135 @@
+"""The hub as a collector sees it: a host that remembers, an emit whose receipts can be held."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub import clock
+from hub.api import Event, Item, Proposal, Reading, Redelivery, Target
+
+
+@dataclass
+class MemoryLog:
+    """Every line that was logged, as (level, event, values)."""
+
+    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def debug(self, event: str, **values: Any) -> None:
+        self.lines.append(("debug", event, values))
+
+    def info(self, event: str, **values: Any) -> None:
+        self.lines.append(("info", event, values))
+
+    def warning(self, event: str, **values: Any) -> None:
+        self.lines.append(("warning", event, values))
+
+    def error(self, event: str, **values: Any) -> None:
+        self.lines.append(("error", event, values))
+
+    def events(self, level: str = "") -> list[str]:
+        return [event for at, event, _ in self.lines if level in ("", at)]
+
+
+@dataclass
+class FakeHost:
+    """`hub.api.Host`; the clock is real unless `time_ns` is set."""
+
+    devices: Sequence[Target] = ()
+    time_ns: int | None = None
+    log: MemoryLog = field(default_factory=MemoryLog)
+    counts: Counter[str] = field(default_factory=Counter)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+    journal: set[tuple[str, int, bytes]] = field(default_factory=set)
+    """What `seen` knows; `RecordingEmit(host)` fills it as receipts are done."""
+
+    def now_ns(self) -> int:
+        return clock.now_ns() if self.time_ns is None else self.time_ns
+
+    def targets(self) -> Sequence[Target]:
+        return self.devices
+
+    def count(self, what: str, number: int = 1) -> None:
+        self.counts[what] += number
+
+    def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
+        self.refused.append((reason, detail, device))
+
+    def seen(self, redelivery: Redelivery) -> bool:
+        return (redelivery.session, redelivery.packet_id, redelivery.digest) in self.journal
+
+
+class RecordingEmit:
+    """`hub.api.Emit`; keeps what was handed over and decides when it is "on disk".
+
+    Like the hub, what arrives while one sync is under way shares the next receipt.
+    """
+
+    def __init__(self, host: FakeHost | None = None) -> None:
+        self.items: list[Item] = []
+        self.redeliveries: list[Redelivery] = []
+        self.held = False
+        self._host = host
+        self._open: asyncio.Future[None] | None = None
+        self._covered: list[Redelivery] = []
+
+    def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> asyncio.Future[None]:
+        self.items += items
+        if redelivery is not None:
+            self.redeliveries.append(redelivery)
+            self._covered.append(redelivery)
+        if self._open is None:
+            self._open = asyncio.get_running_loop().create_future()
+            if not self.held:
+                asyncio.get_running_loop().call_soon(self.sync)
+        return self._open
+
+    def hold(self) -> None:
+        """From now on receipts stay open until `sync` or `fail`."""
+        self.held = True
+
+    def sync(self) -> None:
+        """Everything handed over so far is on disk."""
+        receipt, self._open = self._open, None
+        covered, self._covered = self._covered, []
+        if self._host is not None:
+            self._host.journal.update((r.session, r.packet_id, r.digest) for r in covered)
+        if receipt is not None and not receipt.done():
+            receipt.set_result(None)
+
+    def release(self) -> None:
+        """End `hold`, with all that waits on disk."""
+        self.held = False
+        self.sync()
+
+    def fail(self, error: Exception) -> None:
+        """Everything handed over so far can't be stored."""
+        receipt, self._open = self._open, None
+        self._covered = []
+        if receipt is not None and not receipt.done():
+            receipt.set_exception(error)
+
+    @property
+    def readings(self) -> list[Reading]:
+        return [item for item in self.items if isinstance(item, Reading)]
+
+    @property
+    def events(self) -> list[Event]:
+        return [item for item in self.items if isinstance(item, Event)]
+
+    @property
+    def proposals(self) -> list[Proposal]:
+        return [item for item in self.items if isinstance(item, Proposal)]
+
+
+async def until(true: Callable[[], object], what: str = "", within_s: float = 15.0) -> None:
+    """Let a real server do its work until something holds. Fails when it never does."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what or true}")
+        await asyncio.sleep(0.01)
