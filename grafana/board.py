@@ -1,0 +1,270 @@
+"""What the dashboards have in common: frame, variables, annotations and the alert panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as mc
+from grafana_foundation_sdk.models import dashboard as md
+
+from grafana.influxql import (
+    ALERT_IDENTITY,
+    ZONE,
+    AnnotationQuery,
+    Given,
+    ask,
+    datasource,
+    newest,
+    select,
+)
+from grafana.names import MAINTENANCE_TAG
+from grafana.panels import (
+    ALERT_STATE,
+    NONE_IS_GOOD,
+    SEVERITY,
+    column,
+    stats,
+    timeline,
+)
+from grafana.panels import table as rows
+
+Panel = stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel | bargauge.Panel
+Placed = tuple[Panel, int, int]
+"""A panel, its width of 24 columns, its height."""
+
+ALL = ".*"
+"""The value of "All": also matches devices that lack the tag, and keeps queries short."""
+
+OPEN_ALERTS = "30d"
+"""How far back the active alerts are looked for, whatever range the dashboard shows."""
+
+
+class Section(NamedTuple):
+    """A titled row and its panels."""
+
+    title: str
+    panels: Sequence[Placed]
+
+
+def assemble(
+    uid: str,
+    title: str,
+    why: str,
+    *,
+    tag: str,
+    variables: Sequence[dashboard.QueryVariable],
+    sections: Sequence[Section],
+    alerts_where: str = "",
+    since: str = "now-6h",
+    refresh: str = "30s",
+) -> md.Dashboard:
+    """A dashboard: sections one under the other, panels from left to right, numbered in order."""
+    board = (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(why)
+        .tags(["toba", tag])
+        .timezone(ZONE)
+        .time(since, "now")
+        .refresh(refresh)
+        .readonly()
+        .tooltip(md.DashboardCursorSync.CROSSHAIR)
+        .week_start("monday")
+        .annotation(_alert_marks(alerts_where))
+        .annotation(_maintenance_marks())
+        .link(
+            dashboard.DashboardLink("Dasbor Toba")
+            .type(md.DashboardLinkType.DASHBOARDS)
+            .tags(["toba"])
+            .keep_time(True)
+            .placement(None)  # type: ignore[arg-type]  # SDK default hides links in a menu
+        )
+    )
+    for variable in variables:
+        board = board.with_variable(variable)
+    number, top = 0, 0
+    for section in sections:
+        number += 1
+        board = board.with_row(
+            dashboard.Row(section.title).id(number).grid_pos(md.GridPos(h=1, w=24, x=0, y=top))
+        )
+        top += 1
+        left, tallest = 0, 0
+        for panel, width, height in section.panels:
+            if left + width > 24:
+                left, top, tallest = 0, top + tallest, 0
+            number += 1
+            place = md.GridPos(h=height, w=width, x=left, y=top)
+            board = board.with_panel(panel.id(number).grid_pos(place))
+            left, tallest = left + width, max(tallest, height)
+        top += tallest
+    return board.build()
+
+
+def variable(
+    name: str,
+    label: str,
+    why: str,
+    query: str,
+    *,
+    multi: bool = True,
+    default: str = "",
+) -> dashboard.QueryVariable:
+    """A choice filled by the store; `multi` adds "All", which is then the default."""
+    chosen = (
+        md.VariableOption(selected=True, text=["Semua"], value=["$__all"])
+        if multi
+        else md.VariableOption(selected=True, text=default, value=default)
+    )
+    made = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .description(why)
+        .datasource(datasource())
+        .query(query)
+        .definition(query)
+        .refresh(md.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(md.VariableSort.ALPHABETICAL_ASC)
+        .multi(multi)
+        .include_all(multi)
+        .current(chosen)
+    )
+    return made.all_value(ALL) if multi else made
+
+
+def values(key: str, measurement: str, where: str = "") -> str:
+    """All values of a tag."""
+    text = f'SHOW TAG VALUES FROM "{measurement}" WITH KEY = "{key}"'
+    return f"{text} WHERE {where}" if where else text
+
+
+def active_alerts(where: str = "") -> stat.Panel:
+    """How many alerts are active, of any severity."""
+    return stats(
+        "Alarm aktif",
+        "Number of alerts that are active now (firing or acknowledged), of all severities.",
+        [ask(select('sum("active") AS "Aktif"', newest("active", "alert", where, ALERT_IDENTITY)))],
+        steps=NONE_IS_GOOD,
+        since=OPEN_ALERTS,
+    ).no_value("0")
+
+
+def critical_alerts(where: str = "") -> stat.Panel:
+    """How many active alerts are critical."""
+    what = 'last("active") AS "active", "severity" AS "severity"'
+    last = select(what, "alert", where, by=ALERT_IDENTITY, ranged=False)
+    return stats(
+        "Alarm kritis",
+        "Number of active alerts of severity critical.",
+        [ask(select('sum("active") AS "Kritis"', f"({last})", '"severity" = 2'))],
+        steps=NONE_IS_GOOD,
+        since=OPEN_ALERTS,
+    ).no_value("0")
+
+
+def alert_table(where: str = "") -> table.Panel:
+    """The active alerts, one row each."""
+    what = (
+        'last("active") AS "active", "severity" AS "severity", "state" AS "state",'
+        ' "value" AS "value", "text" AS "text", "site" AS "site"'
+    )
+    panel = rows(
+        "Daftar alarm aktif",
+        "Every active alert: last state of each alert in the past 30 days, kept where active = 1."
+        " Time is that of the alert's last record. Click a device to open its network dashboard.",
+        ask(select(what, "alert", where, by=ALERT_IDENTITY), table=True),
+        columns=[
+            ("Time", "Catatan terakhir"),
+            ("severity", "Tingkat"),
+            ("state", "Keadaan"),
+            ("device", "Perangkat"),
+            ("text", "Keterangan"),
+            ("value", "Nilai"),
+            ("site", "Lokasi"),
+            ("rule", "Aturan"),
+            ("ifname", "Antarmuka"),
+            ("sensor", "Sensor"),
+            ("probe", "Penguji"),
+        ],
+        hidden=["active"],
+        only=("active", 1),
+        since=OPEN_ALERTS,
+    )
+    panel = panel.sort_by([common.TableSortByFieldState().display_name("Tingkat").desc(True)])
+    panel = column(panel, "Tingkat", names=SEVERITY)
+    panel = column(panel, "Keadaan", names=ALERT_STATE)
+    panel = column(panel, "Nilai", unit="short")
+    return column(
+        panel,
+        "Perangkat",
+        link=("Jaringan perangkat ini", "/d/toba-opd-network?var-device=${__value.raw}"),
+    ).no_value("Tidak ada alarm aktif")
+
+
+def alert_timeline(where: str = "") -> statetimeline.Panel:
+    """Each alert's state over time, from its transitions as they were stored."""
+    text = select('"state"', "alert", where, by=ALERT_IDENTITY)
+    return timeline(
+        "Riwayat alarm",
+        "State of each alert over time: pending, firing, acknowledged, resolved.",
+        [ask(text, "$tag_device · $tag_rule $tag_ifname$tag_sensor")],
+        ALERT_STATE,
+    )
+
+
+def _alert_marks(where: str) -> dashboard.AnnotationQuery:
+    changes = "(\"state\" = 'firing' OR \"state\" = 'resolved')"
+    where = f"{changes} AND {where}" if where else changes
+    query = AnnotationQuery(
+        select('"text", "state", "device", "rule"', "alert", where),
+        {"textColumn": "text", "tagsColumn": "state,device,rule", "titleColumn": "rule"},
+    )
+    return (
+        dashboard.AnnotationQuery()
+        .name("Alarm")
+        .datasource(datasource())
+        .enable(True)
+        .icon_color("red")
+        .target(Given(query))
+        .placement(None)  # type: ignore[arg-type]  # SDK default hides the switch in a menu
+    )
+
+
+def _maintenance_marks() -> dashboard.AnnotationQuery:
+    """Maintenance windows, which `push.annotate` writes into Grafana's own annotations."""
+    return (
+        dashboard.AnnotationQuery()
+        .name("Pemeliharaan")
+        .datasource(mc.DataSourceRef(type_val="grafana", uid="-- Grafana --"))
+        .enable(True)
+        .icon_color("blue")
+        .target(
+            Given(_NativeMarks([MAINTENANCE_TAG])),
+        )
+        .placement(None)  # type: ignore[arg-type]
+    )
+
+
+class _NativeMarks(AnnotationQuery):
+    def __init__(self, wanted: list[str]) -> None:
+        super().__init__("", {})
+        self.wanted = wanted
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "refId": "Anno",
+            "type": "tags",
+            "tags": self.wanted,
+            "matchAny": True,
+            "limit": 100,
+        }

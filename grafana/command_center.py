@@ -1,0 +1,219 @@
+"""The wall of the command center: is anything wrong, where, and since when."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import stat, statetimeline
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.board import (
+    Placed,
+    Section,
+    active_alerts,
+    alert_table,
+    alert_timeline,
+    assemble,
+    critical_alerts,
+    values,
+    variable,
+)
+from grafana.influxql import ask, match, mean, newest, reachable, select, windowed
+from grafana.ladders import LAKE, PM25, RAIN_HOUR
+from grafana.panels import (
+    AVAILABLE,
+    GREEN,
+    NONE_IS_GOOD,
+    UP,
+    Steps,
+    bars,
+    lines,
+    stats,
+    timeline,
+)
+
+RECENT = "15m"
+"""Counts look back this far, so that what fell silent is no longer counted as alive."""
+
+
+ROUTERS = "\"kind\" = 'router'"
+
+
+def build() -> Dashboard:
+    return assemble(
+        "toba-command-center",
+        "Pusat Komando",
+        "Wall display of the command center: alerts, offices, cameras, air, lake, core traffic.",
+        tag="command-center",
+        variables=[
+            variable(
+                "core",
+                "Router inti",
+                "The router whose traffic is shown as the regency's core traffic.",
+                values("device", "interface"),
+                multi=False,
+                default="r-core",
+            )
+        ],
+        sections=[
+            Section(
+                "Keadaan sekarang",
+                [
+                    (active_alerts(), 4, 4),
+                    (critical_alerts(), 4, 4),
+                    *[(panel, 3, 4) for panel in _counts()],
+                    (_camera_availability(), 4, 4),
+                ],
+            ),
+            Section("Alarm", [(alert_table(), 24, 9), (alert_timeline(), 24, 8)]),
+            Section("Kantor", [(_offices(), 24, 10)]),
+            Section("Lingkungan dan jaringan inti", _sectors()),
+        ],
+    )
+
+
+def _counts() -> list[stat.Panel]:
+    return [
+        _count(
+            "Router hidup",
+            "Routers that answered at least one probe in the past 15 minutes.",
+            reachable('sum("up")', ROUTERS),
+            "Hidup",
+            good=True,
+        ),
+        _count(
+            "Router mati",
+            "Routers that were asked in the past 15 minutes and answered no probe last time.",
+            reachable('count("up") - sum("up")', ROUTERS),
+            "Mati",
+        ),
+        _count(
+            "Kamera hidup",
+            "Cameras that are up (online or degraded), past 15 minutes.",
+            _cameras('sum("up")'),
+            "Hidup",
+            good=True,
+        ),
+        _count(
+            "Kamera mati",
+            "Cameras that are offline, past 15 minutes.",
+            _cameras('count("up") - sum("up")'),
+            "Mati",
+        ),
+    ]
+
+
+def _count(title: str, why: str, query: str, alias: str, *, good: bool = False) -> stat.Panel:
+    steps: Steps = [(None, GREEN)] if good else NONE_IS_GOOD
+    return stats(title, why, [ask(query, alias)], steps=steps, since=RECENT)
+
+
+def _cameras(what: str) -> str:
+    return select(what, newest("up", "camera"))
+
+
+def _camera_availability() -> stat.Panel:
+    return stats(
+        "Ketersediaan kamera",
+        "Share of all cameras' reports in the chosen range that said up.",
+        [ask(select('mean("up") * 100', "camera"))],
+        unit="percent",
+        steps=AVAILABLE,
+        decimals=1,
+    )
+
+
+def _offices() -> statetimeline.Panel:
+    return timeline(
+        "Koneksi kantor (OPD)",
+        "Each office's router over time: dead when any of its probes failed in that bucket.",
+        [
+            ask(
+                windowed('min("up")', "device", '"kind" = \'router\' AND "opd" =~ /./', ("opd",)),
+                "$tag_opd",
+            )
+        ],
+        UP,
+    )
+
+
+def _sectors() -> list[Placed]:
+    return [
+        (
+            bars(
+                "PM2.5 rata-rata 24 jam",
+                "24-hour mean PM2.5 of each site, coloured by ISPU class (Permen LHK P.14/2020)."
+                " Indicative: low-cost sensors, not an official ISPU.",
+                [
+                    ask(
+                        select('mean("pm25")', "environment", by=("device", "site")),
+                        "$tag_site ($tag_device)",
+                    )
+                ],
+                unit="conμgm3",
+                steps=PM25,
+                high=150,
+                since="24h",
+                decimals=1,
+            ),
+            8,
+            9,
+        ),
+        (
+            bars(
+                "Hujan 1 jam terakhir",
+                "Rain of the past hour at each gauge, coloured by intensity.",
+                [
+                    ask(
+                        select('sum("rain_mm")', "environment", by=("device", "site")),
+                        "$tag_site ($tag_device)",
+                    )
+                ],
+                unit="lengthmm",
+                steps=RAIN_HOUR,
+                high=40,
+                since="1h",
+                decimals=1,
+            ),
+            8,
+            9,
+        ),
+        (
+            stats(
+                "Muka air Danau Toba",
+                "Last lake level at each gauge, metres above sea level; 905 m is the official"
+                " highest level, 902.4 m the lowest on record.",
+                [
+                    ask(
+                        select('last("water_level_m")', "environment", by=("device",)),
+                        "$tag_device",
+                    )
+                ],
+                unit="lengthm",
+                steps=LAKE,
+                since="6h",
+                decimals=2,
+            ),
+            8,
+            9,
+        ),
+        (
+            lines(
+                "Lalu lintas inti",
+                "Traffic of the core router per interface: in upwards, out downwards.",
+                [
+                    ask(
+                        mean("in_bps", "interface", match(device="core"), ("device", "ifname")),
+                        "$tag_ifname masuk",
+                    ),
+                    ask(
+                        mean("out_bps", "interface", match(device="core"), ("device", "ifname")),
+                        "$tag_ifname keluar",
+                        ref="B",
+                    ),
+                ],
+                unit="bps",
+                negative="/ keluar$/",
+            ),
+            24,
+            9,
+        ),
+    ]
