@@ -1,0 +1,295 @@
+"""Conditions: numbers in, edges out.
+
+A condition is fed (time, value) in order of time and says when its answer changes. It knows
+nothing of `for`, people or alerts; that is `alert.py`. Memory is bounded: a window is at most
+`BUCKETS` buckets, however many readings it covers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Any, Protocol
+
+from rules.rule import Comparison, Function, When, Window
+
+
+class Edge(Enum):
+    """What one feeding changed."""
+
+    UNCHANGED = 0
+    TRUE = 1
+    FALSE = 2
+
+
+class Condition(Protocol):
+    """The seam: something that watches numbers."""
+
+    value: float | None
+    """The number that was compared last, in the field's unit; None: no answer yet."""
+
+    @property
+    def holds(self) -> bool | None:
+        """The answer; None: not known yet."""
+        ...
+
+    def feed(self, time_ns: int, value: float) -> Edge: ...
+    def deny(self) -> Edge:
+        """It doesn't apply now (a companion field says so): the answer is no."""
+        ...
+
+    def restart(self) -> None:
+        """Forget the past but not the answer: the clock was set back."""
+        ...
+
+    def dump(self) -> list[Any]: ...
+    def load(self, state: list[Any]) -> None: ...
+
+
+class Level:
+    """A comparison with a clear level of its own (hysteresis).
+
+    `above 55.4, clear_below 45`: becomes true over 55.4 and false again under 45; in between
+    it stays what it was. Without a clear level it is just the comparison.
+    """
+
+    __slots__ = ("_clear", "_comparison", "_threshold", "holds", "value")
+
+    def __init__(self, comparison: Comparison, threshold: float, clear: float | None) -> None:
+        self._comparison = comparison
+        self._threshold = threshold
+        self._clear = clear
+        self.holds: bool | None = None
+        self.value: float | None = None
+
+    def feed(self, time_ns: int, value: float) -> Edge:
+        self.value = value
+        comparison, threshold = self._comparison, self._threshold
+        if comparison == "above":
+            answer = value > threshold
+            if not answer and self.holds and self._clear is not None:
+                answer = value >= self._clear
+        elif comparison == "below":
+            answer = value < threshold
+            if not answer and self.holds and self._clear is not None:
+                answer = value <= self._clear
+        elif comparison == "equals":
+            answer = value == threshold
+        else:
+            answer = value != threshold
+        if answer is self.holds:
+            return Edge.UNCHANGED
+        self.holds = answer
+        return Edge.TRUE if answer else Edge.FALSE
+
+    def deny(self) -> Edge:
+        if self.holds is False:
+            return Edge.UNCHANGED
+        self.holds = False
+        return Edge.FALSE
+
+    def restart(self) -> None:
+        """Nothing of the past is kept."""
+
+    def dump(self) -> list[Any]:
+        return [self.holds, self.value]
+
+    def load(self, state: list[Any]) -> None:
+        self.holds, self.value = state
+
+
+BUCKETS = 60
+"""A window of 1 h is 60 buckets of a minute: it covers the running minute and the 59 before."""
+
+MICRO = 1_000_000
+"""Sums are kept in whole millionths, so that 0.1 + 0.2 is 0.3 and nothing drifts over years."""
+
+
+class Bucket:
+    """What one sixtieth of a window saw."""
+
+    __slots__ = ("count", "high", "low", "total")
+
+    def __init__(self, total: int, value: float) -> None:
+        self.count = 1
+        self.total = total
+        self.low = self.high = value
+
+    def add(self, total: int, value: float) -> None:
+        self.count += 1
+        self.total += total
+        if value < self.low:
+            self.low = value
+        if value > self.high:
+            self.high = value
+
+
+class Windowed:
+    """mean, min, max or sum over the last while, compared as by `Level`.
+
+    The answer changes only when a reading arrives: a gauge that fell silent has not stopped the
+    rain. It waits with its first answer until readings have spanned enough of the window to be
+    fair: half of it for a mean, all of it where a part would deceive (a small sum, a minimum
+    that is high); a sum that is already too big needs no waiting.
+    """
+
+    __slots__ = (
+        *("_bucket_ns", "_buckets", "_count", "_function", "_level", "_needed_ns"),
+        *("_started_ns", "_total", "value"),
+    )
+
+    def __init__(self, window: Window, level: Level, comparison: Comparison) -> None:
+        self._function: Function = window.function
+        self._bucket_ns = max(1, window.length_ns // BUCKETS)
+        self._needed_ns = _needed(window, comparison)
+        self._level = level
+        self._buckets: deque[tuple[int, Bucket]] = deque()
+        self._count = 0
+        self._total = 0
+        self._started_ns = 0
+        self.value: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        return self._level.holds
+
+    def feed(self, time_ns: int, value: float) -> Edge:
+        self._forget(time_ns // self._bucket_ns - BUCKETS)
+        self._add(time_ns, value)
+        self.value = self._answer()
+        if time_ns - self._started_ns < self._needed_ns:
+            return Edge.UNCHANGED
+        return self._level.feed(time_ns, self.value)
+
+    def _forget(self, last: int) -> None:
+        buckets = self._buckets
+        while buckets and buckets[0][0] <= last:
+            old = buckets.popleft()[1]
+            self._count -= old.count
+            self._total -= old.total
+
+    def _add(self, time_ns: int, value: float) -> None:
+        index, total = time_ns // self._bucket_ns, round(value * MICRO)
+        if not self._buckets:
+            self._started_ns = time_ns
+        # >=: after the clock was set back a reading may belong to an older bucket.
+        if self._buckets and self._buckets[-1][0] >= index:
+            self._buckets[-1][1].add(total, value)
+        else:
+            self._buckets.append((index, Bucket(total, value)))
+        self._count += 1
+        self._total += total
+
+    def _answer(self) -> float:
+        if self._function == "sum":
+            return self._total / MICRO
+        if self._function == "mean":
+            return self._total / (self._count * MICRO)
+        if self._function == "min":
+            return min(bucket.low for _, bucket in self._buckets)
+        return max(bucket.high for _, bucket in self._buckets)
+
+    def deny(self) -> Edge:
+        return self._level.deny()
+
+    def restart(self) -> None:
+        self._buckets.clear()
+        self._count = self._total = 0
+
+    def dump(self) -> list[Any]:
+        buckets = [[index, b.count, str(b.total), b.low, b.high] for index, b in self._buckets]
+        return [self._level.dump(), self.value, self._started_ns, buckets]
+
+    def load(self, state: list[Any]) -> None:
+        level, self.value, self._started_ns, buckets = state
+        self._level.load(level)
+        self._buckets.clear()
+        self._count = self._total = 0
+        for index, count, total, low, high in buckets:
+            bucket = Bucket(int(total), low)
+            bucket.count, bucket.high = count, high
+            self._buckets.append((index, bucket))
+            self._count += count
+            self._total += bucket.total
+
+
+def _needed(window: Window, comparison: Comparison) -> int:
+    """How long readings must span before a window may answer, nanoseconds."""
+    certain = {("sum", "above"), ("max", "above"), ("min", "below")}
+    if (window.function, comparison) in certain:
+        return 0
+    if window.function == "mean":
+        return window.length_ns // 2
+    return window.length_ns - window.length_ns // BUCKETS
+
+
+def condition(when: When) -> Condition:
+    """The condition of a rule that compares. Absence needs the clock: see `track.py`."""
+    level = Level(when.comparison, when.threshold, when.clear)
+    return Windowed(when.window, level, when.comparison) if when.window else level
+
+
+class Absence:
+    """Nothing for too long. Fed by signs of life and by the clock."""
+
+    __slots__ = ("_absent_ns", "expected_ns", "heard_ns", "holds", "value")
+
+    def __init__(self, absent_ns: int) -> None:
+        self._absent_ns = absent_ns
+        self.heard_ns: int | None = None
+        """Last sign of life; None: never."""
+        self.expected_ns: int | None = None
+        """Counted from here when that is later: the watch learned of the device, or woke up."""
+        self.holds: bool | None = None
+        self.value: float | None = None
+        """Seconds of the last silence that ended."""
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the silence will have lasted too long; None: it has, or nobody listens yet."""
+        if self.holds or self.expected_ns is None:
+            return None
+        return max(self.expected_ns, self.heard_ns or 0) + self._absent_ns
+
+    def heard(self, now_ns: int) -> Edge:
+        """A sign of life."""
+        since, self.heard_ns = self.silent_since, now_ns
+        if self.holds is False:
+            return Edge.UNCHANGED
+        if since is not None:
+            self.value = (now_ns - since) / 1e9
+        self.holds = False
+        return Edge.FALSE
+
+    def tick(self, now_ns: int) -> Edge:
+        """The clock says."""
+        due = self.due_ns
+        if due is None or now_ns < due:
+            return Edge.UNCHANGED
+        self.holds = True
+        return Edge.TRUE
+
+    def silence_s(self, now_ns: int) -> float:
+        """For how long nothing was heard, seconds."""
+        since = self.silent_since
+        return 0.0 if since is None else (now_ns - since) / 1e9
+
+    def woke(self, now_ns: int) -> None:
+        """Nobody listened until now: what is silent since is not the device's fault."""
+        self.expected_ns = now_ns
+
+    def rewind(self, now_ns: int) -> None:
+        """The clock was set back to now."""
+        self.heard_ns = None if self.heard_ns is None else min(self.heard_ns, now_ns)
+        self.expected_ns = None if self.expected_ns is None else min(self.expected_ns, now_ns)
+
+    @property
+    def silent_since(self) -> int | None:
+        """The last sign of life, or when waiting for the first began."""
+        return self.heard_ns if self.heard_ns is not None else self.expected_ns
+
+    def dump(self) -> list[Any]:
+        return [self.heard_ns, self.expected_ns, self.holds, self.value]
+
+    def load(self, state: list[Any]) -> None:
+        self.heard_ns, self.expected_ns, self.holds, self.value = state

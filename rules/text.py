@@ -1,0 +1,102 @@
+"""Numbers, durations and sentences in Bahasa Indonesia and English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from rules.duration import DAY, HOUR, MINUTE, SECOND
+from rules.rule import LANGUAGES, Rule, Text
+
+_WORDS = {
+    "id": (("hari", "hari"), ("jam", "jam"), ("menit", "menit"), ("detik", "detik")),
+    "en": (("day", "days"), ("hour", "hours"), ("minute", "minutes"), ("second", "seconds")),
+}
+_FUNCTIONS = {
+    "id": {"mean": "rata-rata", "min": "terendah", "max": "tertinggi", "sum": "jumlah"},
+    "en": {"mean": "mean", "min": "lowest", "max": "highest", "sum": "total"},
+}
+_COMPARISONS = {
+    "id": {"above": "di atas", "below": "di bawah", "equals": "sama dengan", "not_equals": "bukan"},
+    "en": {"above": "above", "below": "below", "equals": "equal to", "not_equals": "other than"},
+}
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
+
+
+def number(value: float, language: str) -> str:
+    """`55,4` in Bahasa Indonesia, `55.4` in English; two decimals at most, none from 1 000 on."""
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}".rstrip("0").rstrip(".")
+    if text == "-0":
+        text = "0"
+    return text.translate(str.maketrans(",.", ".,")) if language == "id" else text
+
+
+def span(duration_ns: int, language: str) -> str:
+    """`1 jam 30 menit`, `2 days 4 hours`: the two largest units, never less than a second."""
+    parts = []
+    rest = max(duration_ns, SECOND)
+    for size, (one, many) in zip((DAY, HOUR, MINUTE, SECOND), _WORDS[language], strict=True):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {one if count == 1 else many}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put values in place of `{name}`; `{{` and `}}` are plain braces."""
+
+    def one(match: re.Match[str]) -> str:
+        if match.group(1) is None:
+            return match.group(0)[0]
+        return values.get(match.group(1), "")
+
+    return _PLACEHOLDER.sub(one, template)
+
+
+def amount(rule: Rule, value: float, language: str) -> str:
+    """A value of this rule: seconds of silence as a duration, everything else as a number."""
+    if rule.when.is_absence:
+        return span(round(value * SECOND), language)
+    return number(value, language)
+
+
+def values(rule: Rule, value: float | None, language: str) -> dict[str, str]:
+    """What `{value}`, `{threshold}`, `{clear}` and `{unit}` stand for."""
+    when = rule.when
+    threshold = when.absent_ns / SECOND if when.is_absence else when.threshold
+    return {
+        "value": "–" if value is None else amount(rule, value, language),
+        "threshold": amount(rule, threshold, language),
+        "clear": "" if when.clear is None else amount(rule, when.clear, language),
+        "unit": rule.unit,
+    }
+
+
+def detail(rule: Rule, value: float | None) -> Text:
+    """The measured value beside the limit, in one phrase."""
+    return Text(*(_detail(rule, value, language) for language in LANGUAGES))
+
+
+def _detail(rule: Rule, value: float | None, language: str) -> str:
+    when = rule.when
+    texts = values(rule, value, language)
+    if when.is_absence:
+        form = (
+            "tidak ada data selama {value} (batas {threshold})"
+            if language == "id"
+            else "no data for {value} (limit {threshold})"
+        )
+        return fill(form, texts)
+    unit = f" {rule.unit}" if rule.unit else ""
+    window = ""
+    if when.window:
+        function = _FUNCTIONS[language][when.window.function]
+        window = f" {function} {span(when.window.length_ns, language)}"
+    limit = "batas" if language == "id" else "limit"
+    comparison = _COMPARISONS[language][when.comparison]
+    return (
+        f"{when.field}{window} {texts['value']}{unit} "
+        f"({limit}: {comparison} {texts['threshold']}{unit})"
+    )

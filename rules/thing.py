@@ -1,0 +1,46 @@
+"""What the rules know of the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A device, its place and what it needs. Only `id` and `kind` decide anything by themselves."""
+
+    id: str
+    name: str = ""
+    kind: str = ""
+    site: str = ""
+    site_name: str = ""
+    opd: str = ""
+    opd_name: str = ""
+    lat: float | None = None
+    lon: float | None = None
+    parents: tuple[str, ...] = ()
+    """What it depends on (`depends_on`): it can't be reached while one of them is down."""
+    collectors: tuple[str, ...] = ()
+    """Who reads it: `where: {collector: snmp}`."""
+    uplinks: tuple[str, ...] = ()
+    """The interfaces that carry its office: `where: {port: uplink}`."""
+
+    def attributes(self) -> dict[str, str | tuple[str, ...]]:
+        """What `where` may ask of it."""
+        return {
+            "device": self.id,
+            "kind": self.kind,
+            "site": self.site,
+            "opd": self.opd,
+            "collector": self.collectors,
+        }
+
+    def names(self) -> dict[str, str]:
+        """What titles call it."""
+        return {
+            "device": self.id,
+            "name": self.name or self.id,
+            "kind": self.kind,
+            "site": self.site_name or self.site,
+            "opd": self.opd_name or self.opd,
+        }
