@@ -1,0 +1,255 @@
+"""The seam to the network: four methods (`Session`), and the real one, SNMP v2c over UDP.
+
+One UDP socket per address family serves every device, so ten thousand routers need one open
+file. An answer counts only when its request id is awaited *and* it comes from the address that
+was asked; everything else is counted and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, cast
+
+from collectors.snmp.codec import (
+    ERROR_NAMES,
+    GET,
+    GET_BULK,
+    RESPONSE,
+    Malformed,
+    Message,
+    Request,
+    VarBind,
+    decode,
+    request,
+)
+from collectors.snmp.oids import Oid
+
+MAX_IN_FLIGHT = 2
+RECEIVE_BUFFER = 4 << 20
+"""Octets asked of the kernel: replies of many routers wait here while we decode others."""
+
+
+class NoAnswer(Exception):
+    """The agent did not answer in time, nor to any retry."""
+
+
+class Reply(NamedTuple):
+    """An agent's answer. `error_status` is never hidden: 0, or one of RFC 3416's errors."""
+
+    error_status: int
+    error_index: int
+    varbinds: list[VarBind]
+    seconds: float
+    """From the (last) sending to the answer."""
+    attempts: int = 1
+    """More than one: which sending was answered is not known, don't trust `seconds`."""
+
+    @property
+    def error(self) -> str:
+        """The error's name in RFC 3416, or its number."""
+        known = 0 <= self.error_status < len(ERROR_NAMES)
+        return ERROR_NAMES[self.error_status] if known else f"error {self.error_status}"
+
+
+class Query:
+    """A Get that is sent again and again: its session keeps the encoded form here."""
+
+    __slots__ = ("oids", "prepared")
+
+    def __init__(self, oids: Sequence[Oid]) -> None:
+        self.oids = tuple(oids)
+        self.prepared: Request | None = None
+
+
+class Session(Protocol):
+    """What the collector needs of a device. All raise `NoAnswer`; none retries a bad reply."""
+
+    async def get(self, oids: Sequence[Oid]) -> Reply:
+        """The values of these instances, in this order."""
+        ...
+
+    async def bulk(self, after: Oid, max_repetitions: int) -> Reply:
+        """One page of what follows an identifier (GetBulk)."""
+        ...
+
+    async def send(self, query: Query) -> Reply:
+        """Like `get`, for a query that is kept."""
+        ...
+
+    def close(self) -> None:
+        """Forget what is in flight."""
+        ...
+
+
+Address = tuple[Any, ...]
+"""As the socket module has it: (host, port), with IPv6 (host, port, flow, scope)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    address: Address
+    datagram: bytes
+    timeout_s: float
+    tries_left: int
+    answer: asyncio.Future[tuple[Message, float]]
+    sent_at: float = 0.0
+    attempts: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class Endpoint(asyncio.DatagramProtocol):
+    """One UDP socket; matches answers to the requests that wait for them."""
+
+    def __init__(self, count: Callable[[str], None] = lambda reason: None) -> None:
+        self._ignored = count
+        """Told of each datagram dropped: malformed, unasked, wrong_source, socket_error."""
+        self._waiting: dict[int, _Waiting] = {}
+        self._transport: asyncio.DatagramTransport | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    async def open(
+        cls, family: int = socket.AF_INET, count: Callable[[str], None] = lambda reason: None
+    ) -> Endpoint:
+        """Bind to a free port. Raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        _, endpoint = await loop.create_datagram_endpoint(lambda: cls(count), sock=_bound(family))
+        return endpoint
+
+    def close(self) -> None:
+        """Close the socket; what still waits gets `NoAnswer`."""
+        for waiting in list(self._waiting.values()):
+            self._fail(waiting, "the collector is stopping")
+        if self._transport is not None:
+            self._transport.close()
+
+    async def ask(
+        self, address: Address, prepared: Request, timeout_s: float, retries: int
+    ) -> tuple[Message, float, int]:
+        """The response, the seconds it took and the number of sendings. Raises `NoAnswer`."""
+        request_id = self._free_id()
+        waiting = _Waiting(
+            address,
+            prepared.datagram(request_id),
+            timeout_s,
+            retries + 1,
+            self._loop.create_future(),
+        )
+        self._waiting[request_id] = waiting
+        try:
+            self._transmit(waiting)
+            message, seconds = await waiting.answer
+            return message, seconds, waiting.attempts
+        finally:
+            self._waiting.pop(request_id, None)
+            if waiting.timer is not None:
+                waiting.timer.cancel()
+
+    def _free_id(self) -> int:
+        """Hard to guess, and always four octets on the wire."""
+        while True:
+            request_id = 0x01000000 + secrets.randbelow(0x7E000000)
+            if request_id not in self._waiting:
+                return request_id
+
+    def _transmit(self, waiting: _Waiting) -> None:
+        if waiting.answer.done():
+            return
+        if waiting.tries_left == 0 or self._transport is None or self._transport.is_closing():
+            self._fail(waiting, f"no answer to {waiting.attempts} requests")
+            return
+        waiting.tries_left -= 1
+        waiting.attempts += 1
+        waiting.sent_at = self._loop.time()
+        self._transport.sendto(waiting.datagram, waiting.address)
+        # A retry waits longer, and not in step with the others that lost a packet just now.
+        wait = waiting.timeout_s * (1 + secrets.randbelow(200) / 1000 * (waiting.attempts - 1))
+        waiting.timer = self._loop.call_later(wait, self._transmit, waiting)
+
+    def _fail(self, waiting: _Waiting, why: str) -> None:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(NoAnswer(why))
+
+    # asyncio calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        try:
+            message = decode(data)
+        except Malformed:
+            self._ignored("malformed")
+            return
+        waiting = self._waiting.get(message.request_id)
+        if waiting is None or message.pdu != RESPONSE or waiting.answer.done():
+            self._ignored("unasked")
+        elif addr[:2] != waiting.address[:2]:
+            self._ignored("wrong_source")
+        else:
+            waiting.answer.set_result((message, self._loop.time() - waiting.sent_at))
+
+    def error_received(self, exc: Exception) -> None:
+        self._ignored("socket_error")
+
+
+class V2cSession:
+    """The real `Session`: one agent, one community, at most two requests in flight."""
+
+    def __init__(
+        self, endpoint: Endpoint, address: Address, community: bytes, timeout_s: float, retries: int
+    ) -> None:
+        self._endpoint = endpoint
+        self._address = address
+        self._community = community
+        self._timeout_s = timeout_s
+        self._retries = retries
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+    async def get(self, oids: Sequence[Oid]) -> Reply:
+        return await self._ask(request(GET, self._community, oids))
+
+    async def bulk(self, after: Oid, max_repetitions: int) -> Reply:
+        return await self._ask(
+            request(GET_BULK, self._community, [after], max_repetitions=max_repetitions)
+        )
+
+    async def send(self, query: Query) -> Reply:
+        if query.prepared is None:
+            query.prepared = request(GET, self._community, query.oids)
+        return await self._ask(query.prepared)
+
+    async def _ask(self, prepared: Request) -> Reply:
+        async with self._slots:
+            message, seconds, attempts = await self._endpoint.ask(
+                self._address, prepared, self._timeout_s, self._retries
+            )
+        return Reply(message.error_status, message.error_index, message.varbinds, seconds, attempts)
+
+    def close(self) -> None:
+        """Nothing of its own to close: the socket is shared."""
+
+
+def _bound(family: int) -> socket.socket:
+    """A UDP socket at a free port, with room for the replies of many routers."""
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setblocking(False)
+        sock.bind(("", 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def resolve(host: str, port: int) -> tuple[int, Address]:
+    """The address family and socket address of a host name or IP address. Raises `OSError`."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    family, _, _, _, address = found[0]
+    return family, address

@@ -1,0 +1,92 @@
+"""The plugin: devices by SNMP v2c, four tiers. What they read is in device.py."""
+
+from __future__ import annotations
+
+import socket
+
+from collectors.snmp.client import Address, Endpoint, NoAnswer, V2cSession, resolve
+from collectors.snmp.config import SnmpConfig, SnmpSection
+from collectors.snmp.device import Device
+from collectors.snmp.reader import Reader
+from hub.api import Collector, Emit, NeverWorks, Reading, Target, TryAgain
+
+
+class SnmpCollector(Collector):
+    """Polls routers and switches; one UDP socket for all of them."""
+
+    Config = SnmpConfig
+    Section = SnmpSection
+    config: SnmpConfig
+
+    async def start(self) -> None:
+        self._endpoints: dict[int, Endpoint] = {}
+        self._devices: dict[str, tuple[Target, Device]] = {}
+        await self._endpoint(socket.AF_INET)
+
+    async def stop(self) -> None:
+        for endpoint in self._endpoints.values():
+            endpoint.close()
+        self._endpoints.clear()
+        self._devices.clear()
+
+    async def poll(self, target: Target, tier: str, emit: Emit) -> None:
+        device = await self._device(target)
+        read = device.tiers.get(tier)
+        if read is None:
+            raise NeverWorks(
+                f"collector snmp has no tier {tier!r}; it has {', '.join(device.tiers)}"
+            )
+        try:
+            await read(emit)
+        except NoAnswer as error:
+            emit(Reading(device.series, self.host.now_ns(), {"up": 0}))
+            port = target.section.get("port", 161)
+            raise TryAgain(
+                f"{target.id}: no SNMP answer from {target.address} port {port} ({error}); "
+                "is the agent on, is the community right, may this address ask?"
+            ) from error
+
+    async def _device(self, target: Target) -> Device:
+        """The state kept for this device; made anew when its place in the inventory changed."""
+        known = self._devices.get(target.id)
+        if known is not None and known[0] == target:
+            return known[1]
+        section = SnmpSection.model_validate(dict(target.section))
+        try:
+            family, address = await resolve(target.address, section.port)
+        except OSError as error:
+            raise TryAgain(
+                f"{target.id}: {target.address!r} can't be resolved ({error})"
+            ) from error
+        session = await self._session(family, address, section)
+        reader = Reader(
+            session, self.config.max_repetitions, self.config.max_names, self.config.max_rows
+        )
+        device = Device(target.id, section, reader, self.host)
+        self._devices[target.id] = target, device
+        self._forget_the_gone()
+        return device
+
+    async def _session(self, family: int, address: Address, section: SnmpSection) -> V2cSession:
+        return V2cSession(
+            await self._endpoint(family),
+            address,
+            section.community.get_secret_value().encode(),
+            section.timeout_s or self.config.timeout_s,
+            self.config.retries if section.retries is None else section.retries,
+        )
+
+    async def _endpoint(self, family: int) -> Endpoint:
+        if family not in self._endpoints:
+            try:
+                self._endpoints[family] = await Endpoint.open(
+                    family, lambda reason: self.host.count(f"ignored_{reason}")
+                )
+            except OSError as error:
+                raise TryAgain(f"no UDP socket for SNMP: {error}") from error
+        return self._endpoints[family]
+
+    def _forget_the_gone(self) -> None:
+        listed = {target.id for target in self.host.targets()}
+        for gone in self._devices.keys() - listed:
+            del self._devices[gone]

@@ -1,0 +1,314 @@
+"""One device over time: what its four tiers read, what they conclude, what they emit.
+
+liveness   uptime, answer time; has the device restarted, has its list of ports changed?
+traffic    states, octets and their rates
+health     processor, memory, errors and discards
+inventory  names, texts, and the list of ports itself
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from collectors.snmp import oids as o
+from collectors.snmp.codec import Value
+from collectors.snmp.config import SnmpSection
+from collectors.snmp.oids import Oid
+from collectors.snmp.parse import UP, Storage, cpu_pct, mem_pct, number, text
+from collectors.snmp.rates import (
+    TICKS,
+    UPTIME_MODULUS,
+    Drop,
+    Look,
+    Rates,
+    Restart,
+    rates,
+    unwrapped_uptime_s,
+    uptime_passed,
+)
+from collectors.snmp.reader import Page, Reader
+from collectors.snmp.table import Port, Table, discover, is_there
+from hub.api import Emit, Event, Host, Quality, Reading, Series
+from hub.api import Value as Field
+
+SHORTEST_FRAME_BITS = 672
+"""The least that one Ethernet frame takes on the line (64 octets, preamble, gap): bounds errors."""
+REDISCOVERY_S = 60.0
+"""A device whose list of ports changes all the time is not walked more often than this."""
+_WATCHED = (o.SYS_UPTIME, o.ENGINE_TIME, o.HR_SYSTEM_UPTIME, o.IF_NUMBER, o.IF_TABLE_LAST_CHANGE)
+
+
+class Device:
+    """State of one device between polls; tiers may run side by side."""
+
+    def __init__(self, id: str, section: SnmpSection, reader: Reader, host: Host) -> None:
+        self.id = id
+        self.series = Series.of("device", id, probe="snmp")
+        self.tiers: Mapping[str, Callable[[Emit], Awaitable[None]]] = {
+            "liveness": self.liveness,
+            "traffic": self.traffic,
+            "health": self.health,
+            "inventory": self.inventory,
+        }
+        self._section = section
+        self._reader = reader
+        self._host = host
+        self._table: Table | None = None
+        self._stale = False
+        self._discovered_at = float("-inf")
+        self._discovering = asyncio.Lock()
+        self._uptime: tuple[int, float] | None = None
+        self._host_uptime: tuple[int, float] | None = None
+        self._shape: tuple[Value, Value] | None = None
+        self._told: set[str] = set()
+
+    # ------------------------------------------------------------ tiers
+
+    async def liveness(self, emit: Emit) -> None:
+        """The cheapest poll. Raises `NoAnswer`."""
+        reply = await self._reader.session.get(_WATCHED)
+        at_s = _now_s()
+        found = {name: value for name, value in reply.varbinds if is_there(value)}
+        fields: dict[str, Field] = {"up": 1}
+        if reply.attempts == 1:
+            fields["agent_ms"] = reply.seconds * 1000
+        ticks = number(found.get(o.SYS_UPTIME))
+        if ticks is not None:
+            fields["uptime_s"] = unwrapped_uptime_s(ticks, number(found.get(o.ENGINE_TIME)))
+            await self._saw_uptime(ticks, at_s, emit)
+        host_ticks = number(found.get(o.HR_SYSTEM_UPTIME))
+        if host_ticks is not None:
+            self._host_uptime = host_ticks, at_s
+        shape = found.get(o.IF_NUMBER), found.get(o.IF_TABLE_LAST_CHANGE)
+        if self._shape not in (None, shape):
+            self._stale = True
+        self._shape = shape
+        emit(Reading(self.series, self._host.now_ns(), fields))
+
+    async def traffic(self, emit: Emit) -> None:
+        """States, octets and rates of every port. Raises `NoAnswer`."""
+        table = await self._current_table(emit)
+        moved = await self._read_traffic(table, emit)
+        if moved:
+            self._say(f"ports were renumbered: {', '.join(p.name for p in moved[:5])} moved")
+            table = await self._discover(emit)
+            await self._read_traffic(table, emit)
+        self._tell_skipped()
+
+    async def health(self, emit: Emit) -> None:
+        """Processor, memory, errors and discards. Raises `NoAnswer`."""
+        table = await self._current_table(emit)
+        await self._read_load(table, emit)
+        async for page in self._reader.read(table.faults):
+            now_ns = self._host.now_ns()
+            readings = [
+                self._fault_reading(port, values, page, now_ns)
+                for port, values in page.rows
+                if values[0] == port.label
+            ]
+            emit(*(reading for reading in readings if reading is not None))
+        self._tell_skipped()
+
+    async def inventory(self, emit: Emit) -> None:
+        """Who the device says it is, and its ports anew. Raises `NoAnswer`."""
+        found = await self._reader.scalars(o.SYS_DESCR, o.SYS_OBJECT_ID, o.SYS_NAME, o.SYS_LOCATION)
+        named = {
+            "sys_descr": o.SYS_DESCR,
+            "sys_object_id": o.SYS_OBJECT_ID,
+            "sys_name": o.SYS_NAME,
+            "sys_location": o.SYS_LOCATION,
+        }
+        fields: dict[str, Field] = {
+            key: said for key, name in named.items() if (said := text(found.get(name)))
+        }
+        if fields:
+            emit(Reading(self.series, self._host.now_ns(), fields))
+        await self._discover(emit)
+
+    # ------------------------------------------------------------ restarts and ports
+
+    async def _saw_uptime(self, ticks: int, at_s: float, emit: Emit) -> None:
+        """Compare with the last sysUpTime; a restart is an event and makes the ports stale."""
+        before, self._uptime = self._uptime, (ticks, at_s)
+        if before is None:
+            return
+        if uptime_passed(before[0], ticks, at_s - before[1]) is not Restart.REBOOT:
+            return
+        self._stale = True
+        host_before, self._host_uptime = self._host_uptime, None
+        name, what = "reboot", "the device restarted"
+        if host_before is not None:
+            found = await self._reader.scalars(o.HR_SYSTEM_UPTIME)
+            host_ticks = number(found.get(o.HR_SYSTEM_UPTIME))
+            passed = host_ticks is not None and uptime_passed(
+                host_before[0], host_ticks, _now_s() - host_before[1]
+            )
+            if isinstance(passed, float):
+                name, what = "agent_restart", "the SNMP agent restarted, its host did not"
+        emit(
+            Event(
+                self.id,
+                name,
+                self._host.now_ns(),
+                f"{what}: uptime fell from {before[0] / TICKS:.0f} s to {ticks / TICKS:.0f} s",
+                {"uptime_s": ticks / TICKS, "uptime_before_s": before[0] / TICKS},
+            )
+        )
+
+    async def _current_table(self, emit: Emit) -> Table:
+        waited = _now_s() - self._discovered_at
+        if self._table is None or (self._stale and waited >= REDISCOVERY_S):
+            return await self._discover(emit)
+        return self._table
+
+    async def _discover(self, emit: Emit) -> Table:
+        """Look for ports, processors and memory; one tier at a time, the others wait for it."""
+        started = _now_s()
+        async with self._discovering:
+            if self._table is not None and self._discovered_at >= started:
+                return self._table
+            self._stale = False
+            table = await discover(self._reader, self.id, self._section, self._table)
+            self._table, self._discovered_at = table, _now_s()
+        for note in table.notes:
+            self._say(note)
+        now_ns = self._host.now_ns()
+        emit(*(Reading(p.series, now_ns, {"alias": p.alias}) for p in table.ports if p.alias))
+        return table
+
+    # ------------------------------------------------------------ traffic
+
+    async def _read_traffic(self, table: Table, emit: Emit) -> list[Port]:
+        """Emit page by page; gives the ports whose index has another name by now."""
+        moved: list[Port] = []
+        async for page in self._reader.read(table.traffic):
+            if page.ticks is not None:
+                await self._saw_uptime(page.ticks, page.at_s, emit)
+            now_ns = self._host.now_ns()
+            readings = []
+            for port, values in page.rows:
+                if values[0] == port.label:
+                    readings.append(self._traffic_reading(port, values, page, now_ns))
+                elif not _unreadable(values):
+                    moved.append(port)
+            emit(*readings)
+        return moved
+
+    def _traffic_reading(
+        self, port: Port, values: Sequence[Value], page: Page[Port], now_ns: int
+    ) -> Reading:
+        _, oper, admin, in_octets, out_octets, polled_speed = values[:6]
+        speed = port.speed(number(polled_speed))
+        line_rate = port.line_rate(speed)
+        look = _look(page, values[3:5], values[6:], bits=64 if port.wide else 32)
+        found = rates(port.traffic, look, None if line_rate is None else line_rate / 8)
+        if found.drop is not Drop.TOO_SOON:
+            port.traffic = look
+        fields: dict[str, Field] = {"uplink": port.uplink}
+        for name, status in (("oper_up", oper), ("admin_up", admin)):
+            if is_there(status):
+                fields[name] = int(status == UP)
+        if speed is not None:
+            fields["speed_bps"] = speed
+        for name, octets in (("in_octets", in_octets), ("out_octets", out_octets)):
+            if isinstance(octets, int):
+                fields[name] = octets & (1 << 63) - 1
+        bps = [None if rate is None else rate * 8 for rate in found.values]
+        for name, rate in zip(("in_bps", "out_bps"), bps, strict=True):
+            if rate is not None:
+                fields[name] = rate
+        known = [rate for rate in bps if rate is not None]
+        if line_rate and known:
+            fields["util_pct"] = 100.0 * max(known) / line_rate
+        return Reading(port.series, now_ns, fields, self._doubt(found))
+
+    def _doubt(self, found: Rates) -> int:
+        """Count what was dropped; flag what is implausible or can't be known."""
+        if found.drop not in (None, Drop.FIRST, Drop.TOO_SOON):
+            self._host.count(f"intervals_dropped_{found.drop.name.lower()}")
+        doubted = found.drop is Drop.IMPLAUSIBLE or found.ambiguous
+        return int(Quality.RATE) if doubted else 0
+
+    # ------------------------------------------------------------ health
+
+    async def _read_load(self, table: Table, emit: Emit) -> None:
+        values: dict[Oid, Value] = {}
+        at = 0
+        async for page in self._reader.read(table.health):
+            for _, (value,) in page.rows:
+                values[table.health.rows[at][1][0]] = value
+                at += 1
+        fields: dict[str, Field] = {}
+        load = cpu_pct(values.get(oid) for oid in table.processors)
+        if load is not None:
+            fields["cpu_pct"] = load
+        rows = []
+        for row in table.memory:
+            units, size, in_use = (number(values.get(oid)) for oid in row.oids)
+            if units is not None and size is not None and in_use is not None:
+                rows.append(Storage(row.kind, row.descr, units, size, in_use))
+        used = mem_pct(rows)
+        if used is not None:
+            fields["mem_pct"] = used
+        if fields:
+            emit(Reading(self.series, self._host.now_ns(), fields))
+
+    def _fault_reading(
+        self, port: Port, values: Sequence[Value], page: Page[Port], now_ns: int
+    ) -> Reading | None:
+        look = _look(page, values[1:5], values[5:], bits=32)
+        line_rate = port.line_rate(port.speed(port.if_speed))
+        fastest = None if line_rate is None else line_rate / SHORTEST_FRAME_BITS
+        found = rates(port.faults, look, fastest)
+        if found.drop is not Drop.TOO_SOON:
+            port.faults = look
+        fields: dict[str, Field] = {}
+        names = ("in_errors_ps", "out_errors_ps", "in_discards_ps", "out_discards_ps")
+        for name, rate in zip(names, found.values, strict=True):
+            if rate is not None:
+                fields[name] = rate
+        if port.alias:
+            fields["alias"] = port.alias
+        if not fields:
+            return None
+        return Reading(port.series, now_ns, fields, self._doubt(found))
+
+    # ------------------------------------------------------------ telling
+
+    def _tell_skipped(self) -> None:
+        for reason in self._reader.skipped:
+            self._host.count("rows_skipped")
+            self._say(f"the agent can't answer for one port: {reason}")
+        self._reader.skipped.clear()
+
+    def _say(self, what: str) -> None:
+        """Once per device and text, not once a poll."""
+        if what not in self._told and len(self._told) < 50:
+            self._told.add(what)
+            self._host.log.warning(what, device=self.id)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _look(
+    page: Page[Port], counters: Sequence[Value], discontinuity: Sequence[Value], bits: int
+) -> Look:
+    """Counters as they came; an agent without sysUpTime is measured by our own clock."""
+    ticks = page.ticks
+    if ticks is None:
+        ticks = int(page.at_s * TICKS) % UPTIME_MODULUS
+    return Look(
+        ticks,
+        page.at_s,
+        tuple(number(value) for value in counters),
+        bits,
+        number(discontinuity[0]) if discontinuity else None,
+    )
+
+
+def _unreadable(values: Sequence[Value]) -> bool:
+    """The agent answered other names than it was asked: nothing follows for the port."""
+    return values[0] is not None and not is_there(values[0]) and not isinstance(values[0], bytes)

@@ -1,0 +1,228 @@
+"""What a device has: its ports, processors and memory rows, and how they are asked for.
+
+Found by walks once, then again when the device says that something changed; between that, polls
+ask for known instances only. Ports are told apart by name: ifIndex may change at every reboot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from collectors.snmp import oids as o
+from collectors.snmp.codec import Absent, Value
+from collectors.snmp.config import SnmpSection
+from collectors.snmp.oids import Oid, cell
+from collectors.snmp.parse import (
+    NOMINAL_SPEED_TYPES,
+    column,
+    matters_for_memory,
+    number,
+    port_names,
+    speed_bps,
+    text,
+)
+from collectors.snmp.rates import Look
+from collectors.snmp.reader import Plan, Reader
+from hub.api import Series
+
+MAX_PORTS = 4096
+"""More ports than this in one device are left out, with a note."""
+
+
+@dataclass(slots=True, eq=False)
+class Port:
+    """One interface; `index` is valid as long as `label` is still its name there."""
+
+    index: int
+    series: Series
+    label_cell: Oid
+    label: Value
+    """What `label_cell` held: asked again with the counters, so that no other port's are taken."""
+    alias: str = ""
+    if_type: int = 0
+    if_speed: int | None = None
+    wide: bool = True
+    """Has 64-bit octet counters."""
+    has_high_speed: bool = True
+    has_discontinuity: bool = False
+    fixed_speed: int | None = None
+    uplink: int = 0
+    traffic: Look | None = None
+    faults: Look | None = None
+
+    @property
+    def name(self) -> str:
+        return self.series.tag("ifname")
+
+    def speed(self, polled: int | None) -> int | None:
+        """bit/s, from ifHighSpeed (or ifSpeed where there is none) as polled just now."""
+        if self.fixed_speed is not None:
+            return self.fixed_speed
+        if self.has_high_speed:
+            return speed_bps(polled, self.if_speed)
+        return speed_bps(None, polled)
+
+    def line_rate(self, speed: int | None) -> int | None:
+        """The speed when it is one that traffic can be measured against."""
+        made_up = self.fixed_speed is None and self.if_type in NOMINAL_SPEED_TYPES
+        return None if made_up else speed
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """A row of hrStorageTable that tells of memory."""
+
+    kind: str
+    descr: str
+    oids: tuple[Oid, Oid, Oid]
+    """hrStorageAllocationUnits, hrStorageSize, hrStorageUsed."""
+
+
+@dataclass(slots=True)
+class Table:
+    """Everything found in a device, and the requests to poll it."""
+
+    ports: list[Port] = field(default_factory=list)
+    processors: tuple[Oid, ...] = ()
+    memory: tuple[MemoryRow, ...] = ()
+    traffic: Plan[Port] = field(default_factory=lambda: Plan([]))
+    faults: Plan[Port] = field(default_factory=lambda: Plan([]))
+    health: Plan[None] = field(default_factory=lambda: Plan([]))
+    notes: list[str] = field(default_factory=list)
+    """What a person should know: walks that were cut, uplinks that are no ports."""
+
+
+async def discover(
+    reader: Reader, device: str, section: SnmpSection, before: Table | None
+) -> Table:
+    """Walk and read what the device has. Raises `NoAnswer`.
+
+    A walk without proof of its end removes nothing: what `before` knew stays.
+    """
+    table = Table()
+    await _find_ports(reader, device, section, before, table)
+    await _find_host_resources(reader, before, table)
+    table.notes += reader.skipped
+    reader.skipped.clear()
+    table.traffic = Plan([(port, _traffic_cells(port)) for port in table.ports])
+    table.faults = Plan([(port, _fault_cells(port)) for port in table.ports])
+    singles = [*table.processors, *(oid for row in table.memory for oid in row.oids)]
+    table.health = Plan([(None, (oid,)) for oid in singles])
+    return table
+
+
+async def _find_ports(
+    reader: Reader, device: str, section: SnmpSection, before: Table | None, table: Table
+) -> None:
+    old = {port.index: port for port in before.ports} if before else {}
+    walked: list[dict[int, Value]] = []
+    proved = True
+    for root, name in ((o.IF_NAME, "ifName"), (o.IF_DESCR, "ifDescr")):
+        rows, complete, reason = await reader.walk(root)
+        walked.append(column(rows, root))
+        if not complete:
+            proved = False
+            table.notes.append(f"walk of {name} was cut: {reason}; known ports are kept")
+    names, descrs = walked
+    if not proved:
+        for port in old.values():
+            known = names if port.label_cell.startswith(o.IF_NAME) else descrs
+            known.setdefault(port.index, port.label)
+    found = port_names(names, descrs)
+    for index in list(found)[MAX_PORTS:]:
+        del found[index]
+    if len(found) == MAX_PORTS:
+        table.notes.append(f"only the first {MAX_PORTS} ports are polled")
+    for index, name in found.items():
+        by_name = bool(text(names.get(index)))
+        port = Port(
+            index,
+            Series.of("interface", device, ifname=name),
+            cell(o.IF_NAME if by_name else o.IF_DESCR, index),
+            (names if by_name else descrs).get(index),
+            fixed_speed=section.speed.get(name),
+            uplink=int(name in section.uplinks),
+        )
+        same = old.get(index)
+        if same is not None and same.series is port.series:
+            port.traffic, port.faults = same.traffic, same.faults
+        table.ports.append(port)
+    await _read_facts(reader, table.ports)
+    for name in {*section.uplinks, *section.speed} - set(found.values()):
+        table.notes.append(
+            f"{name!r} (uplinks or speed) is no port of this device; it has: "
+            + ", ".join(list(found.values())[:20])
+        )
+
+
+_FACTS = (
+    o.IF_TYPE,
+    o.IF_ALIAS,
+    o.IF_SPEED,
+    o.IF_HIGH_SPEED,
+    o.IF_HC_IN_OCTETS,
+    o.IF_DISCONTINUITY,
+)
+
+
+async def _read_facts(reader: Reader, ports: Sequence[Port]) -> None:
+    """What changes rarely, and which optional columns each port has."""
+    plan = Plan([(port, tuple(cell(c, port.index) for c in _FACTS)) for port in ports])
+    async for page in reader.read(plan):
+        for port, (if_type, alias, if_speed, high_speed, wide, discontinuity) in page.rows:
+            port.if_type = number(if_type) or 0
+            port.alias = text(alias)
+            port.if_speed = number(if_speed)
+            port.has_high_speed = number(high_speed) is not None
+            port.wide = number(wide) is not None
+            port.has_discontinuity = number(discontinuity) is not None
+
+
+async def _find_host_resources(reader: Reader, before: Table | None, table: Table) -> None:
+    loads = await reader.walk(o.HR_PROCESSOR_LOAD)
+    kinds = await reader.walk(o.HR_STORAGE_TYPE)
+    descrs = await reader.walk(o.HR_STORAGE_DESCR)
+    table.processors = tuple(name for name, _ in loads.rows)
+    descr_of = column(descrs.rows, o.HR_STORAGE_DESCR)
+    rows = []
+    for index, kind in column(kinds.rows, o.HR_STORAGE_TYPE).items():
+        descr = text(descr_of.get(index))
+        if matters_for_memory(text(kind), descr):
+            cells = (
+                cell(o.HR_STORAGE_UNITS, index),
+                cell(o.HR_STORAGE_SIZE, index),
+                cell(o.HR_STORAGE_USED, index),
+            )
+            rows.append(MemoryRow(text(kind), descr, cells))
+    table.memory = tuple(rows)
+    for name, found in (("hrProcessorLoad", loads), ("hrStorage", kinds), ("hrStorage", descrs)):
+        if not found.complete:
+            table.notes.append(f"walk of {name} was cut: {found.reason}")
+            if before is not None:
+                table.processors = table.processors or before.processors
+                table.memory = table.memory or before.memory
+
+
+def _traffic_cells(port: Port) -> tuple[Oid, ...]:
+    columns = [o.IF_OPER_STATUS, o.IF_ADMIN_STATUS]
+    columns += (
+        [o.IF_HC_IN_OCTETS, o.IF_HC_OUT_OCTETS] if port.wide else [o.IF_IN_OCTETS, o.IF_OUT_OCTETS]
+    )
+    columns.append(o.IF_HIGH_SPEED if port.has_high_speed else o.IF_SPEED)
+    return _with_label(port, columns)
+
+
+def _fault_cells(port: Port) -> tuple[Oid, ...]:
+    return _with_label(port, [o.IF_IN_ERRORS, o.IF_OUT_ERRORS, o.IF_IN_DISCARDS, o.IF_OUT_DISCARDS])
+
+
+def _with_label(port: Port, columns: list[Oid]) -> tuple[Oid, ...]:
+    if port.has_discontinuity:
+        columns.append(o.IF_DISCONTINUITY)
+    return (port.label_cell, *(cell(column, port.index) for column in columns))
+
+
+def is_there(value: Value) -> bool:
+    """Whether the agent gave a value."""
+    return value is not None and not isinstance(value, Absent)
