@@ -15,11 +15,10 @@ from grafana.board import (
     values,
     variable,
 )
-from grafana.influxql import ask, match, mean, reachable, select, windowed
+from grafana.influxql import Given, ask, match, mean, reachable, select, windowed
 from grafana.panels import (
     AVAILABLE,
     LOAD,
-    PLAIN,
     UP,
     bars,
     column,
@@ -215,14 +214,7 @@ def _ports() -> list[Placed]:
             lines(
                 "Lalu lintas per antarmuka",
                 "Traffic of each chosen interface: in upwards, out downwards.",
-                [
-                    ask(mean("in_bps", "interface", PORTS, by), "$tag_device $tag_ifname masuk"),
-                    ask(
-                        mean("out_bps", "interface", PORTS, by),
-                        "$tag_device $tag_ifname keluar",
-                        ref="B",
-                    ),
-                ],
+                _both("in_bps", "out_bps"),
                 unit="bps",
                 negative="/ keluar$/",
             ),
@@ -231,31 +223,26 @@ def _ports() -> list[Placed]:
         ),
         (
             lines(
-                "Kesalahan dan paket dibuang",
-                "Errors and discards per second of each chosen interface, in and out added up.",
-                [
-                    ask(
-                        windowed(
-                            'mean("in_errors_ps") + mean("out_errors_ps")', "interface", PORTS, by
-                        ),
-                        "$tag_device $tag_ifname salah",
-                    ),
-                    ask(
-                        windowed(
-                            'mean("in_discards_ps") + mean("out_discards_ps")',
-                            "interface",
-                            PORTS,
-                            by,
-                        ),
-                        "$tag_device $tag_ifname dibuang",
-                        ref="B",
-                    ),
-                ],
+                "Kesalahan masuk dan keluar",
+                "Errors per second of each chosen interface; anything but zero is a bad line,"
+                " cable or duplex setting.",
+                _both("in_errors_ps", "out_errors_ps"),
                 unit="suffix: /s",
-                steps=PLAIN,
+                negative="/ keluar$/",
             ),
             12,
-            9,
+            8,
+        ),
+        (
+            lines(
+                "Paket dibuang",
+                "Packets per second that each chosen interface discarded: a queue was full.",
+                _both("in_discards_ps", "out_discards_ps"),
+                unit="suffix: /s",
+                negative="/ keluar$/",
+            ),
+            12,
+            8,
         ),
         (
             timeline(
@@ -269,10 +256,18 @@ def _ports() -> list[Placed]:
                 ],
                 UP,
             ),
-            12,
+            24,
             9,
         ),
         (_port_table(by), 24, 10),
+    ]
+
+
+def _both(inward: str, outward: str) -> list[Given]:
+    by = ("device", "ifname")
+    return [
+        ask(mean(inward, "interface", PORTS, by), "$tag_device $tag_ifname masuk"),
+        ask(mean(outward, "interface", PORTS, by), "$tag_device $tag_ifname keluar", ref="B"),
     ]
 
 
