@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from hub.clock import NS, monotonic
 from hub.notify.channels.base import Tools
 from hub.notify.message import Facts, Message, make
 from hub.notify.words import Language
+from rules.transition import Transition
 
 ZONE = "Asia/Jakarta"
 NOON = 1_795_323_900 * NS
@@ -22,34 +23,32 @@ MINUTE = 60 * NS
 HOUR = 60 * MINUTE
 
 
-@dataclass(frozen=True)
-class Change:
+def change(**changes: Any) -> Transition:
     """A transition as the rules make it."""
-
-    id: str = "7-0"
-    time_ns: int = NOON
-    key: str = "pm25_unhealthy,device=aq1"
-    rule: str = "pm25_unhealthy"
-    device: str = "aq1"
-    tags: Mapping[str, str] = field(default_factory=lambda: {"device": "aq1", "sensor": "pm"})
-    before: str = "pending"
-    after: str = "firing"
-    severity: str = "warning"
-    value: float | None = 62.34
-    who: str = ""
-    why: str = ""
-    title: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "id": "PM2.5 tidak sehat di {site}",
-            "en": "PM2.5 unhealthy at {site}",
-        }
-    )
-    advice: Mapping[str, str] = field(
-        default_factory=lambda: {"id": "Kurangi kegiatan di luar.", "en": "Stay indoors."}
-    )
-    notify: Sequence[str] = ("dlh",)
-    cause: str = ""
-    since_ns: int = NOON
+    usual: dict[str, Any] = {
+        "id": "7-0",
+        "time_ns": NOON,
+        "key": "pm25_unhealthy,device=aq1",
+        "rule": "pm25_unhealthy",
+        "device": "aq1",
+        "tags": {"device": "aq1", "sensor": "pm"},
+        "before": "pending",
+        "after": "firing",
+        "severity": "warning",
+        "value": 62.34,
+        "who": "",
+        "why": "",
+        "title": {"id": "PM2.5 tidak sehat di Balige", "en": "PM2.5 unhealthy at Balige"},
+        "advice": {"id": "Kurangi kegiatan di luar.", "en": "Stay indoors."},
+        "notify": ("dlh",),
+        "cause": "",
+        "since_ns": NOON,
+        "detail": {
+            "id": "pm25 62,34 µg/m³ (batas: di atas 55,4 µg/m³)",
+            "en": "pm25 62.34 µg/m³ (limit: above 55.4 µg/m³)",
+        },
+    }
+    return Transition(**{**usual, **changes})
 
 
 FACTS = Facts(
@@ -64,8 +63,8 @@ FACTS = Facts(
 
 
 def message(channel: str = "hook", *, language: Language = "id", **changes: Any) -> Message:
-    """A message about `Change(**changes)`."""
-    return make(Change(**changes), channel, FACTS, language=language, zone=ZONE)
+    """A message about `change(**changes)`."""
+    return make(change(**changes), channel, FACTS, language=language, zone=ZONE)
 
 
 def numbered(

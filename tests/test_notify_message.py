@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import string
+from dataclasses import replace
 from datetime import UTC
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-
+import rules.watch
 from hub.clock import NS
-from hub.inventory import from_data
+from hub.inventory import Inventory, from_data
 from hub.notify import facts
 from hub.notify.message import Facts, collapse, dump, instead, load, make, trial
-from hub.notify.words import LANGUAGES, WORDS, duration, moment, number, quantity
-from tests.notify_support import FACTS, HOUR, MINUTE, NOON, ZONE, Change, message
+from hub.notify.words import LANGUAGES, WORDS, moment
+from rules.rule import Rule, Text, When
+from tests.notify_support import FACTS, HOUR, MINUTE, NOON, ZONE, change, message
 
 
 def test_both_languages_have_every_key_with_the_same_placeholders() -> None:
@@ -34,7 +38,7 @@ def test_an_officer_reads_a_firing_alert_in_bahasa_indonesia() -> None:
     found = message(since_ns=NOON - 10 * MINUTE)
     assert found.title == "AKTIF · PERINGATAN · PM2.5 tidak sehat di Balige"
     assert found.text.split("\n") == [
-        "Nilai: 62,34 µg/m³ (ambang 55,4 µg/m³)",
+        "pm25 62,34 µg/m³ (batas: di atas 55,4 µg/m³)",
         "Perangkat: Sensor Udara Balige (aq1), pm",
         "Lokasi: Dinas Lingkungan Hidup, Kecamatan Balige",
         "Sejak: Minggu, 22 November 2026 pukul 11.55 WIB",
@@ -46,18 +50,18 @@ def test_the_end_of_an_alert_tells_how_long_it_lasted_and_no_advice() -> None:
     found = message(language="en", after="resolved", since_ns=NOON - 125 * MINUTE, value=40.0)
     assert found.title == "RESOLVED · PM2.5 unhealthy at Balige"
     assert "Since: Sunday, 22 November 2026, 10:00 WIB" in found.text
-    assert "Resolved: Sunday, 22 November 2026, 12:05 WIB, after 2 h 5 min" in found.text
+    assert "Resolved: Sunday, 22 November 2026, 12:05 WIB, after 2 hours 5 minutes" in found.text
     assert "Stay indoors" not in found.text
 
 
 def test_a_root_cause_tells_what_it_drags_along_and_a_link_needs_a_public_url() -> None:
-    known = Facts(name="Router Camat", affected={"router": 1, "camera": 14, "robot": 2})
-    change = Change(value=None, tags={"device": "r1"}, device="r 1")
-    found = make(change, "x", known, language="id", zone=ZONE, public_url="https://kc.toba.go.id/")
-    assert "Ikut terdampak: 1 router, 14 kamera, 2 robot" in found.text
+    known = Facts(name="Router Camat", dependants={"camera": 14, "robot": 2}, measured=False)
+    down = change(tags={"device": "r1"}, device="r 1")
+    found = make(down, "x", known, language="id", zone=ZONE, public_url="https://kc.toba.go.id/")
+    assert "Bergantung padanya: 14 kamera, 2 robot" in found.text
     assert found.text.endswith("Peta: https://kc.toba.go.id/?device=r%201")
-    assert "Peta" not in make(change, "x", known, language="id", zone=ZONE).text
-    assert "Nilai" not in found.text
+    assert "Peta" not in make(down, "x", known, language="id", zone=ZONE).text
+    assert "62,34" not in found.text
 
 
 def test_who_took_it_on_is_named() -> None:
@@ -66,15 +70,23 @@ def test_who_took_it_on_is_named() -> None:
     assert "Oleh: Budi\nKeterangan: menuju lokasi" in found.text
 
 
-def test_unknown_placeholders_and_missing_languages_still_give_a_text() -> None:
-    found = message(title={"id": "Naik {value} di {ruang}\nbaris"}, advice={}, language="en")
-    assert found.title == "FIRING · WARNING · Naik 62.34 µg/m³ di {ruang} baris"
+def test_the_hubs_own_reasons_are_translated_and_a_persons_words_are_not() -> None:
+    assert "Keterangan: masa senyap sudah berakhir" in message(why="no longer silenced").text
+    assert "Keterangan: hujan deras" in message(why="hujan deras", who="Budi").text
+
+
+def test_every_reason_that_the_rules_give_is_in_the_catalogue() -> None:
+    folder = Path(rules.watch.__file__).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    reasons = set(re.findall(r'"((?:its cause|no longer|the rule|the device) [a-z ]+)"', source))
+    assert len(reasons) >= 5
+    assert {f"why.{reason}" for reason in reasons} <= WORDS["id"].keys()
+
+
+def test_missing_languages_and_line_breaks_still_give_a_title_of_one_line() -> None:
+    found = message(title={"id": "Naik\nbaris"}, advice={}, language="en")
+    assert found.title == "FIRING · WARNING · Naik baris"
     assert message(title={}).title == "AKTIF · PERINGATAN · pm25_unhealthy"
-
-
-def test_braces_in_a_tag_are_not_filled_in_again() -> None:
-    found = message(title={"id": "{sensor}"}, tags={"device": "aq1", "sensor": "{value}{0}%s"})
-    assert found.title.endswith("· {value}{0}%s")
 
 
 def test_a_message_survives_the_outbox_unchanged() -> None:
@@ -124,42 +136,6 @@ def test_a_trial_message_says_that_nothing_is_to_be_done() -> None:
         assert found.state == "trial"
 
 
-@pytest.mark.parametrize(
-    ("value", "in_id", "in_en"),
-    [
-        (62.345, "62,34", "62.34"),
-        (0.0412, "0,041", "0.041"),
-        (905.0, "905", "905"),
-        (1234567.0, "1.234.567", "1,234,567"),
-        (-3.5, "-3,5", "-3.5"),
-        (0.0, "0", "0"),
-        (100.0, "100", "100"),
-    ],
-)
-def test_numbers_are_written_as_people_there_write_them(
-    value: float, in_id: str, in_en: str
-) -> None:
-    assert number(value, "id") == in_id
-    assert number(value, "en") == in_en
-
-
-def test_units_are_made_readable() -> None:
-    assert quantity(943_200_000, "bit/s", "id") == "943,2 Mbit/s"
-    assert quantity(97.25, "%", "en") == "97.25%"
-    assert quantity(7_500, "s", "id") == "2 jam 5 menit"
-    assert quantity(45, "s", "en") == "45 s"
-    assert quantity(3, "", "id") == "3"
-
-
-def test_durations_name_the_two_largest_units() -> None:
-    assert duration(0, "id") == "0 detik"
-    assert duration(59 * NS, "id") == "59 detik"
-    assert duration(90 * NS, "id") == "1 menit 30 detik"
-    assert duration(26 * HOUR, "en") == "1 d 2 h"
-    assert duration(24 * HOUR + 5 * MINUTE, "en") == "1 d"
-    assert duration(-NS, "en") == "0 s"
-
-
 def test_times_are_told_in_the_zone_of_the_regency() -> None:
     assert moment(NOON, ZoneInfo("Asia/Jayapura"), "id") == (
         "Minggu, 22 November 2026 pukul 14.05 WIT"
@@ -180,8 +156,36 @@ def test_facts_come_from_the_inventory_and_an_unknown_device_has_few() -> None:
             ],
         }
     )  # fmt: skip
-    found = facts.of(inventory, "aq1", unit="µg/m³", threshold=55.4)
+    found = facts.of(inventory, "aq1", rule())
     assert (found.lat, found.lon) == (2.3, 99.1)
-    assert found.opd == FACTS.opd
-    assert found.kecamatan == "Balige"
-    assert facts.of(inventory, "ghost", unit="m") == Facts(unit="m")
+    assert found == replace(FACTS, lat=2.3, lon=99.1)
+    assert facts.of(inventory, "ghost") == Facts()
+
+
+def test_a_threshold_of_silence_is_in_seconds_and_a_yes_or_no_is_not_measured() -> None:
+    silent = facts.of(Inventory(), "x", rule(absent_ns=90 * NS))
+    assert (silent.unit, silent.threshold, silent.measured) == ("s", 90.0, True)
+    assert not facts.of(Inventory(), "x", rule(comparison="equals")).measured
+
+
+def test_only_a_device_that_is_down_drags_others_along() -> None:
+    inventory = from_data(
+        {
+            "sites": [{"id": "s", "name": "S"}],
+            "devices": [
+                {"id": "core", "kind": "router", "site": "s"},
+                {"id": "r1", "kind": "router", "site": "s", "depends_on": ["core"]},
+                {"id": "c1", "kind": "camera", "site": "s", "depends_on": ["r1"]},
+                {"id": "c2", "kind": "camera", "site": "s", "depends_on": ["r1"]},
+                {"id": "c3", "kind": "camera", "site": "s"},
+            ],
+        }
+    )
+    assert facts.of(inventory, "core", rule(means="down")).dependants == {"camera": 2, "router": 1}
+    assert facts.of(inventory, "core", rule()).dependants == {}
+    assert facts.of(inventory, "c1", rule(means="down")).dependants == {}
+
+
+def rule(means: Any = "", **when: Any) -> Rule:
+    condition = When("environment", "pm25", threshold=55.4)
+    return Rule("pm25", Text("a", "b"), when=replace(condition, **when), unit="µg/m³", means=means)

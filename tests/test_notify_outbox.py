@@ -15,17 +15,9 @@ from hub.notify.message import collapse
 from tests.notify_support import HOUR, MINUTE, NOON, numbered
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    conn = sqlite3.connect(path, isolation_level=None)
-    conn.execute("PRAGMA journal_mode=WAL")
-    conn.execute("PRAGMA synchronous=FULL")
-    outbox.create(conn)
-    return conn
-
-
 @pytest.fixture
 def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    conn = connect(tmp_path / "serve.db")
+    conn = outbox.connect(tmp_path / "serve.db")
     yield conn
     conn.close()
 
@@ -67,12 +59,12 @@ def test_a_rolled_back_transaction_owes_nothing(conn: sqlite3.Connection) -> Non
 @pytest.mark.parametrize("isolation", [None, "", "IMMEDIATE"])
 def test_transactions_hold_in_every_isolation_mode(tmp_path: Path, isolation: str | None) -> None:
     path = tmp_path / "serve.db"
-    connect(path).close()
+    outbox.connect(path).close()
     conn = sqlite3.connect(path, isolation_level=isolation)  # type: ignore[arg-type]
     with outbox.transaction(conn):
         outbox.owe(conn, [numbered(1)], NOON)
     conn.close()
-    again = connect(path)
+    again = outbox.connect(path)
     assert len(keys(again)) == 1
     again.close()
 
@@ -187,13 +179,13 @@ def test_killed_at_any_point_transitions_and_messages_agree_and_a_second_run_com
     tmp_path: Path, point: str, kept: int
 ) -> None:
     path = tmp_path / "serve.db"
-    connect(path).close()
+    outbox.connect(path).close()
 
     def run(dies_at: str) -> int:
         return subprocess.run([sys.executable, "-c", _DIES, str(path), dies_at]).returncode
 
     assert run(point) == -9
-    conn = connect(path)
+    conn = outbox.connect(path)
     assert len(keys(conn)) == kept
     assert conn.execute("SELECT count(*) FROM transitions").fetchone() == (kept,)
     assert run("nowhere") == 0

@@ -8,56 +8,17 @@ was collapsed with others (`collapse`) or goes through another channel (`instead
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from hub.clock import NS
-from hub.notify.words import Language, duration, moment, quantity, say
-
-
-class Transition(Protocol):
-    """The part of the rules' `Transition` that messages are made of."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def time_ns(self) -> int: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def rule(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def tags(self) -> Mapping[str, str]: ...
-    @property
-    def before(self) -> str: ...
-    @property
-    def after(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def value(self) -> float | None: ...
-    @property
-    def who(self) -> str: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def title(self) -> Mapping[str, str]: ...
-    @property
-    def advice(self) -> Mapping[str, str]: ...
-    @property
-    def notify(self) -> Sequence[str]: ...
-    @property
-    def cause(self) -> str: ...
-    @property
-    def since_ns(self) -> int: ...
+from hub.notify.words import WORDS, Language, moment, say
+from rules.text import span
+from rules.transition import Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +37,10 @@ class Facts:
     unit: str = ""
     """Unit of value and threshold: µg/m³, bit/s, s …"""
     threshold: float | None = None
-    affected: Mapping[str, int] = field(default_factory=dict)
-    """Things that are down because of this one: kind → number."""
+    measured: bool = True
+    """False: the value is a mere yes or no, which the title already says."""
+    dependants: Mapping[str, int] = field(default_factory=dict)
+    """Things that need this one and are cut off while it is down: kind → number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +65,10 @@ class Message:
     time_ns: int
     since_ns: int
     titles: Mapping[str, str]
-    """The rule's own title and advice, per language."""
+    """The rule's own title and advice, filled in, per language."""
     advices: Mapping[str, str]
+    details: Mapping[str, str] = field(default_factory=dict)
+    """The value beside the limit, per language."""
     value: float | None = None
     who: str = ""
     why: str = ""
@@ -152,6 +117,7 @@ def make(
             since_ns=transition.since_ns,
             titles=dict(transition.title),
             advices=dict(transition.advice),
+            details=dict(transition.detail),
             value=transition.value,
             who=transition.who,
             why=transition.why,
@@ -221,7 +187,7 @@ def _title(m: Message) -> str:
     parts = [say(m.language, f"state.{m.state}")]
     if m.state != "resolved":
         parts.append(say(m.language, f"severity.{m.severity}"))
-    parts.append(_fill(_in(m.titles, m.language) or m.rule, m))
+    parts.append(_in(m.titles, m.language) or m.rule)
     return " · ".join(" ".join(part.split()) for part in parts)
 
 
@@ -230,18 +196,18 @@ def _lines(m: Message) -> list[str]:
         return say(m.language, key, **values)
 
     zone = ZoneInfo(m.zone)
-    lines = [_value(m), *_where(m)]
+    lines = [_in(m.details, m.language) if m.facts.measured else "", *_where(m)]
+    lines.append(line("since", since=moment(m.since_ns, zone, m.language)))
     if m.state == "resolved":
-        span = duration(m.time_ns - m.since_ns, m.language)
-        lines.append(line("since", since=moment(m.since_ns, zone, m.language)))
-        lines.append(line("resolved", time=moment(m.time_ns, zone, m.language), duration=span))
+        lasted = span(max(NS, m.time_ns - m.since_ns), m.language)
+        lines.append(line("resolved", time=moment(m.time_ns, zone, m.language), duration=lasted))
     else:
-        lines.append(line("since", since=moment(m.since_ns, zone, m.language)))
-        lines.append(_affected(m))
-    if m.state == "acknowledged" and m.who:
+        lines.append(_dependants(m))
+    if m.who:
         lines.append(line("by", who=m.who))
-        lines.append(line("why", why=m.why) if m.why else "")
-    advice = _fill(_in(m.advices, m.language), m)
+    if m.why:
+        lines.append(line("why", why=_reason(m)))
+    advice = _in(m.advices, m.language)
     if advice and m.state == "firing":
         lines.append(line("advice", advice=advice))
     lines.append(_late(m, zone))
@@ -250,17 +216,6 @@ def _lines(m: Message) -> list[str]:
     if m.link:
         lines.append(line("map", link=m.link))
     return [text for text in lines if text]
-
-
-def _value(m: Message) -> str:
-    value = None if m.value is None else quantity(m.value, m.facts.unit, m.language)
-    threshold = m.facts.threshold
-    if threshold is None:
-        return say(m.language, "value", value=value) if value is not None else ""
-    limit = quantity(threshold, m.facts.unit, m.language)
-    if value is None:
-        return say(m.language, "threshold", threshold=limit)
-    return say(m.language, "value.threshold", value=value, threshold=limit)
 
 
 def _where(m: Message) -> list[str]:
@@ -278,11 +233,11 @@ def _where(m: Message) -> list[str]:
     ]
 
 
-def _affected(m: Message) -> str:
+def _dependants(m: Message) -> str:
     things = [
-        f"{count} {_kind(kind, m.language)}" for kind, count in m.facts.affected.items() if count
+        f"{count} {_kind(kind, m.language)}" for kind, count in m.facts.dependants.items() if count
     ]
-    return say(m.language, "affected", things=", ".join(things)) if things else ""
+    return say(m.language, "dependants", things=", ".join(things)) if things else ""
 
 
 def _kind(kind: str, language: Language) -> str:
@@ -290,6 +245,11 @@ def _kind(kind: str, language: Language) -> str:
         return say(language, f"kind.{kind}")
     except KeyError:
         return kind  # an inventory may know kinds that no catalogue has
+
+
+def _reason(m: Message) -> str:
+    """The hub's own reasons are in the catalogue; a person's words are left alone."""
+    return WORDS[m.language].get(f"why.{m.why}", m.why)
 
 
 def _late(m: Message, zone: ZoneInfo) -> str:
@@ -305,21 +265,3 @@ def _late(m: Message, zone: ZoneInfo) -> str:
 def _in(texts: Mapping[str, str], language: Language) -> str:
     """The text in that language, or in any other rather than none."""
     return texts.get(language) or next((text for text in texts.values() if text), "")
-
-
-def _fill(template: str, m: Message) -> str:
-    """Fill in the placeholders that we know; leave what we don't, a person still understands it."""
-    facts = m.facts
-    unit = facts.unit
-    known = {
-        **m.tags,
-        "device": facts.name or m.device,
-        "rule": m.rule,
-        "site": facts.site or facts.kecamatan,
-        "kecamatan": facts.kecamatan,
-        "opd": facts.opd,
-        "kind": facts.kind,
-        "value": "" if m.value is None else quantity(m.value, unit, m.language),
-        "threshold": "" if facts.threshold is None else quantity(facts.threshold, unit, m.language),
-    }
-    return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1]) or found[0], template)

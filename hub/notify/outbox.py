@@ -20,6 +20,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
 
 from hub.notify.message import Message, dump, load
 
@@ -58,6 +61,14 @@ class Owed:
     last_error: str
 
 
+class Unreadable(Exception):
+    """A row that this version can't read; it says which. When: another version wrote it."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"the message owed as {key} can't be read: {reason}")
+        self.key = key
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What a channel still owes."""
@@ -67,6 +78,15 @@ class Backlog:
     """When the oldest of them was owed."""
     next_ns: int | None
     """When the first of them may be tried."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as the invariants want it: what is committed is on disk."""
+    conn = sqlite3.connect(path, isolation_level=None)
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA synchronous = FULL")
+    create(conn)
+    return conn
 
 
 def create(conn: sqlite3.Connection) -> None:
@@ -88,12 +108,15 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
 
 def owe(conn: sqlite3.Connection, messages: Iterable[Message], now_ns: int) -> int:
     """Note messages as owed, in order; the number of those that are new."""
-    return sum(_owe(conn, message, now_ns) for message in messages)
+    return sum(
+        owe_anyway(conn, message, now_ns)
+        for message in messages
+        if message.state != "resolved" or _told(conn, message)
+    )
 
 
-def _owe(conn: sqlite3.Connection, message: Message, now_ns: int) -> int:
-    if message.state == "resolved" and not _told(conn, message):
-        return 0
+def owe_anyway(conn: sqlite3.Connection, message: Message, now_ns: int) -> int:
+    """Note one message as owed, an end without a beginning too (a fallback may get only that)."""
     return conn.execute(
         "INSERT OR IGNORE INTO owed (key, channel, transition_id, alert, told, message,"
         " created_ns, next_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -127,14 +150,14 @@ def due(
     *,
     least_tried_first: bool = False,
 ) -> list[Owed]:
-    """What may be sent now, oldest first.
+    """What may be sent now, oldest first. Raises `Unreadable`.
 
     `least_tried_first` is for a channel in trouble: one message that nobody can deliver must
     not stand before all others.
     """
     order = "attempts, seq" if least_tried_first else "seq"
     rows = conn.execute(
-        "SELECT message, created_ns, attempts, last_error FROM owed WHERE state = 'owed'"  # noqa: S608 (order is ours)
+        "SELECT key, message, created_ns, attempts, last_error FROM owed WHERE state = 'owed'"  # noqa: S608 (order is ours)
         f" AND channel = ? AND (next_ns <= ? OR next_ns > ?) ORDER BY {order} LIMIT ?",
         (channel, now_ns, now_ns + HORIZON_NS, limit),
     )
@@ -144,7 +167,7 @@ def due(
 def of_alert(conn: sqlite3.Connection, channel: str, alert: str) -> list[Owed]:
     """All that the channel still owes about one alert, oldest first, due or not."""
     rows = conn.execute(
-        "SELECT message, created_ns, attempts, last_error FROM owed"
+        "SELECT key, message, created_ns, attempts, last_error FROM owed"
         " WHERE state = 'owed' AND channel = ? AND alert = ? ORDER BY seq",
         (channel, alert),
     )
@@ -259,5 +282,9 @@ def forget(conn: sqlite3.Connection, before_ns: int) -> int:
     ).rowcount
 
 
-def _row(row: tuple[str, int, int, str]) -> Owed:
-    return Owed(load(row[0]), row[1], row[2], row[3])
+def _row(row: tuple[str, str, int, int, str]) -> Owed:
+    key, text, created_ns, attempts, last_error = row
+    try:
+        return Owed(load(text), created_ns, attempts, last_error)
+    except msgspec.DecodeError as error:
+        raise Unreadable(key, str(error)) from error

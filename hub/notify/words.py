@@ -1,12 +1,12 @@
-"""What messages say, in Bahasa Indonesia and English; numbers, times and durations as people
-there write them. Data and pure functions."""
+"""What messages say, in Bahasa Indonesia and English, and times as people there write
+them. Data and pure functions; numbers and durations are worded by `rules.text`."""
 
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
 from typing import Literal
 
-from hub.clock import NS, to_datetime
+from hub.clock import to_datetime
 
 Language = Literal["id", "en"]
 LANGUAGES: tuple[Language, ...] = ("id", "en")
@@ -20,18 +20,21 @@ WORDS: dict[Language, dict[str, str]] = {
         "severity.info": "INFORMASI",
         "severity.warning": "PERINGATAN",
         "severity.critical": "KRITIS",
-        "value": "Nilai: {value}",
-        "value.threshold": "Nilai: {value} (ambang {threshold})",
-        "threshold": "Ambang: {threshold}",
         "place": "Lokasi: {place}",
         "kecamatan": "Kecamatan {name}",
         "device": "Perangkat: {device}",
         "since": "Sejak: {since}",
         "resolved": "Pulih: {time}, setelah {duration}",
-        "affected": "Ikut terdampak: {things}",
+        "dependants": "Bergantung padanya: {things}",
         "advice": "Saran: {advice}",
         "by": "Oleh: {who}",
         "why": "Keterangan: {why}",
+        "why.its cause is over": "penyebabnya sudah pulih, gangguan ini belum",
+        "why.no longer silenced": "masa senyap sudah berakhir",
+        "why.the rule was changed": "aturannya diubah",
+        "why.the rule was removed": "aturannya dihapus",
+        "why.the rule no longer covers it": "aturannya tidak lagi berlaku untuk ini",
+        "why.the device was removed": "perangkatnya dihapus",
         "map": "Peta: {link}",
         "late.once": "Pesan ini terlambat: saluran sempat terputus. "
         "Gangguan aktif dari {first} sampai {time}.",
@@ -47,10 +50,6 @@ WORDS: dict[Language, dict[str, str]] = {
         "kind.sensor": "sensor",
         "kind.camera": "kamera",
         "kind.ups": "UPS",
-        "day": "{n} hari",
-        "hour": "{n} jam",
-        "minute": "{n} menit",
-        "second": "{n} detik",
         "weekdays": "Senin Selasa Rabu Kamis Jumat Sabtu Minggu",
         "months": "Januari Februari Maret April Mei Juni "
         "Juli Agustus September Oktober November Desember",
@@ -63,18 +62,21 @@ WORDS: dict[Language, dict[str, str]] = {
         "severity.info": "INFO",
         "severity.warning": "WARNING",
         "severity.critical": "CRITICAL",
-        "value": "Value: {value}",
-        "value.threshold": "Value: {value} (threshold {threshold})",
-        "threshold": "Threshold: {threshold}",
         "place": "Place: {place}",
         "kecamatan": "Kecamatan {name}",
         "device": "Device: {device}",
         "since": "Since: {since}",
         "resolved": "Resolved: {time}, after {duration}",
-        "affected": "Also affected: {things}",
+        "dependants": "Depends on it: {things}",
         "advice": "Advice: {advice}",
         "by": "By: {who}",
         "why": "Comment: {why}",
+        "why.its cause is over": "its cause is over, this alert isn't",
+        "why.no longer silenced": "no longer silenced",
+        "why.the rule was changed": "the rule was changed",
+        "why.the rule was removed": "the rule was removed",
+        "why.the rule no longer covers it": "the rule no longer covers it",
+        "why.the device was removed": "the device was removed",
         "map": "Map: {link}",
         "late.once": "This message is late: the channel was down. "
         "The alert was firing from {first} to {time}.",
@@ -89,10 +91,6 @@ WORDS: dict[Language, dict[str, str]] = {
         "kind.sensor": "sensor",
         "kind.camera": "camera",
         "kind.ups": "UPS",
-        "day": "{n} d",
-        "hour": "{n} h",
-        "minute": "{n} min",
-        "second": "{n} s",
         "weekdays": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
         "months": "January February March April May June "
         "July August September October November December",
@@ -103,43 +101,6 @@ WORDS: dict[Language, dict[str, str]] = {
 def say(language: Language, key: str, **values: object) -> str:
     """The catalogue's text for `key`, with its `{placeholders}` filled in."""
     return WORDS[language][key].format(**values)
-
-
-def number(value: float, language: Language) -> str:
-    """At most three decimals, fewer for big numbers: `1.234,5` (id), `1,234.5` (en)."""
-    size = abs(value)
-    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3
-    text = f"{value:,.{decimals}f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return text.translate(str.maketrans(",.", ".,")) if language == "id" else text
-
-
-def quantity(value: float, unit: str, language: Language) -> str:
-    """A number with its unit: bit/s get a prefix, seconds become a duration, % stands close."""
-    if unit == "s" and abs(value) >= 60:
-        return duration(round(value * NS), language)
-    if unit == "bit/s":
-        for size, prefix in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-            if abs(value) >= size:
-                return f"{number(value / size, language)} {prefix}"
-    space = "" if unit in ("", "%") else " "
-    return f"{number(value, language)}{space}{unit}"
-
-
-def duration(span_ns: int, language: Language) -> str:
-    """The two largest units that count: "2 jam 5 menit", "3 d 4 h"; never negative."""
-    seconds = max(0, span_ns) // NS
-    parts: list[str] = []
-    for key, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
-        count, seconds = divmod(seconds, size)
-        if count or (key == "second" and not parts):
-            parts.append(say(language, key, n=count))
-        elif parts:
-            break
-        if len(parts) == 2:
-            break
-    return " ".join(parts)
 
 
 def moment(time_ns: int, zone: tzinfo, language: Language) -> str:

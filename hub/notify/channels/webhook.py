@@ -123,7 +123,7 @@ def payload(message: Message) -> dict[str, Any]:
         "text": message.text,
         "place": {"opd": facts.opd, "site": facts.site, "kecamatan": facts.kecamatan,
                   "lat": facts.lat, "lon": facts.lon},
-        "affected": facts.affected,
+        "dependants": facts.dependants,
         "collapsed": message.collapsed,
         "link": message.link,
     }  # fmt: skip

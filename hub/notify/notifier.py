@@ -1,0 +1,117 @@
+"""Sends what the outbox owes, one task per channel.
+
+engine ─ one transaction: transitions + owe() ─► serve.db ─► Lane per channel ─► people
+       └ wake() ───────────────────────────────────────────►
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from hub import clock
+from hub.api import Log
+from hub.clock import NS
+from hub.notify import outbox
+from hub.notify.channels.base import Channel, Policy, plain
+from hub.notify.lane import Lane, Surroundings
+
+KEEP_NS = 30 * 86_400 * NS
+"""How long the outbox remembers what was done with."""
+_TIDY_S = 3_600.0
+
+
+class Notifier:
+    """Owns one connection to the outbox and, while it runs, the channels.
+
+    `path` is `serve.db`, where the engine owes; the table is made if it isn't there yet.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        channels: Mapping[str, tuple[Channel, Policy]],
+        log: Log,
+        *,
+        now_ns: Callable[[], int] = clock.now_ns,
+        monotonic: Callable[[], float] = clock.monotonic,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self._conn = outbox.connect(path)
+        self._log = log
+        self._now_ns = now_ns
+        around = Surroundings(
+            self._conn, log, self._wake_one, now_ns, monotonic, jitter or random.Random()
+        )
+        self.lanes = {
+            name: Lane(channel, policy, around) for name, (channel, policy) in channels.items()
+        }
+
+    def wake(self) -> None:
+        """Something new is owed. Call it on the loop that runs `run`, after the commit."""
+        for lane in self.lanes.values():
+            lane.wake()
+
+    def _wake_one(self, channel: str) -> None:
+        if channel in self.lanes:
+            self.lanes[channel].wake()
+
+    async def run(self) -> None:
+        """Send until cancelled, then close channels and connection."""
+        try:
+            self._abandon()
+            async with asyncio.TaskGroup() as group:
+                for name, lane in self.lanes.items():
+                    group.create_task(lane.run(), name=f"notify {name}")
+                group.create_task(self._tidy(), name="notify tidy")
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close channels and connection; for a notifier that never ran."""
+        for name, lane in self.lanes.items():
+            try:
+                await lane.channel.close()
+            except Exception as error:  # the others must be closed all the same
+                self._log.warning("channel didn't close", channel=name, error=plain(error))
+        self._conn.close()
+
+    def statistics(self) -> dict[str, dict[str, int | float | str]]:
+        """Per channel, for the board and /metrics: what is owed, and counts since the start.
+
+        owed, oldest_s (age of the oldest owed), sent, failed, expired, merged, retries,
+        trouble (failures in a row), last_error, last_sent_ns.
+        """
+        found: dict[str, dict[str, int | float | str]] = {}
+        for name, lane in self.lanes.items():
+            backlog = outbox.backlog(self._conn, name)
+            age_ns = self._now_ns() - backlog.oldest_ns if backlog.oldest_ns else 0
+            found[name] = {
+                "owed": backlog.number,
+                "oldest_s": max(0, age_ns) / NS,
+                **asdict(lane.counts),
+            }
+        return found
+
+    def _abandon(self) -> None:
+        with outbox.transaction(self._conn):
+            gone = outbox.abandon(self._conn, self.lanes, self._now_ns())
+        for channel, number in gone.items():
+            self._log.error(
+                "settings have no such channel any more, its notifications are given up",
+                channel=channel,
+                number=number,
+            )
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                with outbox.transaction(self._conn):
+                    outbox.forget(self._conn, self._now_ns() - KEEP_NS)
+            except sqlite3.Error as error:
+                self._log.warning("the outbox can't be tidied", error=plain(error))
+            await asyncio.sleep(_TIDY_S)
