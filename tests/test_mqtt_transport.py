@@ -41,10 +41,13 @@ class Line:
         self.config = MqttConfig.model_validate({"brokers": [one]})
         self._task: asyncio.Task[None] | None = None
 
+    def collector(self) -> MqttCollector:
+        return MqttCollector(self.config, self.host)
+
     async def start(self) -> None:
         """Start (or start again) and wait until it is subscribed."""
         before = self.ups()
-        collector = MqttCollector(self.config, self.host)
+        collector = self.collector()
         await collector.start()
         self._task = asyncio.create_task(collector.run(self.emit))
         await until(lambda: self.ups() > before, "subscribed")
@@ -240,8 +243,7 @@ async def test_an_unknown_device_is_stored_and_proposed_once(
 async def test_a_refused_login_names_the_remedy(tmp_path: Path, protocol: int) -> None:
     with broker(tmp_path, "allow_anonymous false") as server:
         line = Line(server.port, protocol)
-        collector = MqttCollector(line.config, line.host)
-        task = asyncio.create_task(collector.run(line.emit))
+        task = asyncio.create_task(line.collector().run(line.emit))
         try:
             await until(lambda: line.downs() >= 1)
             level, _, values = line.host.log.lines[0]

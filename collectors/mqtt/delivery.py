@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
-from collectors.mqtt.config import Broker
+from collectors.mqtt.config import Broker, Topic
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.parse import PARSERS, Parser, Place, place
 from collectors.mqtt.sequence import Sequences
@@ -54,6 +54,12 @@ class Shape(NamedTuple):
     fields: Mapping[str, Rule]
     known_only: bool
     """Only devices of the inventory; others' messages are none of our business."""
+
+
+def rules_of(topic: Topic) -> dict[str, Rule]:
+    """The common names, and on top those that the topic's settings give."""
+    own = {name: Rule(to.field, to.scale, to.offset) for name, to in topic.conversions().items()}
+    return {**ALIASES, **own}
 
 
 class Ignored(NamedTuple):
@@ -108,13 +114,7 @@ class Delivery:
             Shape(
                 Template(topic.template),
                 PARSERS[topic.parser],
-                {
-                    **ALIASES,
-                    **{
-                        name: Rule(to.field, to.scale, to.offset)
-                        for name, to in topic.conversions().items()
-                    },
-                },
+                rules_of(topic),
                 known_only=topic.parser == "status",
             )
             for topic in broker.topics
@@ -133,27 +133,25 @@ class Delivery:
         redelivery = None
         packet_id = message.packet_id
         if packet_id:
-            digest = blake2b(b"%b\0%b" % (message.topic.encode(), payload), digest_size=8)
-            redelivery = Redelivery(self.session, packet_id, digest.digest())
+            redelivery = Redelivery(self.session, packet_id, _digest(message))
             if message.duplicate:
                 known = self._known(redelivery)
                 if known is not False:
                     self._host.count("redelivered")
                     return known
         receipt = self._handed_over(message, payload, received_ns, redelivery)
-        if redelivery is None or receipt is None:
-            return None
-        future = asyncio.ensure_future(receipt)
-        self._waiting[redelivery.packet_id] = (redelivery.digest, future)
-        return future
+        if receipt is None or isinstance(receipt, asyncio.Future):
+            return receipt
+        return asyncio.ensure_future(receipt)
 
-    def forget(self, packet_id: int) -> None:
-        """That message was acknowledged."""
-        self._waiting.pop(packet_id, None)
+    def remember(self, message: Message, receipt: Receipt) -> None:
+        """That message's connection ended before it was acknowledged: it will come again."""
+        if message.packet_id:
+            self._waiting[message.packet_id] = (_digest(message), receipt)
 
     def _known(self, redelivery: Redelivery) -> Receipt | Literal[False] | None:
         """The receipt of a message that came again; None when it is on disk, False when new."""
-        digest, receipt = self._waiting.get(redelivery.packet_id, (b"", None))
+        digest, receipt = self._waiting.pop(redelivery.packet_id, (b"", None))
         if receipt is not None and digest == redelivery.digest:
             if not receipt.done():
                 return receipt
@@ -232,6 +230,10 @@ class Delivery:
         self._host.refuse(word, f"{detail} ({topic[:200]})", device)
 
 
+def _digest(message: Message) -> bytes:
+    return blake2b(b"%b\0%b" % (message.topic.encode(), message.payload), digest_size=8).digest()
+
+
 class Acknowledger:
     """Acknowledges a connection's messages in the order they came, each after its receipt.
 
@@ -240,46 +242,47 @@ class Acknowledger:
 
     def __init__(
         self,
-        send: Callable[[list[int]], None],
+        send: Callable[[list[Message]], None],
         failed: Callable[[Exception], None],
+        left: Callable[[Message, Receipt], None],
     ) -> None:
-        """`send` writes PUBACKs; `failed` is told (once) when a receipt fails with `TryAgain`."""
+        """`send` acknowledges; `failed` is told, once, when a receipt fails; `left` is told what
+        waits at the end.
+        """
         self._send = send
         self._failed = failed
-        self._groups: deque[tuple[Receipt | None, list[int]]] = deque()
+        self._left = left
+        self._groups: deque[tuple[Receipt | None, list[Message]]] = deque()
         self._watched: Receipt | None = None
         self._open = True
         self.waiting = 0
         """Messages not yet acknowledged."""
 
-    def add(self, packet_id: int, receipt: Receipt | None) -> None:
+    def add(self, message: Message, receipt: Receipt | None) -> None:
         """Queue one message; call `flush` after the last of a batch."""
         self.waiting += 1
-        if self._groups and self._groups[-1][0] is receipt:
-            self._groups[-1][1].append(packet_id)
+        groups = self._groups
+        if groups and groups[-1][0] is receipt:
+            groups[-1][1].append(message)
         else:
-            self._groups.append((receipt, [packet_id]))
+            groups.append((receipt, [message]))
 
     def flush(self, _done: object = None) -> None:
         """Acknowledge, in one write, what may be."""
         if not self._open:
             return
-        ready: list[int] = []
+        ready: list[Message] = []
         groups = self._groups
         failure: BaseException | None = None
         while groups:
-            receipt, packet_ids = groups[0]
+            receipt, messages = groups[0]
             if receipt is not None:
                 if not receipt.done():
                     break
-                failure = (
-                    TryAgain("the receipt was cancelled")
-                    if receipt.cancelled()
-                    else receipt.exception()
-                )
+                failure = _failure(receipt)
                 if failure is not None:
                     break
-            ready += packet_ids
+            ready += messages
             groups.popleft()
         if ready:
             self.waiting -= len(ready)
@@ -293,15 +296,16 @@ class Acknowledger:
                 self._watched.add_done_callback(self.flush)
 
     def close(self) -> None:
-        """Acknowledge nothing more; the broker keeps the rest."""
+        """Acknowledge nothing more; the broker keeps the rest and sends it again."""
         self._open = False
-        for receipt, _ in self._groups:
+        for receipt, messages in self._groups:
             if receipt is not None:
-                receipt.add_done_callback(_look_at)
+                receipt.add_done_callback(_failure)  # a failure is no news to anybody now
+                for message in messages:
+                    self._left(message, receipt)
         self._groups.clear()
 
 
-def _look_at(receipt: Receipt) -> None:
-    """Nobody waits for it any longer; a failure is no news to anybody."""
-    if not receipt.cancelled():
-        receipt.exception()
+def _failure(receipt: Receipt) -> BaseException | None:
+    """Why a done receipt is no permission to acknowledge."""
+    return TryAgain("the receipt was cancelled") if receipt.cancelled() else receipt.exception()

@@ -22,7 +22,7 @@ import msgspec
 from collectors.mqtt import deviceclock
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.topics import valid_name
-from hub.api import BadItem, Event, Item, Quality, Reading, Series
+from hub.api import BadItem, Event, Item, Quality, Reading, Series, Value
 
 MAX_FIELDS = 64
 """Fields of one message; more is no sensor."""
@@ -60,14 +60,11 @@ class Fault(NamedTuple):
     detail: str
 
 
-class Parsed(NamedTuple):
-    """What a message held."""
+Parsed = tuple[tuple[Item, ...], int | None, tuple[Fault, ...]]
+"""What a message held: items; the device's message counter when the message is live (neither
+retained nor buffered); what was refused. A plain tuple, since one is made for every message."""
 
-    items: tuple[Item, ...]
-    seq: int | None = None
-    """The device's message counter, when the message is live (neither retained nor buffered)."""
-    faults: tuple[Fault, ...] = ()
-
+_RETAINED = int(Quality.RETAINED)
 
 Parser = Callable[[Place, bytes, bool, int], Parsed]
 
@@ -137,33 +134,33 @@ def telemetry(where: Place, payload: bytes, retained: bool, received_ns: int) ->
     buffered = said.buf
     time_ns, quality = deviceclock.judge(said.ts, received_ns, buffered=buffered, synced=said.tsync)
     if retained:
-        quality |= Quality.RETAINED
-    fields: dict[str, float | int | str] = {}
-    faults: list[Fault] = []
-    _convert(measured, where.fields, fields, faults)
+        quality |= _RETAINED
+    fields, faults = _convert(measured, where.fields)
     if said.rssi is not None or said.vbat is not None:
-        own = {"rssi": said.rssi, "vbat": said.vbat}
-        _convert({k: v for k, v in own.items() if v is not None}, ALIASES, fields, faults)
-    if not fields and faults:
+        radio = {"rssi": said.rssi, "vbat": said.vbat}
+        more, faulty = _convert({k: v for k, v in radio.items() if v is not None}, ALIASES)
+        fields, faults = {**fields, **more}, faults + faulty
+    if faults and not fields:
         raise BadItem(f"{faults[0].reason}: {faults[0].detail}; no value is left")
-    items: list[Item] = []
+    items: tuple[Item, ...] = ()
     if fields:
         series = where.series
         if said.sensor:
             series = _sensor_series(where.device, said.sensor, where.sensors)
-        items.append(Reading(series, time_ns, fields, int(quality)))
-    if said.up is not None and not retained and not buffered:
+        items = (Reading(series, time_ns, fields, quality),)
+    if retained or buffered:
+        return items, None, faults
+    if said.up is not None:
         if type(said.up) is int and 0 <= said.up < 1 << 40:
-            items.append(
-                Reading(where.health, time_ns, {"up": 1, "uptime_s": float(said.up)}, int(quality))
-            )
+            health: dict[str, Value] = {"up": 1, "uptime_s": float(said.up)}
+            items = (*items, Reading(where.health, time_ns, health, quality))
         else:
-            faults.append(Fault("wrong_type", f"up is {said.up!r:.40}"))
+            faults += (Fault("wrong_type", f"up is {said.up!r:.40}"),)
     seq = said.seq
     if seq is not None and (type(seq) is not int or not 0 <= seq < 1 << 32):
-        faults.append(Fault("wrong_type", f"seq is {seq!r:.40}, not an unsigned 32-bit number"))
+        faults += (Fault("wrong_type", f"seq is {seq!r:.40}, not an unsigned 32-bit number"),)
         seq = None
-    return Parsed(tuple(items), None if retained or buffered else seq, tuple(faults))
+    return items, seq, faults
 
 
 _STATES = {"online": 1, "offline": 0, "sleeping": 1}
@@ -177,10 +174,10 @@ def status(where: Place, payload: bytes, retained: bool, received_ns: int) -> Pa
     JSON without `state` (a camera's heartbeat, say) belongs to somebody else.
     """
     if not where.known or retained or not payload:
-        return Parsed(())
+        return (), None, ()
     word, stamp = _state(payload)
     if word is None:
-        return Parsed(())
+        return (), None, ()
     up = _STATES.get(word)
     if up is None:
         raise BadItem(f"unknown_state: {word[:40]!r} is none of {', '.join(_STATES)}")
@@ -188,12 +185,8 @@ def status(where: Place, payload: bytes, retained: bool, received_ns: int) -> Pa
     time_ns, quality = (
         (received_ns, 0) if word == "offline" else deviceclock.judge(stamp, received_ns)
     )
-    return Parsed(
-        (
-            Reading(where.health, time_ns, {"up": up}, int(quality)),
-            Event(where.device, word, time_ns, f"the device says {word}"),
-        )
-    )
+    event = Event(where.device, word, time_ns, f"the device says {word}")
+    return (Reading(where.health, time_ns, {"up": up}, quality), event), None, ()
 
 
 def _state(payload: bytes) -> tuple[str | None, object]:
@@ -214,29 +207,25 @@ def _state(payload: bytes) -> tuple[str | None, object]:
 
 
 def _convert(
-    measured: Mapping[str, Any],
-    rules: Mapping[str, Rule],
-    fields: dict[str, float | int | str],
-    faults: list[Fault],
-) -> None:
-    """Canonical names and units into `fields`; what can't be taken into `faults`."""
+    measured: Mapping[str, Any], rules: Mapping[str, Rule]
+) -> tuple[dict[str, Value], tuple[Fault, ...]]:
+    """Values by canonical name and in its unit, and what can't be taken."""
+    fields: dict[str, Value] = {}
+    faults: tuple[Fault, ...] = ()
     for name, value in measured.items():
-        rule = rules.get(name)
-        if rule is None:
-            rule = rules.get(name.lower())
-            if rule is None:
-                faults.append(Fault("unknown_field", f"{name[:40]!r}"))
-                continue
+        rule = rules.get(name) or rules.get(name.lower())
         kind = type(value)
-        if kind is not float and kind is not int:
+        if rule is None:
+            faults += (Fault("unknown_field", f"{name[:40]!r}"),)
+        elif kind is not float and kind is not int:
             reason = "null_value" if value is None else "wrong_type"
-            faults.append(Fault(reason, f"{name[:40]} is {value!r:.40}, not a number"))
-            continue
-        if not -_BEYOND_EARTH < value < _BEYOND_EARTH:  # NaN and infinity fail this too
-            faults.append(Fault("not_finite", f"{name[:40]} is beyond any sensor"))
-            continue
-        field, scale, offset = rule
-        fields[field] = value * scale + offset
+            faults += (Fault(reason, f"{name[:40]} is {value!r:.40}, not a number"),)
+        elif not -_BEYOND_EARTH < value < _BEYOND_EARTH:  # NaN and infinity fail this too
+            faults += (Fault("not_finite", f"{name[:40]} is beyond any sensor"),)
+        else:
+            field, scale, offset = rule
+            fields[field] = value * scale + offset
+    return fields, faults
 
 
 def _undecodable(payload: bytes, error: Exception) -> BadItem:

@@ -15,7 +15,7 @@ from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage
 
 from collectors.mqtt.config import Broker
-from collectors.mqtt.delivery import Acknowledger, Delivery
+from collectors.mqtt.delivery import Acknowledger, Delivery, Message
 from collectors.mqtt.link import Link
 from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
@@ -25,7 +25,7 @@ MAX_WAITING = 20_000
 keeps them."""
 
 
-class Message(NamedTuple):
+class PublishedMessage(NamedTuple):
     """A PUBLISH as `Delivery` takes it."""
 
     topic: str
@@ -33,7 +33,7 @@ class Message(NamedTuple):
     qos: int
     retain: bool
     duplicate: bool
-    packet_id: int
+    packet_id: int | None
 
 
 async def serve(
@@ -61,34 +61,28 @@ async def serve(
             ended.set_exception(error)
             ended.exception()
 
-    def send(packet_ids: list[int]) -> None:
-        for packet_id in packet_ids:
-            delivery.forget(packet_id)
-            paho.ack(packet_id, 1)
+    def send(messages: list[Message]) -> None:
+        for message in messages:
+            if message.packet_id:
+                paho.ack(message.packet_id, 1)
         link.progress()
 
-    acknowledger = Acknowledger(send, fail)
+    acknowledger = Acknowledger(send, fail, delivery.remember)
 
     def take(_client: Paho, _userdata: Any, incoming: MQTTMessage) -> None:
         host.count("messages")
         host.count("bytes", len(incoming.payload))
-        try:
-            topic = incoming.topic
-        except UnicodeDecodeError:
-            host.refuse("bad_utf8", "the topic is no UTF-8")
-            receipt = None
-        else:
-            message = Message(
-                topic,
-                bytes(incoming.payload),
-                incoming.qos,
-                incoming.retain,
-                incoming.dup,
-                incoming.mid,
-            )
-            receipt = delivery.take(message, host.now_ns())
+        message = PublishedMessage(
+            incoming._topic.decode(errors="replace"),  # a topic of bad UTF-8 matches no template
+            bytes(incoming.payload),
+            incoming.qos,
+            incoming.retain,
+            incoming.dup,
+            incoming.mid if incoming.qos else None,
+        )
+        receipt = delivery.take(message, host.now_ns())
         if incoming.qos:
-            acknowledger.add(incoming.mid, receipt)
+            acknowledger.add(message, receipt)
             acknowledger.flush()
         if acknowledger.waiting > MAX_WAITING:
             acknowledger.close()

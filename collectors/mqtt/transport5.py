@@ -28,7 +28,7 @@ from mqtt5 import (
 )
 
 from collectors.mqtt.config import Broker
-from collectors.mqtt.delivery import Acknowledger, Delivery
+from collectors.mqtt.delivery import Acknowledger, Delivery, Message
 from collectors.mqtt.link import Link
 from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._rest = b""
-        self._acknowledger = Acknowledger(self._send_pubacks, self._fail)
+        self._acknowledger = Acknowledger(self._send_pubacks, self._fail, delivery.remember)
         self._keepalive_s = float(broker.keepalive_s)
         self._heard_s = loop.time()
         self._pinged_s: float | None = None
@@ -162,14 +162,11 @@ class Connection(asyncio.Protocol):
         for message in publishes:
             receipt = take(message, received_ns)
             if message.packet_id:
-                add(message.packet_id, receipt)
+                add(message, receipt)
         self._acknowledger.flush()
 
-    def _send_pubacks(self, packet_ids: list[int]) -> None:
-        forget = self._delivery.forget
-        for packet_id in packet_ids:
-            forget(packet_id)
-        self._write(b"".join([PubAckPacket(packet_id).write() for packet_id in packet_ids]))
+    def _send_pubacks(self, messages: list[Message]) -> None:
+        self._write(b"".join([PubAckPacket(m.packet_id).write() for m in messages if m.packet_id]))
         self._link.progress()
 
     def _control(self, packet: object) -> None:
