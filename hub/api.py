@@ -21,10 +21,9 @@ over is on disk, and only then acknowledges its source.
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -33,6 +32,7 @@ from hub.reading import BadSeries, Quality, Reading, Series, Value
 __all__ = [
     "BadItem",
     "BadSeries",
+    "Check",
     "Collector",
     "Emit",
     "Event",
@@ -113,7 +113,7 @@ class Proposal:
 
 Item = Reading | Event | Hint | Proposal
 
-Receipt = Awaitable[None]
+Receipt = Awaitable[object]
 """Done when everything handed over in that call is on disk. Raises `TryAgain` when it can't be
 (disk or quota full): do not acknowledge, the source keeps it."""
 
@@ -183,11 +183,21 @@ class Route:
     """`async handle(body: bytes, **path_parts) -> JSON object`; `BadItem` answers 400."""
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that `toba-hub doctor` looked at for a collector."""
+
+    level: Literal["good", "warn", "bad"]
+    what: str
+    found: str
+    remedy: str = ""
+
+
 class NoConfig(BaseModel, extra="forbid"):
     """The configuration of a collector that has none."""
 
 
-class Collector(ABC):
+class Collector:
     """Base of every plugin. Override `poll` or `run`, as the manifest's kind says."""
 
     Config: type[BaseModel] = NoConfig
@@ -212,6 +222,11 @@ class Collector(ABC):
     async def run(self, emit: Emit) -> None:
         """Read a stream until cancelled. When it raises `TryAgain`, it is started again."""
         raise NotImplementedError
+
+    @classmethod
+    async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
+        """For `toba-hub doctor`: look at what it needs (broker, rights), change nothing."""
+        return ()
 
     def routes(self) -> Sequence[Route]:
         """HTTP routes that this collector answers."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntFlag
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 Value = float | int | str
 """A field's value. Truths are the integers 0 and 1: InfluxQL can't average booleans."""
@@ -58,8 +58,8 @@ class Series:
     key: str
     device: str
 
-    _known: dict[str, Series] = {}
-    _by_parts: dict[tuple[str, tuple[tuple[str, str], ...]], Series] = {}
+    _known: ClassVar[dict[str, Series]] = {}
+    _by_parts: ClassVar[dict[tuple[str, tuple[tuple[str, str], ...]], Series]] = {}
 
     @classmethod
     def of(cls, measurement: str, device: str, **tags: str) -> Series:
@@ -150,5 +150,3 @@ def _plain(text: str) -> str:
     for char in ", =":
         text = text.replace("\\" + char, char)
     return text
-
-

@@ -49,7 +49,8 @@ class DuckStore:
         query_timeout_s: float = 30.0,
     ) -> None:
         self._path = path
-        self._labels = labels or NoLabels()
+        self.labels = labels or NoLabels()
+        """Asked at every query; may be replaced."""
         self._limits: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
             "memory_limit": f"{memory_mb}MB",
@@ -165,7 +166,7 @@ class DuckStore:
             return []
         slots = table.public_slots
         check_strings(query, frozenset(name for name, slot in slots.items() if slot.kind is str))
-        groups = _groups(query, table, self._labels)
+        groups = _groups(query, table, self.labels)
         if not groups or all(column.field not in slots for column in query.columns):
             return []
         keys = list(groups)

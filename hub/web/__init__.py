@@ -1,0 +1,1 @@
+"""The live board, its event stream and the HTTP API, all over one `Backend`."""

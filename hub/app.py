@@ -1,0 +1,207 @@
+"""The whole hub on one page: the drawing, and how both processes are put together.
+
+process "ingest"                                     process "serve"
+device ─► collectors/<name> ─ emit ─► pipeline ─►  journal/  ─► engine  (rules/) ─► ledger: alerts,
+          run by running.py          validate,     ordered │                         owed messages
+                 ▲                   series        log,    ├─► forward ─► store/ ─► grafana/
+                 └── durable receipt: acknowledge ◄ one    ├─► notify  ─► Telegram, mail, MQTT …
+                                        fsync a batch      └─► web     ─► board, API, public page
+                 ◄────── acts of people, hints, plugin routes: link.py (a local socket) ──────┘
+
+The journal is the border: ingest writes it and acknowledges what is on disk; serve only reads it.
+Each reader has a cursor of its own, so either process may be killed at any instruction and goes on
+where its cursor stands. `supervisor.py` starts both and starts again what dies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from hub import configuration, logs, rulebook, supervisor
+from hub.backend import HubBackend
+from hub.clock import now_ns
+from hub.configuration import Configuration
+from hub.engine import Engine
+from hub.forward import Forwarder
+from hub.health import Health
+from hub.ingest import Ingest
+from hub.journal import Locked, TooNew
+from hub.ledger import Ledger
+from hub.link import Link
+from hub.notify import channels, outbox
+from hub.notify.notifier import Notifier
+from hub.notify.routing import Router
+from hub.problems import Misconfigured
+from hub.store.base import Store
+from hub.store.choose import open_store
+from hub.supervisor import CONFIG_ERROR, AlreadyRunning, Child, FolderLock
+from hub.web.app import create_app
+from hub.web.serving import PortTaken, listen, serve
+from hub.web.tokens import Tokens
+from rules.watch import Transition
+
+log = logs.get("hub")
+
+
+async def run_ingest(conf: Configuration) -> None:
+    """Collectors to journal, until cancelled."""
+    ingest = Ingest(conf.settings, conf.inventory, conf.plugins)
+    await ingest.run(conf.inventory_text(), conf.rules_text())
+
+
+async def run_serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
+    """Journal to rules, store, people and board, until cancelled."""
+    settings, data, health = conf.settings, conf.settings.data, Health()
+    # The port first: whoever can't have it should hear so at once, before anything is opened.
+    taken = listen(settings.web.host, settings.web.port)
+    ledger = Ledger(data / "serve.db")
+    outbox.create(ledger.db)
+    link = Link(data / "ingest.sock")
+    store = _store(conf)
+    built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
+    notifier = Notifier(data / "serve.db", built, logs.get("notify"))
+    backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
+    router = Router(
+        settings.teams,
+        {name: policy for name, (_, policy) in built.items()},
+        backend.facts,
+        language=settings.language,
+        zone=settings.timezone,
+        public_url=settings.web.public_url,
+    )
+
+    def owe(db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
+        if transitions and outbox.owe(db, router.messages(transitions), now_ns()):
+            asyncio.get_running_loop().call_soon(notifier.wake)
+
+    engine = Engine(
+        data / "journal",
+        ledger,
+        conf.rules,
+        rulebook.things(conf.inventory),
+        health,
+        owe=owe,
+        show=backend.live.observe,
+        event=backend.event,
+        changed=backend.change,
+    )
+    forwarder = Forwarder(
+        store,
+        data / "journal",
+        ledger,
+        health,
+        batch=settings.store.batch,
+        linger_s=settings.store.linger_ms / 1000,
+        parked=data / "parked.jsonl",
+        now=now_ns,
+    )
+    backend.watch(engine, forwarder)
+    app = create_app(backend, auth=settings.web.auth, tokens=Tokens(data / "tokens.json"))
+    async with AsyncExitStack() as stack:
+        stack.callback(ledger.close)
+        stack.push_async_callback(store.close)
+        stack.push_async_callback(link.close)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        group.create_task(forwarder.run(), name="forward")
+        group.create_task(engine.run(), name="engine")
+        group.create_task(notifier.run(), name="notify")
+        group.create_task(backend.run(), name="backend")
+        group.create_task(serve(app, taken=taken), name="web")
+
+
+def _store(conf: Configuration) -> Store:
+    """The store of the settings; nothing is opened yet."""
+    return open_store(conf.settings.store, conf.settings.data, conf.inventory)
+
+
+def run(path: Path, *, field_socket: Path | None = None) -> int:
+    """`toba-hub run`: both processes under one supervisor; the exit code."""
+    conf = configuration.load(path)
+    logs.set_up(conf.settings.log.level, json=conf.settings.log.json_lines)
+    return asyncio.run(_run(conf, field_socket))
+
+
+async def _run(conf: Configuration, field_socket: Path | None) -> int:
+    web = conf.settings.web
+    url = f"http://{web.host}:{web.port}"
+    lock = FolderLock.take(conf.settings.data, url)
+    try:
+        listen(web.host, web.port).close()
+        stop = asyncio.Event()
+        supervisor.on_signals(stop)
+        log.info(
+            "starting",
+            data=str(conf.settings.data),
+            board=url,
+            rules=len(conf.rules),
+            devices=len(conf.inventory.devices),
+        )
+        return await supervisor.supervise(children(conf.path, field_socket), stop)
+    finally:
+        lock.release()
+
+
+def children(path: Path, field_socket: Path | None = None) -> list[Child]:
+    """Ingest first, serve second; they end in the other order."""
+    extra = ["--field", str(field_socket)] if field_socket else []
+    return [
+        Child("ingest", ["-m", "hub.app", "ingest", str(path)]),
+        Child("serve", ["-m", "hub.app", "serve", str(path), *extra]),
+    ]
+
+
+async def _until_stopped(conf: Configuration, process: str, field: Path | None) -> None:
+    """Run one process until a signal comes or the supervisor is gone."""
+    stop = asyncio.Event()
+    supervisor.on_signals(stop)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), _orphaned, stop)
+    work = asyncio.create_task(
+        run_ingest(conf) if process == "ingest" else run_serve(conf, field_socket=field)
+    )
+    ending = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
+    loop.remove_reader(sys.stdin.fileno())
+    ending.cancel()
+    if not work.done():
+        work.cancel()
+    try:
+        await work
+    except asyncio.CancelledError:
+        log.info("ended")
+
+
+def _orphaned(stop: asyncio.Event) -> None:
+    """End when the supervisor's end of our standard input is closed."""
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
+def main() -> int:
+    """Entry of the child processes; people use `toba-hub run`."""
+    parser = argparse.ArgumentParser(prog="python -m hub.app")
+    parser.add_argument("process", choices=["ingest", "serve"])
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("--field", type=Path)
+    given = parser.parse_args()
+    try:
+        conf = configuration.load(given.settings)
+        log_settings = conf.settings.log
+        logs.set_up(log_settings.level, json=log_settings.json_lines, process=given.process)
+        asyncio.run(_until_stopped(conf, given.process, given.field))
+    except (Misconfigured, Locked, TooNew, PortTaken, AlreadyRunning) as error:
+        sys.stderr.write(f"toba-hub {given.process}: {error}\n")
+        return CONFIG_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

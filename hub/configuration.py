@@ -1,0 +1,108 @@
+"""Everything that a hub is told: settings, inventory, rules, held against the installed plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hub import inventory, registry, rulebook, settings, yamlfile
+from hub.inventory import Inventory
+from hub.problems import Misconfigured, Problem, from_pydantic, nearest
+from hub.registry import Plugin
+from hub.settings import Settings
+from rules.model import Rule
+
+OWN_FIELDS = {
+    "alert": {"active", "severity", "state", "value"},
+    "hub": {"readings", "refused", "dropped", "polls", "failures", "journal_bytes", "journal_id"},
+}
+"""What the hub itself measures, beside what the collectors promise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What was read, every part of it checked."""
+
+    path: Path
+    settings: Settings
+    inventory: Inventory
+    plugins: Mapping[str, Plugin]
+    rules: list[Rule]
+
+    def inventory_text(self) -> str:
+        return _texts(self.settings.inventory)
+
+    def rules_text(self) -> str:
+        return _texts(rulebook.paths(self.settings.rules)) + repr(self.settings.rules)
+
+
+def load(path: Path) -> Configuration:
+    """Read everything, without touching the network. Raises `Misconfigured` with all problems."""
+    found, problems = settings.read_leniently(path)
+    try:
+        plugins = registry.find()
+    except Misconfigured as error:
+        problems += error.problems
+        plugins = {}
+    problems += _collector_problems(path, found, plugins)
+    try:
+        things = inventory.read(found.inventory, plugins)
+    except Misconfigured as error:
+        problems += error.problems
+        things = Inventory()
+    rules: list[Rule] = []
+    try:
+        rules = rulebook.read(
+            found.rules,
+            declared={**registry.declared(plugins.values()), **OWN_FIELDS},
+            tags={"device", "rule", "part"}
+            | {
+                tag
+                for plugin in plugins.values()
+                for spec in plugin.manifest.measurements.values()
+                for tag in spec.tags
+            },
+            teams=set(found.teams),
+            settings_file=_again(path),
+        )
+    except Misconfigured as error:
+        problems += error.problems
+    if problems:
+        raise Misconfigured(sorted(set(problems), key=lambda p: (p.file, p.line, p.key)))
+    return Configuration(path, found, things, plugins, rules)
+
+
+def _collector_problems(
+    path: Path, found: Settings, plugins: Mapping[str, Plugin]
+) -> list[Problem]:
+    """Each collector's own section, checked by the collector's own model."""
+    file = _again(path)
+    problems = []
+    for name, section in found.collectors.items():
+        plugin = plugins.get(name)
+        if plugin is None:
+            message = f"no collector {name!r} is installed"
+            problems.append(file.problem(("collectors", name), message, nearest(name, plugins)))
+            continue
+        model = plugin.collector.Config
+        try:
+            model.model_validate({k: v for k, v in section.items() if k != "enabled"})
+        except ValidationError as error:
+            at = ("collectors", name)
+            problems += [file.problem(*wrong) for wrong in from_pydantic(error, model, at)]
+    return problems
+
+
+def _again(path: Path) -> yamlfile.YamlFile:
+    """The settings file for its line numbers; a broken one was complained of already."""
+    try:
+        return yamlfile.read(path)
+    except Misconfigured:
+        return yamlfile.YamlFile(str(path), {})
+
+
+def _texts(paths: list[Path]) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)

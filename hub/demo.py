@@ -1,0 +1,303 @@
+"""`toba-hub demo`: a simulated regency and the whole hub on it, in one command.
+
+field (own process: broker, SNMP agents, sensors, cameras) ─ addresses ─► inventory.yaml
+settings for a demo ─► toba-hub.yaml ─► the same two processes as `toba-hub run`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hub import app, configuration, fieldlink, logs, supervisor
+from hub.api import TryAgain
+from hub.clock import NS, now_ns
+from hub.configuration import Configuration
+from hub.ledger import Ledger
+from hub.link import Link
+from hub.store.base import StoreDown, StoreRefused
+from hub.store.choose import open_store
+from hub.store.query import Column, Query
+from hub.web.serving import listen
+
+log = logs.get("demo")
+
+START_S = 30.0
+MEASUREMENTS = {
+    "device": "up",
+    "interface": "oper_up",
+    "environment": "*",
+    "camera": "up",
+    "alert": "active",
+    "hub": "readings",
+}
+"""What is counted at the end, and by which field."""
+
+ENVIRONMENT = ("pm25", "do_mgl", "rain_mm", "water_level_m", "temperature", "noise_dba")
+
+SETTINGS: dict[str, Any] = {
+    "regency": "toba",
+    "language": "id",
+    "inventory": ["inventory.yaml"],
+    "data": "data",
+    "channels": {"ruang-kendali": {"type": "log"}},
+    "teams": {
+        team: {"name": name, "channels": ["ruang-kendali"]}
+        for team, name in {
+            "kominfo": "Dinas Kominfo",
+            "dlh": "Dinas Lingkungan Hidup",
+            "bpbd": "BPBD",
+            "perikanan": "Dinas Ketahanan Pangan dan Perikanan",
+            "dishub": "Dinas Perhubungan",
+        }.items()
+    },
+}
+
+
+class NoField(Exception):
+    """When the simulated regency does not start."""
+
+
+@dataclass(slots=True)
+class FieldProcess:
+    """The simulated regency as a process: one line asked, one line answered."""
+
+    process: asyncio.subprocess.Process
+    addresses: dict[str, Any]
+    _turn: asyncio.Lock
+
+    async def ask(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises OSError or ValueError when the field is gone."""
+        assert self.process.stdin is not None  # noqa: S101 (both pipes were asked for)
+        assert self.process.stdout is not None  # noqa: S101
+        async with self._turn:
+            self.process.stdin.write(json.dumps(command).encode() + b"\n")
+            await self.process.stdin.drain()
+            line = await self.process.stdout.readline()
+        if not line:
+            raise ConnectionError("the field has ended")
+        answer: Mapping[str, Any] = json.loads(line)
+        return answer
+
+    async def stop(self) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+            try:
+                async with asyncio.timeout(10):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+
+
+async def start_field(inventory: Path, *, script: bool) -> FieldProcess:
+    """Start the simulated regency. Raises `NoField` with what it said."""
+    arguments = ["-m", "firmware_stubs.field", "--inventory", str(inventory), "--ping"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        *(["--script", "demo"] if script else []),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=fieldlink.LIMIT,
+        # Ctrl-C is for us; we end the field after the hub, so that no device seems to die.
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # noqa: S101
+    try:
+        async with asyncio.timeout(START_S):
+            first = await process.stdout.readline()
+        addresses = json.loads(first)
+    except (TimeoutError, ValueError):
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise NoField("the simulated regency did not start; its own words stand above") from None
+    return FieldProcess(process, addresses, asyncio.Lock())
+
+
+def settings_for(
+    addresses: Mapping[str, Any], *, store: Mapping[str, Any], host: str, port: int, level: str
+) -> dict[str, Any]:
+    """The demo's settings: quick periods and short `for`, so that a minute shows everything."""
+    broker = {
+        "name": "demo",
+        "host": addresses["broker"]["host"],
+        "port": addresses["broker"]["port"],
+        "protocol": 4,
+    }
+    return {
+        **SETTINGS,
+        "log": {"level": level},
+        "web": {"host": host, "port": port, "auth": "demo"},
+        "store": dict(store),
+        "rules": {"set": QUICK},
+        "collectors": {
+            "mqtt": {"brokers": [broker]},
+            # camera: {"broker": broker, "tiers": {"rtsp": {"period_s": 10}}},
+            "snmp": {
+                "timeout_s": 1.0,
+                "retries": 1,
+                "tiers": {
+                    "liveness": {"period_s": 4},
+                    "traffic": {"period_s": 5},
+                    "health": {"period_s": 10},
+                },
+            },
+            # netprobe: {"tiers": {"ping": {"period_s": 10}}},
+        },
+    }
+
+
+QUICK: dict[str, Any] = {}
+"""Rule values that a demo changes: minutes become seconds."""
+
+
+@contextlib.asynccontextmanager
+async def prepared(
+    folder: Path, *, store: str, host: str, port: int, level: str, script: bool
+) -> AsyncIterator[tuple[FieldProcess, Configuration]]:
+    """The field running, settings and inventory written and checked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    given = Path(__file__).parent / "regency" / "toba" / "inventory.yaml"
+    field = await start_field(given, script=script)
+    try:
+        (folder / "inventory.yaml").write_text(_yaml(field.addresses["inventory"]), "utf-8")
+        chosen = {"kind": store, "linger_ms": 200}
+        if store == "influxdb":
+            chosen |= {
+                "database": "toba_demo",
+                "url": os.environ.get("INFLUX_URL", "http://127.0.0.1:8086"),
+            }
+        written = settings_for(field.addresses, store=chosen, host=host, port=port, level=level)
+        path = folder / "toba-hub.yaml"
+        path.write_text("# Written by `toba-hub demo`.\n" + _yaml(written), "utf-8")
+        yield field, configuration.load(path)
+    finally:
+        await field.stop()
+
+
+def _yaml(data: Any) -> str:
+    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=100)
+
+
+async def run(
+    *,
+    store: str = "duckdb",
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    seconds: float | None = None,
+    folder: Path | None = None,
+    level: str = "info",
+    script: bool = True,
+) -> dict[str, Any]:
+    """Run the demo until Ctrl-C or for `seconds`; what was found in the store at the end.
+
+    Raises `PortTaken`, `NoField`, `Misconfigured`, `AlreadyRunning`.
+    """
+    listen(host, port).close()
+    own = folder is None
+    where = Path(tempfile.mkdtemp(prefix="toba-demo-")) if folder is None else folder
+    stop = asyncio.Event()
+    supervisor.on_signals(stop)
+    began = now_ns()
+    try:
+        opened = prepared(where, store=store, host=host, port=port, level=level, script=script)
+        async with opened as (field, conf):
+            url = f"http://{host}:{port}"
+            lock = supervisor.FolderLock.take(conf.settings.data, url)
+            socket = conf.settings.data / "field.sock"
+            server = await fieldlink.listen(socket, field.ask)
+            log.info("the board is at", url=url, store=store, data=str(where))
+            dropped: dict[str, int] = {}
+            ending = asyncio.create_task(_end(stop, seconds, conf, dropped))
+            try:
+                code = await supervisor.supervise(app.children(conf.path, socket), stop)
+            finally:
+                ending.cancel()
+                server.close()
+                lock.release()
+            if code:
+                raise NoField(f"a process of the hub ended with exit code {code}")
+            return await _summary(conf, began, dropped)
+    finally:
+        if own:
+            shutil.rmtree(where, ignore_errors=True)
+
+
+async def _end(
+    stop: asyncio.Event, seconds: float | None, conf: Configuration, dropped: dict[str, int]
+) -> None:
+    """Set `stop` in time, having asked for what was dropped while somebody can still tell."""
+    if seconds is None:
+        return
+    await asyncio.sleep(seconds)
+    link = Link(conf.settings.data / "ingest.sock")
+    try:
+        health = await link.health()
+        dropped.update({**health["dropped"], **health["refused"]})
+    except TryAgain as error:
+        log.error("can't ask what was dropped", why=str(error))
+        dropped["unknown"] = 1
+    finally:
+        await link.close()
+    stop.set()
+
+
+async def _summary(conf: Configuration, began_ns: int, dropped: dict[str, int]) -> dict[str, Any]:
+    ledger = Ledger(conf.settings.data / "serve.db")
+    try:
+        counts = ledger.counts()
+        owed = dict(ledger.db.execute("SELECT state, count(*) FROM owed GROUP BY state"))
+    except sqlite3.Error:
+        counts, owed = {}, {}
+    finally:
+        ledger.close()
+    return {
+        "store": conf.settings.store.kind,
+        "readings": await _readings(conf, began_ns),
+        "alerts": {"raised": counts.get("firing", 0), "resolved": counts.get("resolved", 0)},
+        "notifications": {
+            "sent": owed.get("sent", 0),
+            "failed": owed.get("failed", 0) + owed.get("expired", 0),
+        },
+        "drops": dropped,
+    }
+
+
+async def _readings(conf: Configuration, began_ns: int) -> dict[str, int]:
+    """Rows found in the store since the demo began."""
+    store = open_store(conf.settings.store, conf.settings.data, conf.inventory)
+    await store.open()
+    try:
+        found = {}
+        for measurement, field in MEASUREMENTS.items():
+            names = ENVIRONMENT if field == "*" else (field,)
+            found[measurement] = sum(
+                [await _count(store, measurement, name, began_ns) for name in names]
+            )
+        return found
+    finally:
+        await store.close()
+
+
+async def _count(store: Any, measurement: str, field: str, began_ns: int) -> int:
+    columns = (Column(field, "count"),)
+    query = Query(measurement, columns, began_ns - NS, now_ns() + 600 * NS)
+    try:
+        rows = await store.query(query)
+    except (StoreDown, StoreRefused):
+        return 0
+    return sum(int(row[1][0] or 0) for series in rows for row in series.rows)

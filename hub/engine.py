@@ -1,0 +1,198 @@
+"""Drives the rules over the journal: the fold whose state is snapshot + tail.
+
+    records ─► Watch (rules/, pure) ─► transitions ─► ledger: transition + owed + alert point,
+       └─────► live board state                       one transaction, ids from the record
+
+Started again, it loads the snapshot and folds on from there: the same records give the same
+transitions with the same ids, and the ledger takes each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hub import logs
+from hub.clock import NS, monotonic
+from hub.health import Health
+from hub.journal import Kind, Reader, Record
+from hub.journal.files import Cursor
+from hub.ledger import Ledger
+from hub.reading import BadSeries, Reading, Series
+from hub.records import unpack_event, unpack_map, unpack_readings
+from rules.act import Act
+from rules.rule import SEVERITIES, Rule
+from rules.thing import Thing
+from rules.watch import Alert, Transition, Watch
+
+log = logs.get("engine")
+
+POLL_S = 0.02
+READ_BYTES = 256 * 1024
+SNAPSHOT_S = 10.0
+PRIME = 50_000
+"""Records before the cursor that are shown on the board after a restart."""
+REPEAT_NS = 60 * NS
+"""An open alert's point is written again this often, so that it stays in any dashboard's window."""
+
+Owe = Callable[[sqlite3.Connection, Sequence[Transition]], object]
+
+
+class Engine:
+    """One reader of the journal for the rules and the board."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        rules: Sequence[Rule],
+        things: Sequence[Thing],
+        health: Health,
+        *,
+        owe: Owe,
+        show: Callable[[Reading, int], None],
+        event: Callable[[dict[str, Any]], None],
+        changed: Callable[[], None],
+    ) -> None:
+        """`show` gets every reading with the time it was received; `changed` is called after
+        each stretch of records."""
+        self._folder = folder
+        self._ledger = ledger
+        self._health = health
+        self._owe = owe
+        self._show = show
+        self._event = event
+        self._changed = changed
+        self._cursor = Cursor(folder, "engine")
+        self.folded_id, state = ledger.snapshot()
+        self.watch = Watch(rules, things) if state is None else Watch.restore(rules, things, state)
+        self._kept_id = self.folded_id
+        self._kept_at = monotonic()
+        self._repeated = 0
+        self._reader: Reader | None = None
+
+    def alerts(self) -> list[Alert]:
+        return list(self.watch.alerts())
+
+    def backlog(self) -> int:
+        """Records that are durable and not folded yet."""
+        return self._reader.backlog() if self._reader else 0
+
+    async def run(self) -> None:
+        """Until cancelled; keeps the state once more at the end."""
+        self._reader = Reader(self._folder, max(0, self.folded_id - PRIME))
+        try:
+            while True:
+                records = self._reader.read(READ_BYTES)
+                if not records:
+                    if monotonic() - self._kept_at > SNAPSHOT_S:
+                        self._commit([], [], keep=True)
+                    await asyncio.sleep(POLL_S)
+                    continue
+                self._lost(self._reader)
+                self._take(records)
+                self._changed()
+                await asyncio.sleep(0)
+        finally:
+            self._commit([], [], keep=True)
+            self._reader.close()
+
+    def _take(self, records: Sequence[Record]) -> None:
+        transitions: list[Transition] = []
+        points: list[Reading] = []
+        for record in records:
+            found = self._fold(record)
+            transitions += found
+            points += [point(t) for t in found]
+            if record.kind == Kind.TICK and record.id > self._kept_id:
+                points += self._repeat(record.time_ns)
+        self._commit(transitions, points, keep=monotonic() - self._kept_at > SNAPSHOT_S)
+
+    def _fold(self, record: Record) -> list[Transition]:
+        """One record into the board and, if it was not folded before, into the rules."""
+        fresh = record.id > self.folded_id
+        found: list[Transition] = []
+        try:
+            if record.kind == Kind.READINGS:
+                for reading in unpack_readings(record.payload).readings:
+                    self._show(reading, record.time_ns)
+                    if fresh:
+                        found += self.watch.observe(record.id, reading, record.time_ns)
+            elif record.kind == Kind.EVENT:
+                collector, event = unpack_event(record.payload)
+                self._event({"collector": collector, **asdict(event)})
+            elif fresh and record.kind == Kind.TICK:
+                found = self.watch.tick(record.id, record.time_ns)
+            elif fresh and record.kind == Kind.ACT:
+                act = Act(**unpack_map(record.payload))
+                found = self.watch.act(record.id, record.time_ns, act)
+        except (msgspec.DecodeError, BadSeries, TypeError, ValueError) as error:
+            # A record that this version can't read must not stop the fold for ever.
+            self._health.count("unfolded", 1, kind=str(record.kind))
+            log.error("skipping a record that can't be read", id=record.id, why=str(error))
+        if fresh:
+            self.folded_id = record.id
+        return found
+
+    def _repeat(self, now_ns: int) -> list[Reading]:
+        """The open alerts again, at whole minutes, so that folding twice gives the same points."""
+        minute = now_ns // REPEAT_NS
+        if minute == self._repeated:
+            return []
+        self._repeated = minute
+        return [
+            alert_point(a.device, a.rule, a.tags, minute * REPEAT_NS, a.state, a.severity, a.value)
+            for a in self.watch.alerts()
+            if a.state in ("firing", "acknowledged")
+        ]
+
+    def _commit(self, transitions: list[Transition], points: list[Reading], *, keep: bool) -> None:
+        keep = keep and self.folded_id > self._kept_id
+        if not (transitions or points or keep):
+            return
+        snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
+        new = self._ledger.commit(transitions, points, self._owe, snapshot)
+        for t in transitions:
+            log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
+        self._health.count("transitions", new)
+        if keep:
+            self._kept_id, self._kept_at = self.folded_id, monotonic()
+            # Behind the commit: the journal may free what this snapshot has taken in.
+            self._cursor.set(self.folded_id)
+
+    def _lost(self, reader: Reader) -> None:
+        for lost in reader.lost:
+            if lost.last_id > self.folded_id and lost.first_id > 1:
+                log.error("records are lost", first=lost.first_id, last=lost.last_id, why=lost.why)
+        reader.lost.clear()
+
+
+def point(t: Transition) -> Reading:
+    """A transition as a reading of the `alert` measurement."""
+    return alert_point(t.device, t.rule, t.tags, t.time_ns, t.after, t.severity, t.value)
+
+
+def alert_point(
+    device: str,
+    rule: str,
+    tags: Any,
+    time_ns: int,
+    state: str,
+    severity: str | int,
+    value: Any,
+) -> Reading:
+    others = {k: v for k, v in dict(tags).items() if k not in ("device", "rule")}
+    fields: dict[str, float | int | str] = {
+        "active": int(state in ("firing", "acknowledged")),
+        "severity": severity if isinstance(severity, int) else SEVERITIES.index(severity),
+        "state": state,
+    }
+    if isinstance(value, int | float):
+        fields["value"] = float(value)
+    return Reading(Series.of("alert", device, rule=rule, **others), time_ns, fields)

@@ -1,0 +1,238 @@
+"""The ingest process: collectors in, journal out, nothing that could delay an acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hub import link, logs
+from hub.api import Hint, Route
+from hub.clock import now_ns
+from hub.committer import Committer
+from hub.health import Health
+from hub.inventory import Inventory
+from hub.journal import Class, Journal, Kind
+from hub.manifest import FieldSpec, Manifest, MeasurementSpec
+from hub.pipeline import Pipeline
+from hub.reading import Reading, Series
+from hub.records import pack_map
+from hub.redelivery import Window
+from hub.registry import Plugin
+from hub.running import Runner, TargetHost
+from hub.settings import MIB, Settings
+
+log = logs.get("ingest")
+
+CURSORS = ("engine", "forward")
+TICK_S = 1.0
+HOUSE_S = 1.0
+HEALTH_S = 10.0
+
+OWN = Manifest(
+    name="hub",
+    **{"class": "polled"},
+    kind="stream",
+    owner="the hub itself",
+    summary={"id": "Kesehatan hub sendiri", "en": "The hub's own health"},
+    measurements={
+        "hub": MeasurementSpec(
+            tags=["device", "part"],
+            fields={
+                name: FieldSpec(type="int", unit=unit)
+                for name, unit in {
+                    "readings": "",
+                    "refused": "",
+                    "dropped": "",
+                    "polls": "",
+                    "failures": "",
+                    "journal_bytes": "byte",
+                    "journal_id": "",
+                }.items()
+            },
+        )
+    },
+)
+"""What the hub measures of itself; its numbers only grow."""
+
+
+class Ingest:
+    """Everything of one ingest process."""
+
+    def __init__(
+        self, settings: Settings, inventory: Inventory, plugins: Mapping[str, Plugin]
+    ) -> None:
+        """Raises `Locked`, `TooNew`, OSError, and pydantic's errors for a bad section."""
+        self.settings = settings
+        self.health_of = Health()
+        quotas = {
+            Class.ACKNOWLEDGED: settings.journal.acknowledged_mib * MIB,
+            Class.POLLED: settings.journal.polled_mib * MIB,
+        }
+        self.journal = Journal(
+            settings.data / "journal",
+            now_ns=now_ns(),
+            segment_bytes=settings.journal.segment_mib * MIB,
+            quotas={int(k): v for k, v in quotas.items()},
+            cursors=CURSORS,
+        )
+        self.committer = Committer(self.journal, self.health_of)
+        self.window = Window()
+        known = self.window.load(self.journal.folder, self.journal.last_id)
+        if self.journal.lost:
+            log.error("the journal has lost its tail", ids=self.journal.lost)
+            first, last = self.journal.lost
+            self.health_of.count("dropped", last - first + 1, reason="journal_tail_lost")
+        log.info("journal open", last_id=self.journal.last_id, redelivery_window=known)
+        self.runners = [
+            self._runner(plugin, inventory, settings.collectors.get(name, {}))
+            for name, plugin in plugins.items()
+            if enabled(settings, name)
+        ]
+        self._routes = _compile(r for runner in self.runners for r in runner.collector.routes())
+
+    def _runner(self, plugin: Plugin, inventory: Inventory, section: Mapping[str, Any]) -> Runner:
+        name, cls = plugin.name, plugin.collector
+        config = cls.Config.model_validate({k: v for k, v in section.items() if k != "enabled"})
+        host = TargetHost(
+            logs.get(name), self.window, self.health_of, name, now_ns, inventory.targets(name)
+        )
+        pipeline = Pipeline(
+            name,
+            plugin.manifest,
+            self.committer,
+            self.window,
+            self.health_of,
+            now_ns,
+            self.hint,
+            host.refuse,
+        )
+        return Runner(plugin, cls(config, host), host, pipeline)
+
+    async def run(self, inventory_text: str, rules_text: str) -> None:
+        """Until cancelled. Collectors stop first, then what they handed over is written."""
+        commit = asyncio.create_task(self.committer.run(), name="commit")
+        server = await link.serve(self.settings.data / "ingest.sock", self)
+        try:
+            await self._note_configuration(inventory_text, rules_text)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ticks(), name="ticks")
+                group.create_task(self._keep_house(), name="house")
+                group.create_task(self._measure_ourselves(), name="own health")
+                for runner in self.runners:
+                    group.create_task(runner.run(), name=runner.name)
+        finally:
+            await server.cleanup()
+            self.committer.close()
+            await commit
+            self.journal.close()
+
+    # what the serve process asks (hub.link.IngestSide)
+
+    async def act(self, act: Mapping[str, Any]) -> int:
+        draft = (now_ns(), Kind.ACT, Class.ACT, pack_map(act))
+        return await self.committer.submit([draft], Class.ACT)
+
+    def hint(self, hint: Hint) -> None:
+        for runner in self.runners:
+            runner.hint(hint)
+
+    def health(self) -> dict[str, Any]:
+        return {
+            "lines": list(self.health_of.lines()),
+            "journal": {
+                "last_id": self.journal.last_id,
+                "bytes": sum(self.journal.used(k) for k in Class),
+            },
+            "dropped": self.health_of.by("dropped", "reason"),
+            "refused": self.health_of.by("refused", "reason"),
+            "collectors": {
+                runner.name: {
+                    "readings": self.health_of.by("readings", "collector").get(runner.name, 0),
+                    "polls": self.health_of.by("collector_polls", "collector").get(runner.name, 0),
+                    "down": len(runner.down()),
+                }
+                for runner in self.runners
+            },
+            "down": {runner.name: runner.down()[:100] for runner in self.runners},
+        }
+
+    async def route(self, method: str, path: str, body: bytes) -> Mapping[str, Any] | None:
+        for known, pattern, handle in self._routes:
+            match = pattern.fullmatch(path)
+            if match and known == method:
+                answer: Mapping[str, Any] = await handle(body, **match.groupdict())
+                return answer
+        return None
+
+    # the hub's own tasks
+
+    async def _ticks(self) -> None:
+        """Time as a record, so that replaying the journal gives the same alerts."""
+        while True:
+            self.committer.submit([(now_ns(), Kind.TICK, Class.ACT, b"")], Class.ACT)
+            await asyncio.sleep(TICK_S)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSE_S)
+            try:
+                freed = await asyncio.to_thread(self.journal.keep_house)
+            except OSError as error:
+                log.error("can't free journal segments", error=str(error))
+                continue
+            if freed:
+                log.debug("freed journal segments", segments=freed)
+
+    async def _measure_ourselves(self) -> None:
+        own = Pipeline(
+            "hub",
+            OWN,
+            self.committer,
+            self.window,
+            self.health_of,
+            now_ns,
+            self.hint,
+            lambda reason, detail, device: None,
+        )
+        series = Series.of("hub", "hub", part="ingest")
+        while True:
+            numbers = {
+                "readings": self.health_of.total("readings"),
+                "refused": self.health_of.total("refused"),
+                "dropped": self.health_of.total("dropped"),
+                "polls": self.health_of.total("collector_polls"),
+                "failures": self.health_of.total("collector_failures"),
+                "journal_bytes": sum(self.journal.used(k) for k in Class),
+                "journal_id": self.journal.last_id,
+            }
+            own.emit(Reading(series, now_ns(), numbers))
+            await asyncio.sleep(HEALTH_S)
+
+    async def _note_configuration(self, inventory_text: str, rules_text: str) -> None:
+        """The rule set and inventory in force are part of the log, when they changed."""
+        digest = hashlib.sha256(f"{inventory_text}\0{rules_text}".encode()).hexdigest()
+        marker = self.settings.data / "configuration.sha256"
+        if marker.exists() and marker.read_text() == digest:
+            return
+        payload = pack_map({"sha256": digest, "inventory": inventory_text, "rules": rules_text})
+        await self.committer.submit([(now_ns(), Kind.CONFIG, Class.ACT, payload)], Class.ACT)
+        marker.write_text(digest)
+
+
+def enabled(settings: Settings, collector: str) -> bool:
+    return settings.collectors.get(collector, {}).get("enabled", True) is not False
+
+
+def _compile(routes: Iterable[Route]) -> list[tuple[str, re.Pattern[str], Any]]:
+    found = []
+    for route in routes:
+        parts = re.split(r"\{(\w+)\}", route.path.strip("/"))
+        pattern = "".join(
+            f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part)
+            for index, part in enumerate(parts)
+        )
+        found.append((route.method, re.compile(pattern), route.handle))
+    return found

@@ -1,0 +1,298 @@
+"""Sites, offices (OPD) and devices, and what depends on what.
+
+One YAML file, or a list of YAML and CSV files read as one. A CSV file lists devices, one a row,
+with the columns id, name, kind, site, opd, address, depends_on (`;` between several), and
+`collect.<collector>.<key>` for the collectors' sections; an empty cell says nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from hub import yamlfile
+from hub.api import Target
+from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
+from hub.reading import Series
+from hub.registry import Plugin
+from hub.yamlfile import YamlFile
+
+ID = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+
+
+class Site(BaseModel, extra="forbid", frozen=True):
+    """A place."""
+
+    id: str = Field(pattern=ID)
+    name: str = Field(min_length=1)
+    kecamatan: str = ""
+    lat: float | None = Field(None, ge=-90, le=90)
+    lon: float | None = Field(None, ge=-180, le=180)
+    codes: dict[str, str] = {}
+    """Official codes by scheme: kemendagri, bps."""
+
+
+class Opd(BaseModel, extra="forbid", frozen=True):
+    """An office of the regency (Organisasi Perangkat Daerah)."""
+
+    id: str = Field(pattern=ID)
+    name: str = Field(min_length=1)
+    site: str
+
+
+class Device(BaseModel, extra="forbid", frozen=True):
+    """Something that is watched."""
+
+    id: str = Field(pattern=ID)
+    name: str = ""
+    kind: str = Field(pattern=r"^[a-z_]+$")
+    site: str
+    opd: str = ""
+    address: str = ""
+    depends_on: list[str] = []
+    collect: dict[str, dict[str, Any]] = {}
+    lat: float | None = None
+    lon: float | None = None
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.name or self.id
+
+
+class _File(BaseModel, extra="forbid"):
+    sites: list[Site] = []
+    opds: list[Opd] = []
+    devices: list[Device] = []
+
+
+@dataclass(slots=True)
+class Inventory:
+    """What the regency has, by id."""
+
+    sites: dict[str, Site] = field(default_factory=dict)
+    opds: dict[str, Opd] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
+    generation: int = 0
+    """Changes when labels may have changed."""
+
+    def labels(self, series: Series) -> Mapping[str, str]:
+        """site, opd and kind of a series' device: looked up when data leaves, never stored here."""
+        device = self.devices.get(series.device)
+        if device is None:
+            return {}
+        named = {"site": device.site, "opd": device.opd, "kind": device.kind}
+        return {key: value for key, value in named.items() if value}
+
+    def targets(self, collector: str) -> list[Target]:
+        """The devices that have a section for this collector."""
+        return [
+            Target(d.id, d.kind, d.address, d.collect[collector], d.site)
+            for d in self.devices.values()
+            if collector in d.collect
+        ]
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data that `read` would accept."""
+        return {
+            "sites": [s.model_dump(exclude_defaults=True) for s in self.sites.values()],
+            "opds": [o.model_dump(exclude_defaults=True) for o in self.opds.values()],
+            "devices": [d.model_dump(exclude_defaults=True) for d in self.devices.values()],
+        }
+
+
+def read(paths: Iterable[FilePath], plugins: Mapping[str, Plugin] | None = None) -> Inventory:
+    """Read and check files as one inventory. Raises `Misconfigured` with every problem found."""
+    inventory, problems = Inventory(), []
+    written: dict[tuple[str, str], tuple[YamlFile, Path]] = {}
+    for path in paths:
+        try:
+            file = _read_csv(path) if path.suffix.lower() == ".csv" else yamlfile.read(path)
+        except Misconfigured as error:
+            problems += error.problems
+            continue
+        problems += file.problems
+        problems += _take(file, inventory, written)
+    problems += _check_references(inventory, written)
+    if plugins is not None:
+        problems += _check_sections(inventory, written, plugins)
+    yamlfile.raise_if(problems)
+    return inventory
+
+
+def from_data(data: dict[str, Any], name: str = "inventory") -> Inventory:
+    """An inventory of plain data, checked as a file would be."""
+    inventory = Inventory()
+    written: dict[tuple[str, str], tuple[YamlFile, Path]] = {}
+    file = YamlFile(name, data)
+    problems = _take(file, inventory, written)
+    yamlfile.raise_if(problems + _check_references(inventory, written))
+    return inventory
+
+
+_Written = dict[tuple[str, str], tuple[YamlFile, Path]]
+
+
+def _take(file: YamlFile, inventory: Inventory, written: _Written) -> list[Problem]:
+    """Add a file's good entries to the inventory; return what is wrong with the others."""
+    data = file.data if file.data is not None else {}
+    if not isinstance(data, dict):
+        return [file.problem((), "must hold sites:, opds: and devices:")]
+    problems = [
+        file.problem((key,), "no such key", nearest(str(key), _File.model_fields))
+        for key in data
+        if key not in _File.model_fields
+    ]
+    models: list[tuple[str, type[BaseModel], dict[str, Any]]] = [
+        ("sites", Site, inventory.sites),
+        ("opds", Opd, inventory.opds),
+        ("devices", Device, inventory.devices),
+    ]
+    for key, model, into in models:
+        entries = data.get(key) or []
+        if not isinstance(entries, list):
+            problems.append(file.problem((key,), "must be a list", "begin each entry with `- id:`"))
+            continue
+        for index, entry in enumerate(entries):
+            at: Path = (key, index)
+            try:
+                item: Any = model.model_validate(entry)
+            except ValidationError as error:
+                problems += [file.problem(*found) for found in from_pydantic(error, model, at)]
+                continue
+            if item.id in into:
+                first, path = written[key, item.id]
+                line = first.lines.get(path, 0)
+                problems.append(
+                    file.problem(
+                        (*at, "id"), f"{item.id!r} stands twice", f"first: {first.name}:{line}"
+                    )
+                )
+                continue
+            into[item.id] = item
+            written[key, item.id] = (file, at)
+    return problems
+
+
+def _check_references(inventory: Inventory, written: _Written) -> list[Problem]:
+    problems = []
+
+    def complain(key: str, item_id: str, path: Path, message: str, remedy: str = "") -> None:
+        file, at = written[key, item_id]
+        problems.append(file.problem(at + path, message, remedy))
+
+    for opd in inventory.opds.values():
+        if opd.site not in inventory.sites:
+            remedy = nearest(opd.site, inventory.sites)
+            complain("opds", opd.id, ("site",), f"no site {opd.site!r}", remedy)
+    for device in inventory.devices.values():
+        if device.site not in inventory.sites:
+            remedy = nearest(device.site, inventory.sites)
+            complain("devices", device.id, ("site",), f"no site {device.site!r}", remedy)
+        if device.opd and device.opd not in inventory.opds:
+            remedy = nearest(device.opd, inventory.opds)
+            complain("devices", device.id, ("opd",), f"no OPD {device.opd!r}", remedy)
+        for index, parent in enumerate(device.depends_on):
+            if parent not in inventory.devices:
+                remedy = nearest(parent, inventory.devices)
+                path: Path = ("depends_on", index)
+                complain("devices", device.id, path, f"no device {parent!r}", remedy)
+    for circle in _circles(inventory):
+        way = " → ".join([*circle, circle[0]])
+        complain(
+            "devices", circle[0], ("depends_on",), f"depends on itself: {way}", "cut the circle"
+        )
+    return problems
+
+
+def _circles(inventory: Inventory) -> list[list[str]]:
+    """Every circle of depends_on once, each beginning with its first device."""
+    found: list[list[str]] = []
+    done: set[str] = set()
+
+    def walk(device: str, way: list[str]) -> None:
+        if device in way:
+            circle = way[way.index(device) :]
+            if not any(set(circle) == set(known) for known in found):
+                found.append(circle)
+            return
+        if device in done or device not in inventory.devices:
+            return
+        for parent in inventory.devices[device].depends_on:
+            walk(parent, [*way, device])
+        done.add(device)
+
+    for device in inventory.devices:
+        walk(device, [])
+    return found
+
+
+def _check_sections(
+    inventory: Inventory, written: _Written, plugins: Mapping[str, Plugin]
+) -> list[Problem]:
+    problems = []
+    for device in inventory.devices.values():
+        file, at = written["devices", device.id]
+        for name, section in device.collect.items():
+            here: Path = (*at, "collect", name)
+            plugin = plugins.get(name)
+            if plugin is None:
+                remedy = nearest(name, plugins)
+                problems.append(file.problem(here, f"no collector {name!r} is installed", remedy))
+                continue
+            model = plugin.collector.Section
+            try:
+                model.model_validate(section)
+            except ValidationError as error:
+                problems += [file.problem(*found) for found in from_pydantic(error, model, here)]
+    return problems
+
+
+def _read_csv(path: FilePath) -> YamlFile:
+    """A CSV file of devices as the same data a YAML file would give."""
+    devices: list[dict[str, Any]] = []
+    file = YamlFile(str(path), {"devices": devices})
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text)
+            for row in reader:
+                file.lines["devices", len(devices)] = reader.line_num
+                if None in row:
+                    at: Path = ("devices", len(devices))
+                    file.problems.append(file.problem(at, "more cells than the header has columns"))
+                devices.append(_row(row))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Misconfigured([Problem(str(path), 0, "", f"can't be read: {error}")]) from None
+    return file
+
+
+def _row(row: Mapping[str | None, Any]) -> dict[str, Any]:
+    device: dict[str, Any] = {}
+    for column, cell in row.items():
+        text = (cell or "").strip() if isinstance(cell, str) else ""
+        if column is None or not text:
+            continue
+        if column == "depends_on":
+            device[column] = [part.strip() for part in text.split(";") if part.strip()]
+        elif column.startswith("collect."):
+            _, collector, *key = column.split(".", 2)
+            section = device.setdefault("collect", {}).setdefault(collector, {})
+            if key:
+                section[key[0]] = _cell(text)
+        else:
+            device[column] = text
+    return device
+
+
+def _cell(text: str) -> Any:
+    """Numbers, lists and truths as JSON writes them; everything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

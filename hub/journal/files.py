@@ -1,0 +1,82 @@
+"""The small files beside the segments: the mark and the cursors."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+_MARK = Struct("<QI")
+
+
+def segments(folder: Path) -> list[tuple[int, Path]]:
+    """First id and path of every segment, in order."""
+    return sorted((int(path.stem), path) for path in folder.glob("[0-9]*.seg"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make created, renamed and unlinked names durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Mark:
+    """The highest fsynced id, shared with other processes by a memory-mapped file."""
+
+    def __init__(self, folder: Path, *, write: bool) -> None:
+        path = folder / "mark"
+        flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+        self._handle = os.open(path, flags, 0o640)
+        if write and os.fstat(self._handle).st_size < _MARK.size:
+            os.ftruncate(self._handle, _MARK.size)
+            os.pwrite(self._handle, _MARK.pack(0, crc32(bytes(8))), 0)
+        access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
+        self._map = mmap.mmap(self._handle, _MARK.size, access=access)
+
+    def get(self) -> int:
+        """The id; a value caught half written fails its checksum and is read again."""
+        for _ in range(1000):
+            value, crc = _MARK.unpack(self._map[: _MARK.size])
+            if crc == crc32(value.to_bytes(8, "little")):
+                return int(value)
+        return 0
+
+    def set(self, value: int) -> None:
+        self._map[: _MARK.size] = _MARK.pack(value, crc32(value.to_bytes(8, "little")))
+
+    def sync(self) -> None:
+        self._map.flush()
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        self._map.close()
+        os.close(self._handle)
+
+
+class Cursor:
+    """The last id that a reader is done with, for good.
+
+    Set it only after what was read is durable elsewhere. It need not be synced: an older value
+    only keeps a segment longer.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / "cursors" / name
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+
+    def get(self) -> int:
+        """0 if it was never set or can't be read."""
+        try:
+            return int(self._path.read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def set(self, value: int) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(str(value))
+        fresh.replace(self._path)

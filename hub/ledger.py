@@ -1,0 +1,133 @@
+"""What the serve process must not forget, in one SQLite file: alerts and owed notifications.
+
+The engine is a fold over the journal; this file is where the fold rests. A transition, the
+notifications it owes and the alert points it makes are committed in one transaction under ids that
+follow from the journal record, so folding the same records again after a crash inserts nothing.
+The snapshot may be older than the newest transition: what lies between is folded again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hub.reading import Reading, Series
+from rules.watch import Transition
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS snapshot (
+  one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, state BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS transition (
+  id TEXT PRIMARY KEY, time_ns INTEGER NOT NULL, device TEXT NOT NULL, rule TEXT NOT NULL,
+  before TEXT NOT NULL, after TEXT NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS transition_time ON transition (time_ns);
+CREATE TABLE IF NOT EXISTS point (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, series TEXT NOT NULL, time_ns INTEGER NOT NULL,
+  fields BLOB NOT NULL, UNIQUE (series, time_ns)
+) STRICT;
+"""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+class Point(NamedTuple):
+    """An alert reading on its way to the store."""
+
+    seq: int
+    reading: Reading
+
+
+class Ledger:
+    """One connection, used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises sqlite3.Error if the file is no ledger."""
+        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode = WAL")
+        # FULL: a committed transition survives a power cut, and no message is sent before that.
+        self.db.execute("PRAGMA synchronous = FULL")
+        self.db.executescript(_SCHEMA)
+
+    def snapshot(self) -> tuple[int, Any]:
+        """The last folded record's id and the state after it; (0, None) at the beginning."""
+        row = self.db.execute("SELECT last_id, state FROM snapshot").fetchone()
+        return (row[0], _unpack(row[1])) if row else (0, None)
+
+    def commit(
+        self,
+        transitions: Sequence[Transition],
+        points: Sequence[Reading],
+        owe: Callable[[sqlite3.Connection, Sequence[Transition]], object],
+        snapshot: tuple[int, Any] | None = None,
+    ) -> int:
+        """Everything in one transaction; return how many transitions were new."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            fresh = [t for t in transitions if self._insert(t)]
+            owe(self.db, fresh)
+            self.db.executemany(
+                "INSERT OR IGNORE INTO point (series, time_ns, fields) VALUES (?, ?, ?)",
+                [(r.series.key, r.time_ns, _pack(r.fields)) for r in points],
+            )
+            if snapshot is not None:
+                self.db.execute(
+                    "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?)",
+                    (snapshot[0], _pack(snapshot[1])),
+                )
+            self.db.execute("COMMIT")
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        return len(fresh)
+
+    def _insert(self, t: Transition) -> bool:
+        cursor = self.db.execute(
+            "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (t.id, t.time_ns, t.device, t.rule, t.before, t.after, _pack(asdict(t))),
+        )
+        return cursor.rowcount > 0
+
+    def history(self, limit: int, device: str = "") -> list[dict[str, Any]]:
+        """The newest transitions first."""
+        rows = self.db.execute(
+            "SELECT body FROM transition WHERE ? IN ('', device) "
+            "ORDER BY time_ns DESC, rowid DESC LIMIT ?",
+            (device, limit),
+        )
+        return [_unpack(body) for (body,) in rows]
+
+    def open_alerts(self) -> dict[str, dict[str, Any]]:
+        """The last transition of each alert that is pending, firing or acknowledged, by key."""
+        last = {t["key"]: t for t in reversed(self.history(1_000_000))}
+        return {
+            k: t for k, t in last.items() if t["after"] in ("pending", "firing", "acknowledged")
+        }
+
+    def counts(self) -> dict[str, int]:
+        """How many transitions led to each state."""
+        return dict(self.db.execute("SELECT after, count(*) FROM transition GROUP BY after"))
+
+    def points(self, limit: int) -> list[Point]:
+        """The oldest alert points that are not stored yet."""
+        rows = self.db.execute(
+            "SELECT seq, series, time_ns, fields FROM point ORDER BY seq LIMIT ?", (limit,)
+        )
+        return [
+            Point(seq, Reading(Series.parse(key), time_ns, _unpack(fields)))
+            for seq, key, time_ns, fields in rows
+        ]
+
+    def stored(self, points: Iterable[Point]) -> None:
+        """These points are in the store; forget them."""
+        self.db.executemany("DELETE FROM point WHERE seq = ?", [(p.seq,) for p in points])
+
+    def close(self) -> None:
+        self.db.close()

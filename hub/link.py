@@ -1,0 +1,126 @@
+"""The wire between the two processes: HTTP over a local socket in the data folder.
+
+The log is their only border for data; this carries what can't wait in it: a person's act on its
+way into the log, a hint to poll now, a plugin's HTTP request, and the ingest process' health.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp import web
+
+from hub.api import BadItem, Hint, TryAgain
+
+TIMEOUT_S = 10.0
+BODY = 1024 * 1024
+
+
+class IngestSide(Protocol):
+    """What the ingest process answers."""
+
+    async def act(self, act: Mapping[str, Any]) -> int:
+        """Append an act; its record id, once durable. Raises `TryAgain`."""
+        ...
+
+    def hint(self, hint: Hint) -> None: ...
+
+    def health(self) -> dict[str, Any]: ...
+
+    async def route(self, method: str, path: str, body: bytes) -> Mapping[str, Any] | None:
+        """A plugin's answer, None where no plugin has such a route. Raises `BadItem`."""
+        ...
+
+
+async def serve(path: Path, side: IngestSide) -> web.AppRunner:
+    """Listen on a socket that only this user may open; close the runner to end."""
+
+    async def act(request: web.Request) -> web.Response:
+        return web.json_response({"id": await side.act(await request.json())})
+
+    async def hint(request: web.Request) -> web.Response:
+        said = await request.json()
+        side.hint(Hint(said["device"], said.get("reason", ""), said.get("tier", "")))
+        return web.json_response({})
+
+    async def health(_request: web.Request) -> web.Response:
+        return web.json_response(side.health())
+
+    async def route(request: web.Request) -> web.Response:
+        body = await request.read()
+        answer = await side.route(request.method, request.match_info["path"], body)
+        if answer is None:
+            return web.json_response({"error": "no such route"}, status=404)
+        return web.json_response(dict(answer))
+
+    app = web.Application(middlewares=[_errors], client_max_size=BODY)
+    app.router.add_post("/act", act)
+    app.router.add_post("/hint", hint)
+    app.router.add_get("/health", health)
+    app.router.add_route("*", "/route/{path:.*}", route)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    path.unlink(missing_ok=True)
+    site = web.UnixSite(runner, str(path))
+    await site.start()
+    path.chmod(0o600)
+    return runner
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except BadItem as error:
+        return web.json_response({"error": str(error)}, status=400)
+    except TryAgain as error:
+        return web.json_response({"error": str(error)}, status=503)
+
+
+class Link:
+    """The serve process' end. Every call raises `TryAgain` while ingest can't be reached."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._session: aiohttp.ClientSession | None = None
+
+    async def act(self, act: Mapping[str, Any]) -> int:
+        _, answer = await self.call("POST", "/act", json=dict(act))
+        return int(answer["id"])
+
+    async def hint(self, device: str, reason: str, tier: str = "") -> None:
+        await self.call("POST", "/hint", json={"device": device, "reason": reason, "tier": tier})
+
+    async def health(self) -> dict[str, Any]:
+        return (await self.call("GET", "/health"))[1]
+
+    async def route(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        return await self.call(method, f"/route/{path}", data=body, errors=False)
+
+    async def call(
+        self, method: str, path: str, *, errors: bool = True, **body: Any
+    ) -> tuple[int, dict[str, Any]]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(str(self._path)),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            )
+        try:
+            async with self._session.request(method, f"http://ingest{path}", **body) as response:
+                answer: dict[str, Any] = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise TryAgain(f"the ingest process does not answer: {error}") from None
+        if errors and response.status >= 400:
+            raise TryAgain(str(answer.get("error", response.status)))
+        return response.status, answer
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            await asyncio.sleep(0)

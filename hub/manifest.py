@@ -1,0 +1,67 @@
+"""A collector's promise: what it measures, in which units, and how often it polls."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from hub.problems import Misconfigured, Problem, dotted, from_pydantic
+
+
+class FieldSpec(BaseModel, extra="forbid", frozen=True):
+    type: Literal["float", "int", "string"]
+    unit: str = ""
+    min: float | None = None
+    max: float | None = None
+    help: str = ""
+
+
+class MeasurementSpec(BaseModel, extra="forbid", frozen=True):
+    tags: list[str]
+    fields: dict[str, FieldSpec]
+
+
+class TierSpec(BaseModel, extra="forbid", frozen=True):
+    period_s: float = Field(gt=0)
+    timeout_s: float = Field(gt=0)
+
+
+class Manifest(BaseModel, extra="forbid", frozen=True):
+    """`collectors/<name>/manifest.toml`."""
+
+    name: str
+    kind: Literal["poll", "stream", "poll+stream"]
+    owner: str
+    summary: dict[str, str]
+    klass: Literal["polled", "acknowledged"] = Field("polled", alias="class")
+    tiers: dict[str, TierSpec] = {}
+    measurements: dict[str, MeasurementSpec]
+
+    @property
+    def polls(self) -> bool:
+        return "poll" in self.kind
+
+    @property
+    def streams(self) -> bool:
+        return "stream" in self.kind
+
+
+def load(path: Path) -> Manifest:
+    """Read a manifest. Raises `Misconfigured`."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate(data)
+    except OSError as error:
+        raise Misconfigured(
+            [Problem(str(path), 0, "", f"can't be read: {error.strerror}")]
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured([Problem(str(path), 0, "", f"is not valid TOML: {error}")]) from None
+    except ValidationError as error:
+        raise Misconfigured(
+            Problem(str(path), 0, dotted(where), message, remedy)
+            for where, message, remedy in from_pydantic(error, Manifest)
+        ) from None

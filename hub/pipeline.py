@@ -1,0 +1,176 @@
+"""Between a collector and the journal: hold readings against the manifest, count what is refused.
+
+The pure half is `Checker`; `Pipeline` hands what passed to the journal and gives the receipt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from hub.api import Event, Hint, Item, Proposal, Reading, Receipt, Redelivery
+from hub.clock import NS
+from hub.committer import Committer
+from hub.health import Health
+from hub.journal import Class, Kind
+from hub.journal.writer import Draft
+from hub.manifest import FieldSpec, Manifest
+from hub.reading import Quality, Series, Value
+from hub.records import pack_event, pack_proposal, pack_readings
+from hub.redelivery import Window
+
+YEAR_2000 = 946_684_800 * NS
+AHEAD_NS = 600 * NS
+"""A reading may be this far in the future: clocks of a network differ by seconds."""
+SERIES_PER_DEVICE = 1000
+SERIES_PER_COLLECTOR = 500_000
+TEXT = 4096
+
+
+class Refusal(NamedTuple):
+    reason: str
+    detail: str
+    device: str
+
+
+class Checker:
+    """Holds one collector's readings against its manifest. Time is a parameter."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._specs: dict[Series, Mapping[str, FieldSpec] | Refusal] = {}
+        self._series_of: dict[str, int] = {}
+
+    def check(self, reading: Reading, now_ns: int) -> tuple[Reading | None, list[Refusal]]:
+        """The reading as it may be stored, and what had to be left out of it."""
+        series, time_ns, fields, quality = reading
+        specs = self._specs.get(series)
+        if specs is None:
+            specs = self._admit(series)
+        if isinstance(specs, Refusal):
+            return None, [specs]
+        if not YEAR_2000 <= time_ns <= now_ns + AHEAD_NS:
+            return None, [Refusal("time", f"time_ns {time_ns}", series.device)]
+        kept: dict[str, Value] = {}
+        refused: list[Refusal] = []
+        for name, value in fields.items():
+            spec = specs.get(name)
+            if spec is None:
+                refused.append(
+                    Refusal("unknown_field", f"{series.measurement}.{name}", series.device)
+                )
+                continue
+            good = _fit(value, spec)
+            if good is None:
+                detail = f"{series.measurement}.{name} = {value!r}, wanted {spec.type}"
+                refused.append(Refusal("wrong_type", detail[:200], series.device))
+                continue
+            kept[name] = good
+            if not isinstance(good, str) and _outside(good, spec):
+                quality |= Quality.RANGE
+        if not kept:
+            return None, refused or [Refusal("empty", series.measurement, series.device)]
+        return Reading(series, time_ns, kept, int(quality)), refused
+
+    def _admit(self, series: Series) -> Mapping[str, FieldSpec] | Refusal:
+        """Decide once whether a series may exist; refusals over a cap are not remembered."""
+        spec = self._manifest.measurements.get(series.measurement)
+        if spec is None:
+            return Refusal("unknown_measurement", series.measurement, series.device)
+        unknown = [tag for tag, _ in series.tags if tag not in spec.tags]
+        if unknown or not series.device:
+            return Refusal("unknown_tag", f"{series.measurement} {unknown}", series.device)
+        count = self._series_of.get(series.device, 0)
+        if count >= SERIES_PER_DEVICE or len(self._specs) >= SERIES_PER_COLLECTOR:
+            return Refusal("too_many_series", series.key[:200], series.device)
+        self._series_of[series.device] = count + 1
+        self._specs[series] = spec.fields
+        return spec.fields
+
+
+def _fit(value: Value, spec: FieldSpec) -> Value | None:
+    """The value in the declared type, or None where that would change what it says."""
+    if spec.type == "float":
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        return float(value) if isinstance(value, int) else None
+    if spec.type == "int":
+        if isinstance(value, int):
+            return int(value) if -(2**63) <= value < 2**63 else None
+        return int(value) if isinstance(value, float) and value.is_integer() else None
+    return value if isinstance(value, str) and len(value) <= TEXT else None
+
+
+def _outside(value: float, spec: FieldSpec) -> bool:
+    return (spec.min is not None and value < spec.min) or (
+        spec.max is not None and value > spec.max
+    )
+
+
+class Pipeline:
+    """What a collector's `emit` is."""
+
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        committer: Committer,
+        window: Window,
+        health: Health,
+        now: Callable[[], int],
+        hint: Callable[[Hint], None],
+        refuse: Callable[[str, str, str], None],
+    ) -> None:
+        self.name = name
+        self._checker = Checker(manifest)
+        self._class = Class.ACKNOWLEDGED if manifest.klass == "acknowledged" else Class.POLLED
+        self._committer = committer
+        self._window = window
+        self._health = health
+        self._now = now
+        self._hint = hint
+        self._refuse = refuse
+
+    def emit(self, *items: Item, redelivery: Redelivery | None = None) -> Receipt:
+        """See `hub.api.Emit`."""
+        if redelivery is not None:
+            pending = self._window.pending(redelivery)
+            if pending is not None:
+                return pending
+        now_ns = self._now()
+        readings: list[Reading] = []
+        drafts: list[Draft] = []
+        for item in items:
+            if isinstance(item, Reading):
+                good, refused = self._checker.check(item, now_ns)
+                for refusal in refused:
+                    self._refuse(*refusal)
+                if good is not None:
+                    readings.append(good)
+            elif isinstance(item, Hint):
+                self._hint(item)
+            else:
+                drafts.append(self._other(item, now_ns))
+        if readings or redelivery is not None:
+            payload = pack_readings(self.name, readings, redelivery)
+            drafts.insert(0, (now_ns, Kind.READINGS, self._class, payload))
+        self._health.count("readings", len(readings), collector=self.name)
+        if not self._committer.room(self._class):
+            self._count_full(len(readings))
+        receipt = self._committer.submit(drafts, self._class)
+        if redelivery is not None:
+            self._window.note(redelivery, receipt)
+        return receipt
+
+    def _other(self, item: Event | Proposal, now_ns: int) -> Draft:
+        if isinstance(item, Event):
+            return now_ns, Kind.EVENT, self._class, pack_event(self.name, item)
+        return now_ns, Kind.PROPOSAL, self._class, pack_proposal(self.name, item)
+
+    def _count_full(self, readings: int) -> None:
+        """A full polled class drops and counts; an acknowledged one stays with its source."""
+        if self._class == Class.POLLED:
+            self._health.count("dropped", readings, reason="journal_full")
+        else:
+            self._health.count("held", 1, reason="journal_full")

@@ -1,0 +1,60 @@
+"""Knows a message that its source sends again, so that it does not become a second record."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+from hub.api import Redelivery
+from hub.committer import Receipt
+from hub.journal import Kind, Reader
+from hub.records import unpack_readings
+
+CAPACITY = 65_536
+"""More than any broker keeps in flight: packet ids are 16 bit wide."""
+
+
+class Window:
+    """The last messages taken from each session, by packet id.
+
+    A broker gives a packet id to another message only after it got our acknowledgement, and marks
+    what it repeats as a duplicate; so same session, packet id and digest, with the duplicate flag
+    set, is the same message.
+    """
+
+    def __init__(self) -> None:
+        self._taken: OrderedDict[tuple[str, int], tuple[bytes, Receipt | None]] = OrderedDict()
+
+    def load(self, folder: Path, last_id: int) -> int:
+        """Fill it from the end of the journal; return how many messages were found."""
+        reader = Reader(folder, max(0, last_id - CAPACITY))
+        try:
+            while records := reader.read():
+                for record in records:
+                    if record.kind == Kind.READINGS:
+                        again = unpack_readings(record.payload).redelivery
+                        if again is not None:
+                            self.note(again, None)
+        finally:
+            reader.close()
+        return len(self._taken)
+
+    def note(self, message: Redelivery, receipt: Receipt | None) -> None:
+        """Remember a message; `receipt` is None when it is known to be on disk."""
+        key = message.session, message.packet_id
+        self._taken.pop(key, None)
+        self._taken[key] = message.digest, receipt
+        if len(self._taken) > CAPACITY:
+            self._taken.popitem(last=False)
+
+    def seen(self, message: Redelivery) -> bool:
+        """True when it is surely on disk; acknowledge it and do no more."""
+        digest, receipt = self._taken.get((message.session, message.packet_id), (b"", None))
+        return digest == message.digest and (receipt is None or receipt.durable())
+
+    def pending(self, message: Redelivery) -> Receipt | None:
+        """The receipt of the same message if it is still on its way to the disk."""
+        digest, receipt = self._taken.get((message.session, message.packet_id), (b"", None))
+        if digest == message.digest and receipt is not None and receipt.pending():
+            return receipt
+        return None

@@ -1,0 +1,150 @@
+"""Brings the rule files together: the library, the regency's own, and single values changed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path as FilePath
+from typing import Any
+
+from hub import yamlfile
+from hub.inventory import Device, Inventory
+from hub.problems import Misconfigured, Problem, nearest
+from hub.settings import Rules as RuleSettings
+from hub.yamlfile import YamlFile
+from rules.model import Rule, parse_rules
+from rules.thing import Thing
+
+
+def read(
+    settings: RuleSettings,
+    *,
+    declared: Mapping[str, Collection[str]],
+    tags: Collection[str],
+    teams: Collection[str],
+    settings_file: YamlFile | None = None,
+) -> list[Rule]:
+    """Every rule in force. Raises `Misconfigured` with all problems of all files."""
+    problems: list[Problem] = []
+    rules: list[Rule] = []
+    changes = _changes(settings.set)
+    touched: set[str] = set()
+    known: set[str] = set()
+    for path in paths(settings):
+        try:
+            file = yamlfile.read(path)
+        except Misconfigured as error:
+            problems += error.problems
+            continue
+        problems += file.problems
+        names = _names(file.data)
+        known |= names
+        touched |= _apply(file.data, changes, settings.disable)
+        taken = {rule.name: rule.source for rule in rules}
+        found, wrong = parse_rules(
+            file.data, str(path), declared, tags=tags, teams=teams or None, taken=taken
+        )
+        rules += found
+        problems += [file.problem(*problem) for problem in wrong]
+    problems += _unknown(known, changes, settings, settings_file)
+    yamlfile.raise_if(problems)
+    return rules
+
+
+def paths(settings: RuleSettings) -> list[FilePath]:
+    """The rule files in the order in which they are read; tests beside them are left out."""
+    found: list[FilePath] = []
+    if settings.library:
+        found += _folder(FilePath(str(files("rules"))) / "library")
+    for path in settings.files:
+        found += _folder(path) if path.is_dir() else [path]
+    return found
+
+
+def _folder(folder: FilePath) -> list[FilePath]:
+    return sorted(p for p in folder.glob("*.yaml") if not p.stem.endswith("_test"))
+
+
+def things(inventory: Inventory) -> list[Thing]:
+    """The inventory as rules see it."""
+    found = []
+    for device in inventory.devices.values():
+        site, opd = inventory.sites.get(device.site), inventory.opds.get(device.opd)
+        found.append(
+            Thing(
+                id=device.id,
+                name=device.title,
+                kind=device.kind,
+                site=device.site,
+                site_name=site.name if site else device.site,
+                opd=device.opd,
+                opd_name=opd.name if opd else device.opd,
+                lat=device.lat if device.lat is not None else site.lat if site else None,
+                lon=device.lon if device.lon is not None else site.lon if site else None,
+                parents=tuple(device.depends_on),
+                collectors=tuple(device.collect),
+                uplinks=_uplinks(device),
+            )
+        )
+    return found
+
+
+def _uplinks(device: Device) -> tuple[str, ...]:
+    """The ports that any collector's section marks as uplinks."""
+    marked = [section.get("uplinks") for section in device.collect.values()]
+    return tuple(str(port) for ports in marked if isinstance(ports, list) for port in ports)
+
+
+_Changes = dict[str, list[tuple[list[str], Any]]]
+
+
+def _changes(settings: Mapping[str, Any]) -> _Changes:
+    """{"pm25.when.above": 50} as {"pm25": [(["when", "above"], 50)]}."""
+    found: _Changes = {}
+    for key, value in settings.items():
+        rule, *path = key.split(".")
+        found.setdefault(rule, []).append((path, value))
+    return found
+
+
+def _names(data: Any) -> set[str]:
+    return {str(rule.get("name")) for rule in _rules_of(data)}
+
+
+def _rules_of(data: Any) -> list[dict[str, Any]]:
+    rules = data.get("rules") if isinstance(data, dict) else None
+    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+
+
+def _apply(data: Any, changes: _Changes, disable: Iterable[str]) -> set[str]:
+    """Change values in place and take disabled rules out; return the names that were touched."""
+    touched = set()
+    for rule in _rules_of(data):
+        for path, value in changes.get(str(rule.get("name")), []):
+            touched.add(str(rule.get("name")))
+            here = rule
+            for part in path[:-1]:
+                here = here.setdefault(part, {})
+            if path:
+                here[path[-1]] = copy.deepcopy(value)
+    if any(str(rule.get("name")) in set(disable) for rule in _rules_of(data)):
+        data["rules"] = [r for r in data["rules"] if str(r.get("name")) not in set(disable)]
+    return touched
+
+
+def _unknown(
+    known: set[str], changes: _Changes, settings: RuleSettings, file: YamlFile | None
+) -> list[Problem]:
+    """Settings that speak of rules which are not there."""
+    file = file or YamlFile("settings", {})
+    problems = [
+        file.problem(("rules", "set", key), f"no rule {key.split('.')[0]!r}", nearest(key, known))
+        for key in settings.set
+        if key.split(".")[0] not in known
+    ]
+    return problems + [
+        file.problem(("rules", "disable", index), f"no rule {name!r}", nearest(name, known))
+        for index, name in enumerate(settings.disable)
+        if name not in known
+    ]

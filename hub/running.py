@@ -1,0 +1,240 @@
+"""Runs one collector: schedule, jitter, time-out, back-off, one log line down and one up.
+
+heap of (due, target, tier) ─► task a poll ─► ok: due + period
+                                          └─► failed: only the device's fastest tier goes on,
+                                              as a cheap probe, until it answers again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from hub import logs
+from hub.api import BadItem, Collector, Hint, Log, NeverWorks, Redelivery, Target, TryAgain
+from hub.clock import monotonic
+from hub.health import Health
+from hub.manifest import TierSpec
+from hub.pipeline import Pipeline
+from hub.redelivery import Window
+from hub.registry import Plugin
+
+RESTART_S = (1.0, 60.0)
+"""First and longest pause before a stream is started again."""
+SPREAD_S = 0.02
+"""First polls are this far apart, so that a fleet does not answer at once."""
+
+
+@dataclass(slots=True)
+class TargetHost:
+    """What a collector sees of the hub: `hub.api.Host`."""
+
+    log: Log
+    window: Window
+    health: Health
+    name: str
+    now: Callable[[], int]
+    given: Sequence[Target]
+
+    def now_ns(self) -> int:
+        return self.now()
+
+    def targets(self) -> Sequence[Target]:
+        return self.given
+
+    def count(self, what: str, number: int = 1) -> None:
+        self.health.count(f"collector_{what}", number, collector=self.name)
+
+    def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
+        self.health.count("refused", 1, collector=self.name, reason=reason)
+        # The first of each kind and then every thousandth: a broken sensor must not fill the log.
+        number = self.health.by("refused", "reason")[reason]
+        if number <= 3 or number % 1000 == 0:
+            self.log.warning("refused", reason=reason, detail=detail, device=device, number=number)
+
+    def seen(self, redelivery: Redelivery) -> bool:
+        return self.window.seen(redelivery)
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one device."""
+
+    target: Target
+    fastest: str
+    failures: int = 0
+    never: bool = False
+    running: set[str] = field(default_factory=set)
+
+
+class Runner:
+    """One collector with its targets."""
+
+    def __init__(
+        self, plugin: Plugin, collector: Collector, host: TargetHost, pipeline: Pipeline
+    ) -> None:
+        self.name = plugin.name
+        self.collector = collector
+        self._plugin = plugin
+        self._host = host
+        self._pipeline = pipeline
+        self._tiers = tiers(plugin, collector.config)
+        fastest = min(self._tiers, key=lambda t: self._tiers[t].period_s, default="")
+        self._states = {t.id: _State(t, fastest) for t in host.targets()}
+        self._heap: list[tuple[float, str, str, bool]] = []
+        """due, device, tier, and whether it is a hint: polled once beside its schedule."""
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if not await self._start():
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._plugin.manifest.streams:
+                    group.create_task(self._stream(), name=f"{self.name} stream")
+                if self._plugin.manifest.polls and self._states:
+                    group.create_task(self._schedule(group), name=f"{self.name} schedule")
+        finally:
+            await self.collector.stop()
+
+    def hint(self, hint: Hint) -> None:
+        """Poll a device now."""
+        if hint.device not in self._states:
+            return
+        for tier in [hint.tier] if hint.tier in self._tiers else self._tiers:
+            heapq.heappush(self._heap, (monotonic(), hint.device, tier, True))
+        self._wake.set()
+
+    def down(self) -> list[str]:
+        """Devices that failed their last poll."""
+        return [name for name, state in self._states.items() if state.failures]
+
+    async def _start(self) -> bool:
+        pause = RESTART_S[0]
+        while True:
+            try:
+                await self.collector.start()
+                return True
+            except TryAgain as error:
+                self._host.log.warning("can't start yet", why=str(error), again_in_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RESTART_S[1])
+            except NeverWorks as error:
+                self._host.log.error("left out until its configuration is changed", why=str(error))
+                return False
+
+    async def _stream(self) -> None:
+        pause = RESTART_S[0]
+        while True:
+            began = monotonic()
+            try:
+                await self.collector.run(self._pipeline.emit)
+                return
+            except NeverWorks as error:
+                self._host.log.error("left out until its configuration is changed", why=str(error))
+                return
+            except TryAgain as error:
+                self._host.log.warning("stream broke, starting again", why=str(error))
+            except Exception:
+                self._host.count("crashes")
+                self._host.log.error("stream crashed, starting again", exc_info=True)
+            pause = RESTART_S[0] if monotonic() - began > RESTART_S[1] else pause
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RESTART_S[1])
+
+    async def _schedule(self, group: asyncio.TaskGroup) -> None:
+        begin, spread = monotonic(), max(1.0, SPREAD_S * len(self._states))
+        for name in self._states:
+            for tier, spec in self._tiers.items():
+                share = zlib.crc32(f"{name} {tier}".encode()) / 2**32
+                due = begin + share * min(spec.period_s, spread)
+                heapq.heappush(self._heap, (due, name, tier, False))
+        while True:
+            self._wake.clear()
+            now = monotonic()
+            while self._heap and self._heap[0][0] <= now:
+                due, name, tier, hinted = heapq.heappop(self._heap)
+                self._launch(group, name, tier, hinted)
+                if not hinted:
+                    # After a stall go on from now; the missed polls are not made up.
+                    period = self._tiers[tier].period_s
+                    heapq.heappush(self._heap, (max(due, now - period) + period, name, tier, False))
+            pause = self._heap[0][0] - now if self._heap else 3600.0
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _launch(self, group: asyncio.TaskGroup, name: str, tier: str, hinted: bool) -> None:
+        state = self._states[name]
+        if state.never:
+            return
+        if tier in state.running:
+            if not hinted:
+                self._host.count("overruns")
+        elif not state.failures or tier == state.fastest:
+            state.running.add(tier)
+            spec = self._tiers[tier]
+            group.create_task(self._poll(state, tier, spec), name=f"{self.name} {name} {tier}")
+
+    async def _poll(self, state: _State, tier: str, spec: TierSpec) -> None:
+        name, began = state.target.id, monotonic()
+        try:
+            async with asyncio.timeout(spec.timeout_s):
+                await self.collector.poll(state.target, tier, self._pipeline.emit)
+            self._went_well(state)
+        except (TryAgain, TimeoutError, OSError) as error:
+            why = str(error) or f"no answer within {spec.timeout_s:g} s"
+            self._failed(state, why)
+        except NeverWorks as error:
+            state.never = True
+            self._host.count("never")
+            self._host.log.error(
+                "not polled until its configuration changes", device=name, why=str(error)
+            )
+        except BadItem as error:
+            self._host.refuse("bad_item", str(error), name)
+        except Exception:
+            self._host.count("crashes")
+            self._host.log.error("poll crashed", device=name, tier=tier, exc_info=True)
+        finally:
+            state.running.discard(tier)
+            self._host.count("polls")
+            self._host.health.count(
+                "poll_ms", round((monotonic() - began) * 1000), collector=self.name
+            )
+
+    def _went_well(self, state: _State) -> None:
+        if state.failures:
+            self._host.log.info("answers again", device=state.target.id, missed=state.failures)
+            state.failures = 0
+
+    def _failed(self, state: _State, why: str) -> None:
+        state.failures += 1
+        self._host.count("failures")
+        if state.failures == 1:
+            self._host.log.warning("does not answer", device=state.target.id, why=why)
+
+
+def tiers(plugin: Plugin, config: Any) -> dict[str, TierSpec]:
+    """The manifest's tiers with what the settings changed (`tiers: {traffic: {period_s: 10}}`)."""
+    changed: dict[str, Any] = getattr(config, "tiers", None) or {}
+    found = {}
+    for name, spec in plugin.manifest.tiers.items():
+        change = changed.get(name)
+        values = change.model_dump(exclude_none=True) if isinstance(change, BaseModel) else change
+        found[name] = spec.model_copy(update=values or {})
+    return found
+
+
+def log_for(name: str) -> Log:
+    found: Log = logs.get(name)
+    return found

@@ -1,0 +1,266 @@
+"""Settings: one YAML file (`toba-hub.yaml`), each value overridable by an environment variable.
+
+`web.port` is `TOBA_WEB__PORT`. Paths are relative to the file's folder. Secrets may be written as
+`TOBA_STORE__TOKEN=…` or, for files that another program manages, `{file: /run/secrets/x}`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hub import yamlfile
+from hub.notify.channels import ChannelConfig
+from hub.notify.routing import Team
+from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
+from hub.yamlfile import YamlFile
+
+PREFIX = "TOBA_"
+MIB = 1024 * 1024
+
+
+class Part(BaseModel, extra="forbid"):
+    """A section of the settings: unknown keys are mistakes."""
+
+
+class Log(Part):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json_lines: bool = False
+
+
+class Web(Part):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str = ""
+    """Where people reach the board from outside; without it, messages hold no link."""
+    auth: Literal["tokens", "demo"] = "tokens"
+    """demo: everybody who reaches the port may acknowledge and start faults."""
+
+
+class Journal(Part):
+    segment_mib: int = Field(16, ge=1, le=1024)
+    acknowledged_mib: int = Field(2048, ge=1)
+    polled_mib: int = Field(2048, ge=1)
+
+
+class Store(Part):
+    kind: Literal["duckdb", "influxdb"] = "duckdb"
+    path: FilePath | None = None
+    """duckdb: the file; default `<data>/readings.duckdb`."""
+    memory_mib: int = Field(512, ge=64)
+    threads: int = Field(1, ge=1)
+    url: str = "http://127.0.0.1:8086"
+    """influxdb: the server; its version is found by asking it."""
+    database: str = "toba"
+    """influxdb: database (1.x, 3) or bucket (2.x)."""
+    org: str = "toba"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    token: SecretStr = SecretStr("")
+    batch: int = Field(5000, ge=1, le=50_000)
+    """Readings in one write at most."""
+    linger_ms: int = Field(500, ge=0)
+    """How long a reading waits for company."""
+
+
+class Rules(Part):
+    library: bool = True
+    """Use the rules that come with the hub."""
+    files: list[FilePath] = []
+    """Own rule files or folders of them."""
+    set: dict[str, Any] = {}
+    """Change one value of a rule: `pm25_unhealthy.for: 30m`, `pm25_unhealthy.when.above: 50`."""
+    disable: list[str] = []
+
+
+class Grafana(Part):
+    url: str = ""
+    token: SecretStr = SecretStr("")
+    folder: str = "Toba hub"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. The defaults run one regency on one machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", validate_default=True
+    )
+
+    regency: str = "toba"
+    """A regency that comes with the hub, or the path of a folder like hub/regency/toba."""
+    language: Literal["id", "en"] = "id"
+    timezone: str = "Asia/Jakarta"
+    data: FilePath = FilePath("data")
+    inventory: list[FilePath] = [FilePath("inventory.yaml")]
+    log: Log = Log()
+    web: Web = Web()
+    journal: Journal = Journal()
+    store: Store = Store(kind="influxdb")
+    rules: Rules = Rules()
+    collectors: dict[str, dict[str, Any]] = {}
+    """By collector; see each collector's README. `enabled: false` leaves one out."""
+    channels: dict[str, ChannelConfig] = {}
+    teams: dict[str, Team] = {}
+    grafana: Grafana = Grafana()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no IANA time zone; for Toba it is Asia/Jakarta") from None
+        return name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def regency_folder(self) -> FilePath:
+        here = FilePath(__file__).parent / "regency" / self.regency
+        return here if here.is_dir() else FilePath(self.regency)
+
+
+def read(path: FilePath, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the file and the environment. Raises `Misconfigured` with all problems."""
+    settings, problems = read_leniently(path, environment)
+    yamlfile.raise_if(problems)
+    return settings
+
+
+def read_leniently(
+    path: FilePath, environment: Mapping[str, str] | None = None
+) -> tuple[Settings, list[Problem]]:
+    """All problems, and the settings as they are without the parts that are wrong.
+
+    So that `check` can go on to the inventory and the rules.
+    """
+    environment = os.environ if environment is None else environment
+    problems = _unknown_variables(environment)
+    try:
+        file = yamlfile.read(path)
+    except Misconfigured as error:
+        file = YamlFile(str(path), {})
+        problems += error.problems
+    problems += file.problems
+    data = _with_files(file.data if file.data is not None else {}, file, problems)
+    if not isinstance(data, dict):
+        problems.append(file.problem((), "must hold `key: value` lines"))
+        data = {}
+    settings, wrong = _validate(data)
+    problems += [_place(file, environment, *found) for found in wrong]
+    if not settings.regency_folder.is_dir():
+        problems.append(file.problem(("regency",), f"no regency {settings.regency!r}"))
+    problems += _unknown_channels(settings, file)
+    return _rooted(settings, path.parent), problems
+
+
+def _validate(data: dict[str, Any]) -> tuple[Settings, list[tuple[Path, str, str]]]:
+    """Settings of the good parts, and what is wrong with the others."""
+    wrong: list[tuple[Path, str, str]] = []
+    data = copy.deepcopy(data)
+    for _ in range(50):
+        try:
+            return Settings(**data), wrong
+        except ValidationError as error:
+            found = from_pydantic(error, Settings)
+            wrong += [item for item in found if item not in wrong]
+            for where, _, _ in found:
+                _remove(data, where)
+    return Settings.model_construct(), wrong
+
+
+def _remove(data: Any, path: Path) -> None:
+    """Take out the part at `path`, or the nearest part that is there."""
+    for depth, part in enumerate(path):
+        last = depth == len(path) - 1
+        inside = data[part] if _has(data, part) else None
+        if last or not (isinstance(inside, dict | list) and _has(inside, path[depth + 1])):
+            if _has(data, part):
+                del data[part]
+            return
+        data = inside
+
+
+def _has(data: Any, part: str | int) -> bool:
+    if isinstance(data, list):
+        return isinstance(part, int) and part < len(data)
+    return isinstance(data, dict) and part in data
+
+
+def _place(
+    file: YamlFile, environment: Mapping[str, str], path: Path, message: str, remedy: str
+) -> Problem:
+    """Blame the environment where the value came from there."""
+    variable = PREFIX + "__".join(str(part).upper() for part in path)
+    if variable in environment:
+        return Problem("environment", 0, variable, message, remedy)
+    return file.problem(path, message, remedy)
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return [
+        Problem("environment", 0, name, "no such setting", nearest(name, known))
+        for name in environment
+        if name.startswith(PREFIX) and name.split("__")[0] not in known
+    ]
+
+
+def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
+    return [
+        file.problem(
+            ("teams", team, "channels", index),
+            f"no channel {channel!r}",
+            nearest(channel, settings.channels),
+        )
+        for team, entry in settings.teams.items()
+        for index, channel in enumerate(entry.channels)
+        if channel not in settings.channels
+    ]
+
+
+def _with_files(data: Any, file: YamlFile, problems: list[Problem], path: Path = ()) -> Any:
+    """Replace each `{file: path}` by what that file holds."""
+    if isinstance(data, dict):
+        if set(data) == {"file"} and isinstance(data["file"], str):
+            try:
+                return FilePath(data["file"]).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                why = f"{data['file']} can't be read: {error.strerror}"
+                problems.append(file.problem((*path, "file"), why))
+                return ""
+        return {k: _with_files(v, file, problems, (*path, str(k))) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_with_files(v, file, problems, (*path, i)) for i, v in enumerate(data)]
+    return data
+
+
+def _rooted(settings: Settings, folder: FilePath) -> Settings:
+    """Make relative paths relative to the settings file."""
+    settings.data = folder / settings.data
+    settings.inventory = [folder / path for path in settings.inventory]
+    settings.rules.files = [folder / path for path in settings.rules.files]
+    if settings.store.path is not None:
+        settings.store.path = folder / settings.store.path
+    return settings

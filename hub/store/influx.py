@@ -1,0 +1,205 @@
+"""Readings in InfluxDB 1.x, 2.x or 3; which it is, the server is asked.
+
+A batch that was sent twice leaves the same points: equal (series, time) overwrites field by field.
+Where the server refuses points, the batch is taken apart until each is either stored or rejected
+with the server's own words.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Literal
+
+from hub.clock import now_ns
+from hub.store.base import Batch, Labels, StoreRefused, Written
+from hub.store.influx_answer import Refusal, field_kinds, refusal, result, series_rows, trouble
+from hub.store.influx_wire import ClientWire, Wire, pack
+from hub.store.influxql import identifier, to_influxql
+from hub.store.lineprotocol import LineFormatter, Lines
+from hub.store.query import Query, SeriesRows, check_strings
+
+_VERSION = re.compile(r"v?(\d+)\.")
+
+
+class InfluxStore:
+    """One database (1.x, 3) or bucket (2.x) of the server at `url`.
+
+    Give `token` (2.x, 3) or `username` and `password` (1.x; 2.x with a compatibility user), or
+    neither. `way` is for servers that only look like InfluxDB: which of the two write paths to
+    take, instead of the one that the version and credentials suggest.
+    """
+
+    name = "influxdb"
+
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        labels: Labels | None = None,
+        *,
+        org: str = "",
+        username: str = "",
+        password: str = "",
+        token: str = "",
+        compress: bool = True,
+        create_database: bool = True,
+        timeout_s: float = 10.0,
+        way: Literal["auto", "write", "client"] = "auto",
+    ) -> None:
+        self._url, self._database, self._org = url, database, org
+        self._username, self._password, self._token = username, password, token
+        self._compress, self._create, self._timeout_s, self._way = (
+            compress,
+            create_database,
+            timeout_s,
+            way,
+        )
+        self._formatter = LineFormatter(labels)
+        self._wire: Wire | None = None
+        self._writer: Wire | ClientWire | None = None
+        self._kinds: dict[str, dict[str, type]] = {}
+        self.version = ""
+        """What the server says it is, once open: `1.6.7`, `v2.9.1`, `3.0.1`."""
+
+    @property
+    def labels(self) -> Labels:
+        """Looked up when data leaves; may be replaced."""
+        return self._formatter.labels
+
+    @labels.setter
+    def labels(self, labels: Labels) -> None:
+        self._formatter.labels = labels
+
+    async def open(self) -> None:
+        """Find out the version; on 1.x make the database. Raises StoreDown, StoreRefused."""
+        await self.close()
+        self._wire = wire = Wire(self._url, self._authorization(), self._timeout_s)
+        answer = await wire.get("/ping")
+        if answer.status not in (200, 204):
+            raise trouble(answer, self._url, now_ns())
+        self.version = answer.headers.get("x-influxdb-version", "")
+        major = _VERSION.match(self.version)
+        if major is None:
+            raise StoreRefused(f"{self._url} is no InfluxDB: /ping names no version")
+        old = major[1] == "1"
+        if old and self._way != "client":
+            await self._ensure_database(wire)
+        by_client = self._way == "client" or (self._way == "auto" and not old and self._token != "")
+        self._writer = (
+            ClientWire(self._url, self._token, self._org, self._timeout_s) if by_client else wire
+        )
+
+    async def close(self) -> None:
+        for wire in {self._wire, self._writer} - {None}:
+            await wire.close()  # type: ignore[union-attr]  # None is taken out above
+        self._wire = self._writer = None
+
+    async def last_id(self, lane: str) -> int:
+        """0: InfluxDB keeps none; what is sent twice is stored once."""
+        return 0
+
+    async def write(self, batch: Batch) -> Written:
+        """Store a batch point by point. Raises StoreDown, StoreRefused."""
+        lines = self._formatter.format(batch.readings)
+        rejected = dict(lines.rejected)
+        if lines.lines:
+            rejected.update(await self._send(lines, batch))
+        return Written(dict(sorted(rejected.items())))
+
+    async def query(self, query: Query) -> list[SeriesRows]:
+        """Answer a question. Raises BadQuery, StoreDown, StoreRefused."""
+        statement = to_influxql(query)
+        if query.stop_ns <= query.start_ns:
+            return []
+        fields = {column.field for column in query.columns}
+        kinds = await self._field_kinds(query.measurement, fields)
+        if fields.isdisjoint(kinds):
+            return []
+        check_strings(query, frozenset(name for name, kind in kinds.items() if kind is str))
+        return series_rows(query, kinds, await self._ask(statement))
+
+    async def _send(self, lines: Lines, batch: Batch) -> dict[int, str]:
+        """Write lines, in parts where the server refuses; the refused readings and why."""
+        rejected: dict[int, str] = {}
+        parts: list[Sequence[int]] = [range(len(lines.lines))]
+        while parts:
+            part = parts.pop()
+            refused = await self._post([lines.lines[n] for n in part])
+            if refused is None:
+                continue
+            bad = _blamed(refused, part)
+            rejected.update({lines.indices[n]: reason for n, reason in bad.items()})
+            rest = [n for n in part if n not in bad]
+            if bad or not rest:
+                parts += [rest] if rest else []
+                continue
+            first = [n for n in rest if not _suspected(refused, lines.indices[n], batch)]
+            if not first or len(first) == len(rest):
+                first = rest[: len(rest) // 2]
+            # The earlier half goes first: on equal (series, time) the last write wins.
+            known = set(first)
+            parts += [[n for n in rest if n not in known], first]
+        return rejected
+
+    async def _post(self, lines: list[bytes]) -> Refusal | None:
+        if self._writer is None:
+            await self.open()
+        assert self._writer is not None  # noqa: S101  # `open` sets it or raises
+        answer = await self._writer.write(self._database, *pack(lines, self._compress))
+        return None if answer.stored else refusal(answer, self._url, now_ns())
+
+    async def _field_kinds(self, measurement: str, fields: set[str]) -> dict[str, type]:
+        """The types of a measurement's fields; asked again when one is not known yet."""
+        known = self._kinds.get(measurement, {})
+        if not fields <= known.keys():
+            known = field_kinds(await self._ask(f"SHOW FIELD KEYS FROM {identifier(measurement)}"))
+            self._kinds[measurement] = known
+        return known
+
+    async def _ask(self, statement: str) -> list[dict[str, object]]:
+        if self._wire is None:
+            await self.open()
+        assert self._wire is not None  # noqa: S101  # `open` sets it or raises
+        answer = await self._wire.query(self._database, statement)
+        return [dict(series) for series in result(answer, self._url, now_ns())]
+
+    async def _ensure_database(self, wire: Wire) -> None:
+        answer = await wire.query(self._database, "SHOW DATABASES")
+        for series in result(answer, self._url, now_ns()):
+            if [self._database] in series.get("values", []):
+                return
+        if not self._create:
+            raise StoreRefused(
+                f"{self._url} has no database {self._database!r}; "
+                "make it with: toba-hub influx setup"
+            )
+        statement = f"CREATE DATABASE {identifier(self._database)}"
+        result(await wire.query(self._database, statement), self._url, now_ns())
+
+    def _authorization(self) -> str:
+        if self._token:
+            return f"Token {self._token}"
+        if self._username:
+            pair = f"{self._username}:{self._password}".encode()
+            return f"Basic {b64encode(pair).decode()}"
+        return ""
+
+
+def _blamed(refused: Refusal, part: Sequence[int]) -> dict[int, str]:
+    """The lines that are surely refused: named, the only one, or all of them by the count."""
+    if refused.lines:
+        return {part[n]: reason for n, reason in refused.lines.items() if 0 <= n < len(part)}
+    if len(part) == 1 or (refused.dropped >= len(part) and not refused.too_large):
+        return dict.fromkeys(part, refused.reason)
+    return {}
+
+
+def _suspected(refused: Refusal, index: int, batch: Batch) -> bool:
+    """The server's words fit this reading."""
+    if refused.suspect is None:
+        return False
+    measurement, name, kind = refused.suspect
+    reading = batch.readings[index]
+    return reading.series.measurement == measurement and isinstance(reading.fields.get(name), kind)

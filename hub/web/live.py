@@ -1,0 +1,180 @@
+"""The last values and a short past of every series, folded from the readings, in bounded memory.
+
+It is what the board shows when the store is away. Rules of the fold:
+
+- a reading older than what is known changes nothing (late data belong to the store);
+- a retained message gives a value, but never counts as a sign of life;
+- past `max_series` new series are counted and left out, past `max_rings` they get no past.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+
+from hub.clock import NS
+from hub.reading import Quality, Reading, Series, Value
+
+NOT_ALIVE = Quality.RETAINED | Quality.LATE
+UNSHOWN = frozenset({"alert"})
+"""Measurements that the hub writes about others: no sign of life of the device they name."""
+
+
+class Ring:
+    """The last `size` points of one field, times in milliseconds, at least `step_ms` apart.
+
+    A point within the step replaces the last one, so a fast series keeps as long a past as a
+    slow one and its newest value is still the newest.
+    """
+
+    __slots__ = ("_next", "_started", "_times", "_values", "size", "step_ms")
+
+    def __init__(self, size: int, step_ms: int) -> None:
+        self.size = size
+        self.step_ms = step_ms
+        self._times = array("q")
+        self._values = array("d")
+        self._next = 0
+        self._started = 0
+
+    def add(self, time_ms: int, value: float) -> None:
+        """Append; times must not go back."""
+        times = self._times
+        if times and time_ms - self._started < self.step_ms:
+            newest = self._next - 1
+            times[newest], self._values[newest] = time_ms, value
+            return
+        self._started = time_ms
+        if len(times) < self.size:
+            times.append(time_ms)
+            self._values.append(value)
+            self._next = len(times) % self.size
+        else:
+            times[self._next], self._values[self._next] = time_ms, value
+            self._next = (self._next + 1) % self.size
+
+    def points(self, since_ms: int = 0) -> list[tuple[int, float]]:
+        """Oldest first."""
+        start = self._next if len(self._times) == self.size else 0
+        order = [*range(start, len(self._times)), *range(start)]
+        return [(self._times[i], self._values[i]) for i in order if self._times[i] >= since_ms]
+
+    def tail(self, count: int) -> list[tuple[int, float]]:
+        return self.points()[-count:]
+
+
+class SeriesLive:
+    """The last value of each field of one series, and their rings."""
+
+    __slots__ = ("fields", "quality", "rings", "series", "time_ns", "times")
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.time_ns = 0
+        self.quality = 0
+        self.fields: dict[str, Value] = {}
+        self.times: dict[str, int] = {}
+        self.rings: dict[str, Ring] = {}
+
+
+class DeviceLive:
+    """Everything heard of one device."""
+
+    __slots__ = ("gap_ns", "generation", "heard_ns", "series")
+
+    def __init__(self) -> None:
+        self.series: dict[str, SeriesLive] = {}
+        self.heard_ns = 0
+        """When the hub last got a sign of life; 0 never. A device that answers "down" isn't one,
+        but the probe that says so speaks for it."""
+        self.gap_ns = 0
+        """How far apart signs of life usually are (slow average)."""
+        self.generation = 0
+
+    def of(self, measurement: str) -> Iterator[SeriesLive]:
+        return (one for one in self.series.values() if one.series.measurement == measurement)
+
+
+class LiveState:
+    """A fold over readings. `generation` grows with each change."""
+
+    def __init__(
+        self,
+        *,
+        points: int = 240,
+        step_s: float = 2.0,
+        max_series: int = 200_000,
+        max_rings: int = 6_000,
+    ) -> None:
+        self.points = points
+        self.step_ms = int(step_s * 1000)
+        self.max_series = max_series
+        self.max_rings = max_rings
+        self.generation = 0
+        self.devices: dict[str, DeviceLive] = {}
+        self.series_count = 0
+        self.ring_count = 0
+        self.left_out = 0
+        """Readings of series beyond `max_series`."""
+        self.newest_ns = 0
+        """Hub time of the newest sign of life of anything; 0 when nothing was heard yet."""
+
+    def observe(self, reading: Reading, now_ns: int) -> None:
+        """Fold one reading in. `now_ns` is when the hub got it (the record's time)."""
+        series, time_ns, fields, quality = reading
+        if series.measurement in UNSHOWN:
+            return
+        device = self.devices.get(series.device)
+        if device is None:
+            device = DeviceLive()
+        one = device.series.get(series.key) or self._admit(device, series)
+        if one is None:
+            self.left_out += 1
+            return
+        if not quality & NOT_ALIVE:
+            self._heard(device, now_ns)
+        if time_ns < one.time_ns:
+            return
+        self.generation += 1
+        device.generation = self.generation
+        one.time_ns = time_ns
+        one.quality = quality
+        self._keep(one, time_ns, fields)
+
+    def find(self, device: str, measurement: str, field: str) -> list[SeriesLive]:
+        """The device's series of that measurement which have that field, in order of their key."""
+        known = self.devices.get(device)
+        if known is None:
+            return []
+        found = [one for one in known.of(measurement) if field in one.fields]
+        return sorted(found, key=lambda one: one.series.key)
+
+    def _heard(self, device: DeviceLive, now_ns: int) -> None:
+        gap = now_ns - device.heard_ns
+        if device.heard_ns and gap > NS // 2:
+            device.gap_ns = gap if not device.gap_ns else (device.gap_ns * 7 + gap) // 8
+        device.heard_ns = max(device.heard_ns, now_ns)
+        self.newest_ns = max(self.newest_ns, now_ns)
+
+    def _admit(self, device: DeviceLive, series: Series) -> SeriesLive | None:
+        if self.series_count >= self.max_series:
+            return None
+        self.series_count += 1
+        self.devices[series.device] = device
+        one = device.series[series.key] = SeriesLive(series)
+        return one
+
+    def _keep(self, one: SeriesLive, time_ns: int, fields: Mapping[str, Value]) -> None:
+        time_ms = time_ns // 1_000_000
+        for name, value in fields.items():
+            one.fields[name] = value
+            one.times[name] = time_ns
+            if isinstance(value, str):
+                continue
+            ring = one.rings.get(name)
+            if ring is None:
+                if self.ring_count >= self.max_rings:
+                    continue
+                self.ring_count += 1
+                ring = one.rings[name] = Ring(self.points, self.step_ms)
+            ring.add(time_ms, value)

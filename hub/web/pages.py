@@ -1,0 +1,181 @@
+"""HTML pages and their files, read once from the package; the language is chosen here."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
+
+from hub.web.auth import COOKIE, Auth, guard_change
+from hub.web.backend import Backend
+from hub.web.problems import WebProblem
+
+LANGUAGE_COOKIE = "toba_lang"
+YEAR_S = 365 * 86_400
+TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "LICENSE": "text/plain; charset=utf-8",
+}
+
+pages = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    body: bytes
+    type: str
+    etag: str
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """Every file under `static/`, by its path."""
+    found: dict[str, Asset] = {}
+
+    def walk(folder: Traversable, prefix: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                walk(entry, f"{prefix}{entry.name}/")
+            elif (kind := TYPES.get(entry.name.rpartition(".")[2])) is not None:
+                body = entry.read_bytes()
+                tag = hashlib.sha256(body).hexdigest()[:20]
+                found[prefix + entry.name] = Asset(body, kind, f'"{tag}"')
+
+    walk(resources.files("hub.web") / "static", "")
+    return found
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Key to text, of one language."""
+    both: dict[str, dict[str, str]] = json.loads(assets()["text.json"].body)
+    return {key: texts[language] for key, texts in both.items()}
+
+
+def language_of(request: Request) -> str:
+    """?lang=, then the cookie, then the regency's first."""
+    backend: Backend = request.app.state.backend
+    known = backend.regency.languages
+    for wanted in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
+        if wanted in known:
+            return str(wanted)
+    return known[0]
+
+
+def page(request: Request, name: str) -> Response:
+    """A page with `{{key}}` filled in from the catalogue of the reader's language."""
+    backend: Backend = request.app.state.backend
+    language = language_of(request)
+    text = assets()[name].body.decode()
+    for key, value in catalogue(language).items():
+        text = text.replace("{{" + key + "}}", html.escape(value))
+    text = text.replace("{{lang}}", language)
+    text = text.replace("{{regency}}", html.escape(backend.regency.name))
+    response = Response(text, media_type=TYPES["html"], headers={"Cache-Control": "no-store"})
+    if request.query_params.get("lang") == language:
+        response.set_cookie(LANGUAGE_COOKIE, language, YEAR_S, samesite="strict")
+    return response
+
+
+@pages.get("/")
+async def board(request: Request) -> Response:
+    if _identity_missing(request):
+        return RedirectResponse("/masuk", 303)
+    return page(request, "board.html")
+
+
+@pages.get("/device/{id}")
+async def device(id: str, request: Request) -> Response:
+    if _identity_missing(request):
+        return RedirectResponse("/masuk", 303)
+    return page(request, "device.html")
+
+
+def _identity_missing(request: Request) -> bool:
+    auth: Auth = request.app.state.auth
+    try:
+        return auth.identify(request) is None
+    except WebProblem:
+        return True
+
+
+@pages.get("/publik")
+async def public(request: Request) -> Response:
+    return page(request, "public.html")
+
+
+@pages.get("/masuk")
+async def login_page(request: Request) -> Response:
+    return page(request, "login.html")
+
+
+@pages.get("/api")
+async def api_page(request: Request) -> Response:
+    return page(request, "api.html")
+
+
+@pages.get("/map.geojson")
+async def regency_map(request: Request) -> Response:
+    backend: Backend = request.app.state.backend
+    return Response(json.dumps(backend.regency.map), media_type="application/geo+json")
+
+
+@pages.get("/favicon.ico")
+async def favicon() -> Response:
+    return RedirectResponse("/static/icon.svg", 301)
+
+
+@pages.get("/static/{path:path}")
+async def static(path: str, request: Request) -> Response:
+    asset = assets().get(path)
+    if asset is None:
+        raise WebProblem(404, f"There is no file {path!r}.")
+    headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, media_type=asset.type, headers=headers)
+
+
+class Login(BaseModel, extra="forbid"):
+    token: str = Field(min_length=1, max_length=200)
+
+
+@pages.post("/masuk")
+async def login(body: Login, request: Request) -> Response:
+    """Put a valid token into a cookie that scripts can't read."""
+    guard_change(request)
+    auth: Auth = request.app.state.auth
+    found = auth.tokens.find(body.token) if auth.tokens is not None else None
+    if found is None:
+        raise WebProblem(401, "This token is unknown or was revoked.", "Ask an administrator.")
+    response = _json({"name": found.name, "role": found.role})
+    secure = request.url.scheme == "https"
+    response.set_cookie(
+        COOKIE, body.token, 30 * 86_400, httponly=True, samesite="strict", secure=secure
+    )
+    return response
+
+
+@pages.post("/keluar")
+async def logout(request: Request) -> Response:
+    guard_change(request)
+    response = _json({})
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+def _json(data: dict[str, Any]) -> Response:
+    return Response(json.dumps(data), media_type="application/json")

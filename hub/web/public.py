@@ -1,0 +1,134 @@
+"""The page for everybody: air, rain, lake and which offices can be reached."""
+
+from __future__ import annotations
+
+from hub.clock import NS
+from hub.store.base import StoreDown, StoreRefused
+from hub.store.query import Column, Query
+from hub.web import views
+from hub.web.backend import Backend
+from hub.web.live import SeriesLive
+from hub.web.showing import Showing, ms
+from hub.web.states import is_stale, office_online
+
+DAY_NS = 86_400 * NS
+AIR_CLASSES = (
+    (15.5, "good"),
+    (55.4, "moderate"),
+    (150.4, "unhealthy"),
+    (250.4, "very_unhealthy"),
+)
+"""Upper ends of ISPU's classes for PM2.5, µg/m³ over 24 h (Permen LHK P.14/2020, lampiran)."""
+KEPT_S = 15.0
+
+
+def air_class(pm25: float) -> str:
+    """ISPU's class of a PM2.5 concentration in µg/m³."""
+    return next((name for limit, name in AIR_CLASSES if pm25 <= limit), "hazardous")
+
+
+class PublicView:
+    """The page's content, asked of the store at most once in `KEPT_S`, however many look."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._page: views.PublicPage | None = None
+
+    async def page(self) -> views.PublicPage:
+        now_ns = self.backend.now_ns()
+        if self._page is None or now_ns - self._page.now_ms * 1_000_000 > KEPT_S * NS:
+            self._page = await self._make()
+        return self._page
+
+    async def _make(self) -> views.PublicPage:
+        showing = Showing(self.backend)
+        means = await self._over_day("pm25", "mean")
+        sums = await self._over_day("rain_mm", "sum")
+        counts = showing.counts()
+        newest = self.backend.live.newest_ns
+        return views.PublicPage(
+            now_ms=ms(showing.now_ns),
+            regency=showing.regency(),
+            air=[self._air(showing, one, means) for one in self._live(showing, "pm25")],
+            rain=[
+                self._value(showing, one, "rain_mm", sums.get(one.series.device))
+                for one in self._live(showing, "rain_mm")
+            ],
+            lake=[
+                self._value(showing, one, field, None)
+                for field in ("water_level_m", "do_mgl")
+                for one in self._live(showing, field)
+            ],
+            offices=counts.opds,
+            services=_services(showing),
+            stale=not newest or showing.now_ns - newest > 120 * NS,
+        )
+
+    def _live(self, showing: Showing, field: str) -> list[SeriesLive]:
+        """The field's series whose device is known and not silent, in the order of places."""
+        found = []
+        for device in showing.inventory.devices.values():
+            if not is_stale(self.backend.live.devices.get(device.id), showing.now_ns):
+                found += self.backend.live.find(device.id, "environment", field)
+        return [one for one in found if not isinstance(one.fields[field], str)]
+
+    def _air(self, showing: Showing, one: SeriesLive, means: dict[str, float]) -> views.PublicAir:
+        device = showing.inventory.devices[one.series.device]
+        now, mean = float(one.fields["pm25"]), means.get(device.id)
+        return views.PublicAir(
+            station=device.title,
+            site=self._place(showing, device.site),
+            pm25=now,
+            mean_24h=mean,
+            time_ms=ms(one.times["pm25"]),
+            category=air_class(now if mean is None else mean),
+        )
+
+    def _value(
+        self, showing: Showing, one: SeriesLive, field: str, over_day: float | None
+    ) -> views.PublicValue:
+        device = showing.inventory.devices[one.series.device]
+        return views.PublicValue(
+            station=device.title,
+            site=self._place(showing, device.site),
+            field=field if over_day is None else f"{field}_24h",
+            value=float(one.fields[field]) if over_day is None else over_day,
+            unit=self.backend.units().get(("environment", field), ""),
+            time_ms=ms(one.times[field]),
+        )
+
+    def _place(self, showing: Showing, site: str) -> str:
+        known = showing.inventory.sites.get(site)
+        return known.name if known else site
+
+    async def _over_day(self, field: str, aggregate: str) -> dict[str, float]:
+        """By device, over the last 24 hours; empty when history is unreachable."""
+        now_ns = self.backend.now_ns()
+        query = Query(
+            measurement="environment",
+            columns=(Column(field, aggregate, name="value"),),  # type: ignore[arg-type]
+            start_ns=now_ns - DAY_NS,
+            stop_ns=now_ns,
+            group_by=("device",),
+        )
+        try:
+            answered = await self.backend.query(query)
+        except (StoreDown, StoreRefused):
+            return {}
+        return {
+            one.tags["device"]: float(value)
+            for one in answered
+            for _, (value, *_rest) in one.rows[-1:]
+            if value is not None
+        }
+
+
+def _services(showing: Showing) -> list[dict[str, str]]:
+    found = []
+    for opd in showing.inventory.opds.values():
+        devices = [one for one in showing.inventory.devices.values() if one.opd == opd.id]
+        if devices:
+            word = "online" if office_online(showing.states, devices) else "offline"
+            site = showing.inventory.sites.get(opd.site)
+            found.append({"name": opd.name, "site": site.name if site else "", "state": word})
+    return found

@@ -1,0 +1,287 @@
+"""Turns the backend's state into the shapes of `views`. Reads, never changes; takes the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hub.inventory import Device
+from hub.web import states, views
+from hub.web.backend import Backend
+from hub.web.headlines import headline
+from hub.web.live import DeviceLive, Ring, SeriesLive
+from rules.transition import Alert
+
+SPARK_POINTS = 48
+MOST_ALERTS = 300
+"""Sent to a browser; the worst and newest come first, the rest is counted."""
+
+SEVERITY_RANK = {"info": 0, "warning": 1, "critical": 2}
+EMPTY = DeviceLive()
+
+
+def ms(time_ns: int) -> int:
+    return time_ns // 1_000_000
+
+
+class Showing:
+    """One look at the backend at `now_ns`: states are computed once and shared by all views."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.now_ns = backend.now_ns()
+        self.inventory = backend.inventory
+        self.units = backend.units()
+        self.all_alerts = [
+            one for one in backend.alerts() if one.state in ("pending", *states.LOUD)
+        ]
+        self._by_device = states.alerts_by_device(self.all_alerts)
+        live = backend.live.devices
+        self.states: dict[str, states.State] = {
+            id: states.device_state(live.get(id), self._by_device.get(id, ()), self.now_ns)
+            for id in self.inventory.devices
+        }
+        self._children = states.dependents(self.inventory)
+
+    def overview(self) -> views.Overview:
+        alerts, left_out = self.alerts()
+        return views.Overview(
+            now_ms=ms(self.now_ns),
+            regency=self.regency(),
+            counts=self.counts(),
+            health=self.health(),
+            alerts=alerts,
+            alerts_left_out=left_out,
+            sites=[
+                views.SiteInfo(one.id, one.name, one.lat, one.lon)
+                for one in self.inventory.sites.values()
+            ],
+            opds=[views.OpdInfo(o.id, o.name, o.site) for o in self.inventory.opds.values()],
+            inventory=[device_info(one) for one in self.inventory.devices.values()],
+            devices=self.devices(SPARK_POINTS),
+            faults=self.faults(),
+        )
+
+    def regency(self) -> views.RegencyInfo:
+        one = self.backend.regency
+        return views.RegencyInfo(one.id, one.name, one.zone, list(one.languages), one.bounds)
+
+    def devices(self, spark: int, only: Iterable[str] | None = None) -> list[views.DeviceNow]:
+        ids = self.inventory.devices if only is None else only
+        return [self.device(id, spark) for id in ids if id in self.inventory.devices]
+
+    def device(self, id: str, spark: int) -> views.DeviceNow:
+        device = self.inventory.devices[id]
+        live = self.backend.live.devices.get(id, EMPTY)
+        shown = list(headline(device, live))
+        ring = shown[0][0].rings.get(shown[0][1]) if shown else None
+        return views.DeviceNow(
+            id=id,
+            state=self.states[id],
+            heard_ms=ms(live.heard_ns) if live.heard_ns else None,
+            alerts=sum(a.state in states.LOUD for a in self._by_device.get(id, ())),
+            headline=[self.metric(one, field) for one, field in shown],
+            spark=_spark(ring, spark),
+        )
+
+    def metric(self, one: SeriesLive, field: str) -> views.Metric:
+        measurement = one.series.measurement
+        return views.Metric(
+            measurement=measurement,
+            field=field,
+            tags={key: value for key, value in one.series.tags if key != "device"},
+            value=one.fields[field],
+            unit=self.units.get((measurement, field), ""),
+            time_ms=ms(one.times[field]),
+            quality=one.quality,
+        )
+
+    def readings(self, id: str) -> list[views.Metric]:
+        """Every last value of a device, in a steady order."""
+        live = self.backend.live.devices.get(id, EMPTY)
+        ordered = sorted(live.series.values(), key=lambda one: one.series.key)
+        return [self.metric(one, field) for one in ordered for field in sorted(one.fields)]
+
+    def alerts(self, device: str = "") -> tuple[list[views.AlertInfo], int]:
+        """The worst first, then the newest; and how many more there are."""
+        found = self._by_device.get(device, []) if device else self.all_alerts
+        ordered = sorted(
+            found,
+            key=lambda a: (
+                a.state == "pending",
+                bool(a.cause),
+                a.state == "acknowledged",
+                -SEVERITY_RANK.get(a.severity, 1),
+                -a.since_ns,
+            ),
+        )
+        shown = [self.alert(one) for one in ordered[:MOST_ALERTS]]
+        return shown, len(ordered) - len(shown)
+
+    def alert(self, alert: Alert) -> views.AlertInfo:
+        return views.AlertInfo(
+            key=alert.key,
+            rule=alert.rule,
+            device=alert.device,
+            name=alert.name or alert.device,
+            kind=alert.kind,
+            site=alert.site,
+            opd=alert.opd,
+            tags=dict(alert.tags),
+            state=alert.state,
+            data_state=alert.data_state,
+            severity=alert.severity,
+            value=alert.value,
+            unit=alert.unit,
+            since_ms=ms(alert.since_ns),
+            who=alert.acknowledged_by,
+            why=alert.comment,
+            title=dict(alert.title),
+            detail=dict(alert.detail),
+            advice=dict(alert.advice),
+            cause=alert.cause,
+            drags=[] if alert.cause else self.drags(alert.device),
+            silenced_until_ms=ms(alert.silenced_until) if alert.silenced_until else None,
+            silenced_by=alert.silenced_by,
+        )
+
+    def drags(self, device: str) -> list[str]:
+        """Silent devices behind a device that is itself down: what its failure takes along."""
+        if self.states.get(device) not in ("down", "no_data"):
+            return []
+        behind = states.downstream(device, self._children)
+        return sorted(id for id in behind if self.states.get(id) in ("down", "no_data"))
+
+    def behind(self, device: str) -> list[str]:
+        return sorted(states.downstream(device, self._children))
+
+    def counts(self) -> views.Counts:
+        opds: dict[str, list[Device]] = {}
+        for device in self.inventory.devices.values():
+            if device.opd:
+                opds.setdefault(device.opd, []).append(device)
+        online = {id: states.office_online(self.states, found) for id, found in opds.items()}
+        worst = {id: states.worst(self.states[d.id] for d in opds[id]) for id in opds}
+        by_state = dict.fromkeys(states.ORDER, 0)
+        for state in self.states.values():
+            by_state[state] += 1
+        return views.Counts(
+            opds=views.Tally(
+                up=sum(online.values()),
+                total=len(opds),
+                trouble=sum(online[id] and worst[id] != "ok" for id in opds),
+            ),
+            links=self._links(),
+            sensors=self._tally("sensor"),
+            cameras=self._tally("camera"),
+            alerts=self._alert_counts(),
+            devices={str(state): count for state, count in by_state.items()},
+        )
+
+    def _tally(self, kind: str) -> views.Tally:
+        found = [self.states[d.id] for d in self.inventory.devices.values() if d.kind == kind]
+        up = [state for state in found if state not in ("down", "no_data")]
+        return views.Tally(len(up), len(found), sum(state != "ok" for state in up))
+
+    def _links(self) -> views.Tally:
+        """Interfaces that somebody wants up; those of a silent device count as down."""
+        up = total = 0
+        for id, live in self.backend.live.devices.items():
+            reached = self.states.get(id) not in ("down", "no_data", None)
+            for one in live.of("interface"):
+                if "oper_up" in one.fields and one.fields.get("admin_up", 1):
+                    total += 1
+                    up += reached and bool(one.fields["oper_up"])
+        return views.Tally(up, total, 0)
+
+    def _alert_counts(self) -> dict[str, int]:
+        counted = dict.fromkeys([*SEVERITY_RANK, "acknowledged", "pending"], 0)
+        for alert in self.all_alerts:
+            word = alert.severity if alert.state == "firing" else alert.state
+            if word in counted:
+                counted[word] += 1
+        return counted
+
+    def health(self) -> views.HealthInfo:
+        said = self.backend.health()
+        newest = self.backend.live.newest_ns
+        reasons = list(said.get("reasons", []))
+        return views.HealthInfo(
+            ok=said.get("ok", False),
+            reasons=reasons,
+            history=said.get("store", {}).get("up", False),
+            newest_ms=ms(newest) if newest else None,
+            drops=sum(said.get("drops", {}).values()),
+            lag_s=said.get("lag_s"),
+        )
+
+    def faults(self) -> list[views.FaultInfo]:
+        return [
+            views.FaultInfo(
+                str(one["name"]),
+                str(one.get("target", "")),
+                dict(one.get("title", {})),
+                bool(one.get("active", False)),
+            )
+            for one in self.backend.faults()
+        ]
+
+    def detail(self, id: str) -> views.DeviceDetail:
+        """Raises KeyError when the inventory has no such device."""
+        return views.DeviceDetail(
+            device=device_info(self.inventory.devices[id]),
+            now=self.device(id, SPARK_POINTS),
+            readings=self.readings(id),
+            alerts=self.alerts(id)[0],
+            chain=states.upstream_chain(id, self.inventory),
+            behind=self.behind(id),
+            history=history(self.backend.history(50, id)),
+        )
+
+
+def device_info(one: Device) -> views.DeviceInfo:
+    return views.DeviceInfo(
+        one.id, one.title, one.kind, one.site, one.opd, one.address, list(one.depends_on)
+    )
+
+
+def history(items: Sequence[Mapping[str, Any]]) -> list[views.HistoryItem]:
+    return [
+        views.HistoryItem(
+            id=str(one["id"]),
+            time_ms=ms(int(one["time_ns"])),
+            key=str(one["key"]),
+            rule=str(one["rule"]),
+            device=str(one.get("device", "")),
+            before=str(one["before"]),
+            after=str(one["after"]),
+            severity=str(one.get("severity", "")),
+            value=one.get("value"),
+            who=str(one.get("who", "")),
+            why=str(one.get("why", "")),
+            title=dict(one.get("title", {})),
+            detail=dict(one.get("detail", {})),
+            cause=str(one.get("cause", "")),
+        )
+        for one in items
+    ]
+
+
+def silences(items: Sequence[Mapping[str, Any]]) -> list[views.SilenceInfo]:
+    return [
+        views.SilenceInfo(
+            id=str(one["id"]),
+            matcher={
+                key: [value] if isinstance(value, str) else list(value)
+                for key, value in one.get("matcher", {}).items()
+            },
+            who=str(one.get("who", "")),
+            why=str(one.get("why", "")),
+            until_ms=ms(int(one["until_ns"])) if one.get("until_ns") else None,
+        )
+        for one in items
+    ]
+
+
+def _spark(ring: Ring | None, count: int) -> list[tuple[int, float]]:
+    return ring.tail(count) if ring is not None else []

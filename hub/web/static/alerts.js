@@ -1,0 +1,115 @@
+// The list of alerts that are not over, and the two things a person does about one.
+
+import { $, h, keyed, say, send, turn } from "./dom.js";
+import { now, state } from "./state.js";
+import { duration, moment, pick, plain, t } from "./text.js";
+
+const OFFERED = [[900, "15", "unit.minutes"], [3600, "1", "unit.hours"], [14400, "4", "unit.hours"], [43200, "12", "unit.hours"], [86400, "24", "unit.hours"], [604800, "7", "unit.days"]];
+
+const sign = (alert) => (alert.state === "acknowledged" ? "acknowledged" : alert.severity);
+const mayAct = () => state.me && state.me.role !== "viewer";
+
+export function place(alert) {
+  const site = state.sites?.get(alert.site)?.name;
+  const parts = [alert.name, alert.tags.ifname ?? alert.tags.sensor, state.opds?.get(alert.opd)?.name, site];
+  return [...new Set(parts.filter(Boolean))].join(" · ");
+}
+
+/** "74,8 µg/m³ (batas 55,4)" as the rule says it, else the bare value. */
+export const reading = (alert) => pick(alert.detail) || (alert.value === null ? "" : plain(alert.value, alert.unit, ""));
+
+function why(alert) {
+  const said = [];
+  if (alert.drags.length) said.push(t("alert.drags", { count: alert.drags.length }));
+  if (alert.cause) {
+    const cause = state.alerts?.find((one) => one.key === alert.cause);
+    said.push(t("alert.cause", { cause: cause ? pick(cause.title) : alert.cause }));
+  }
+  if (alert.state === "acknowledged") said.push(t("alert.by", { who: alert.who }) + (alert.why ? `: “${alert.why}”` : ""));
+  if (alert.silenced_until_ms) said.push(t("alert.silenced", { until: moment(alert.silenced_until_ms, state.regency.zone, "minute"), who: alert.silenced_by }));
+  if (alert.data_state !== "ok") said.push(t(`data.${alert.data_state}`));
+  return said.join(" · ");
+}
+
+export function alertRow() {
+  return h("li", { class: "alert" },
+    h("span", { class: "alert-icon" }),
+    h("div", { class: "alert-text" },
+      h("a", { class: "alert-title" }), h("p", { class: "alert-place" }), h("p", { class: "alert-value" }), h("p", { class: "alert-why" })),
+    h("p", { class: "alert-since" }, h("b"), h("small")),
+    h("div", { class: "alert-acts" },
+      h("button", { class: "act-ack" }, t("alert.acknowledge")), h("button", { class: "act-silence" }, t("alert.silence"))));
+}
+
+export function fillAlert(node, alert) {
+  node.dataset.severity = alert.severity;
+  node.dataset.stage = alert.state;
+  turn(node.querySelector(".alert-icon"), sign(alert), `${t(`severity.${alert.severity}`)}, ${t(`stage.${alert.state}`)}`);
+  const title = node.querySelector(".alert-title");
+  say(title, pick(alert.title) || alert.rule);
+  title.href = `/device/${encodeURIComponent(alert.device)}`;
+  say(node.querySelector(".alert-place"), place(alert));
+  say(node.querySelector(".alert-value"), reading(alert));
+  say(node.querySelector(".alert-why"), why(alert));
+  say(node.querySelector(".alert-since b"), duration(now() - alert.since_ms));
+  say(node.querySelector(".alert-since small"), moment(alert.since_ms, state.regency.zone, "minute"));
+  const [acknowledge, silence] = node.querySelectorAll("button");
+  acknowledge.hidden = !mayAct() || alert.state !== "firing";
+  silence.hidden = !mayAct() || Boolean(alert.silenced_until_ms);
+  acknowledge.onclick = () => askAcknowledge(alert);
+  silence.onclick = () => askSilence(alert);
+}
+
+export function showAlerts() {
+  const shown = state.alerts.filter((one) => one.state !== "pending");
+  keyed($("alerts"), shown, (one) => one.key, alertRow, fillAlert);
+  const open = shown.filter((one) => one.state === "firing").length;
+  say($("alerts-count"), open ? String(open) : "");
+  $("alerts-none").hidden = shown.length > 0;
+  $("alerts-more").hidden = !state.leftOut;
+  say($("alerts-more"), t("alerts.more", { count: state.leftOut }));
+}
+
+/** A dialog with a form; `submit(form)` returns a promise and its error is shown. */
+function ask(title, subject, fields, button, submit) {
+  const dialog = $("dialog");
+  const error = h("p", { class: "form-error", role: "alert" });
+  const form = h("form", { method: "dialog" },
+    h("h2", { id: "dialog-title" }, title), h("p", { class: "muted" }, subject), ...fields, error,
+    h("div", { class: "form-acts" },
+      h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, t("form.cancel")),
+      h("button", { type: "submit", class: "strong" }, button)));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const data = Object.fromEntries(new FormData(form));
+    if (data.name !== undefined) localStorage.setItem("name", data.name);
+    try {
+      await submit(data);
+      dialog.close();
+    } catch (failure) {
+      say(error, failure.message);
+    }
+  });
+  dialog.replaceChildren(form);
+  dialog.showModal();
+}
+
+const nameField = () => h("label", {}, t("form.name"), h("input", { name: "name", maxlength: 64, autocomplete: "name", value: localStorage.getItem("name") ?? "" }));
+const whyField = (required) => h("label", {}, t("form.why"), h("textarea", { name: "why", maxlength: 500, rows: 3, required, placeholder: t("form.why.example") }));
+
+function askAcknowledge(alert) {
+  ask(t("alert.acknowledge"), `${pick(alert.title)} · ${place(alert)}`, [nameField(), whyField(false)], t("alert.acknowledge"),
+    (data) => send("POST", `/api/v1/alerts/${encodeURIComponent(alert.key)}/acknowledge`, data));
+}
+
+function askSilence(alert) {
+  const long = h("label", {}, t("form.long"), h("select", { name: "seconds" },
+    ...OFFERED.map(([seconds, count, unit]) => h("option", { value: seconds, selected: seconds === 3600 }, `${count} ${t(unit)}`))));
+  const what = h("label", {}, t("form.what"), h("select", { name: "what" },
+    h("option", { value: "rule" }, t("form.what.rule")), h("option", { value: "device" }, t("form.what.device"))));
+  ask(t("alert.silence"), `${pick(alert.title)} · ${place(alert)}`, [long, what, nameField(), whyField(true)], t("alert.silence"),
+    ({ seconds, what: about, why: said, name }) => send("POST", "/api/v1/silences", {
+      seconds: Number(seconds), why: said, name,
+      matcher: about === "device" ? { device: alert.device } : { device: alert.device, rule: alert.rule },
+    }));
+}

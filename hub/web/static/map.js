@@ -1,0 +1,111 @@
+// The regency as SVG, drawn from its own GeoJSON: no tiles, no network.
+
+import { $, get, h, icon, s, say } from "./dom.js";
+import { state } from "./state.js";
+import { t } from "./text.js";
+
+const ORDER = ["ok", "warning", "no_data", "critical", "down"];
+const HEIGHT = 520;
+let project = null;
+
+function projection([south, west, north, east]) {
+  const squeeze = Math.cos(((south + north) / 2) * Math.PI / 180);
+  const scale = HEIGHT / (north - south);
+  const width = (east - west) * squeeze * scale;
+  return { width, at: (lon, lat) => [(lon - west) * squeeze * scale, (north - lat) * scale] };
+}
+
+function path(geometry) {
+  const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
+  return polygons.flat().map((ring) =>
+    "M" + ring.map(([lon, lat]) => project.at(lon, lat).map((n) => n.toFixed(1)).join(" ")).join("L") + "Z").join("");
+}
+
+function bounds(shapes) {
+  const [south, west, north, east] = state.regency.bounds;
+  const sites = [...state.sites.values()].filter((one) => one.lat !== null);
+  const lats = [south, north, ...sites.map((one) => one.lat)];
+  const lons = [west, east, ...sites.map((one) => one.lon)];
+  if (!shapes.length && sites.length) { lats.splice(0, 2); lons.splice(0, 2); }
+  return [Math.min(...lats) - 0.01, Math.min(...lons) - 0.02, Math.max(...lats) + 0.01, Math.max(...lons) + 0.01];
+}
+
+export async function drawMap() {
+  const map = await get("/map.geojson").catch(() => ({}));
+  const shapes = (map.features ?? []).filter((one) => one.geometry?.type.endsWith("Polygon"));
+  project = projection(bounds(shapes));
+  const svg = s("svg", { viewBox: `0 0 ${project.width.toFixed(0)} ${HEIGHT}`, class: "map", role: "group", "aria-label": t("map.title") });
+  for (const kind of ["regency", "lake"]) {
+    for (const shape of shapes.filter((one) => (one.properties?.kind ?? "regency") === kind)) {
+      svg.append(s("path", { d: path(shape.geometry), class: kind }));
+      if (kind === "lake") svg.append(lakeName(shape));
+    }
+  }
+  const busiest = [...state.sites.values()].filter((one) => one.lat !== null);
+  const placed = [];
+  for (const site of busiest) svg.append(marker(site, placed));
+  $("map").replaceChildren(svg);
+  $("legend").replaceChildren(...["ok", "warning", "critical", "down", "no_data"].map((word) =>
+    h("li", {}, icon(word, ""), t(`state.${word}`))));
+  paintMap();
+}
+
+function lakeName(shape) {
+  const [south, west, north] = state.regency.bounds;
+  const ring = shape.geometry.type === "Polygon" ? shape.geometry.coordinates[0] : shape.geometry.coordinates[0][0];
+  const seen = ring.map(([lon, lat]) => [Math.max(lon, west), Math.min(Math.max(lat, south), north)]);
+  const lon = Math.min(...seen.map((one) => one[0])) * 0.72 + Math.max(...seen.map((one) => one[0])) * 0.28;
+  const lat = (Math.min(...seen.map((one) => one[1])) * 0.55 + Math.max(...seen.map((one) => one[1])) * 0.45);
+  const [x, y] = project.at(lon, lat);
+  return s("text", { x, y, class: "lake-name" }, shape.properties.name ?? "");
+}
+
+function overlaps(box, placed) {
+  return placed.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
+}
+
+/** Put the label where it covers no other: right, left, above or below its point. */
+function label(name, x, y, placed) {
+  const long = name.length * 8.4;
+  const tries = [[15, 5, "start"], [-15, 5, "end"], [0, -16, "middle"], [0, 26, "middle"], [13, -10, "start"], [13, 20, "start"], [-13, -10, "end"], [-13, 20, "end"]];
+  const boxes = tries.map(([dx, dy, anchor]) => {
+    const left = x + dx - (anchor === "end" ? long : anchor === "middle" ? long / 2 : 0);
+    return [left, y + dy - 13, left + long, y + dy + 4];
+  });
+  let best = boxes.findIndex((box) => !overlaps(box, placed) && box[0] > 0 && box[2] < project.width);
+  if (best < 0) best = 0;
+  placed.push(boxes[best]);
+  const [dx, dy, anchor] = tries[best];
+  return s("text", { x: dx, y: dy, "text-anchor": anchor }, name);
+}
+
+function marker(site, placed) {
+  const [x, y] = project.at(site.lon, site.lat);
+  placed.push([x - 10, y - 10, x + 10, y + 10]);
+  const node = s("g", { class: "site", "data-site": site.id, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
+    s("circle", { r: 17, class: "halo" }), s("g", { class: "sign", transform: "translate(-11 -11) scale(.92)" }),
+    label(site.name, x, y, placed), s("title"));
+  return node;
+}
+
+export function paintMap() {
+  if (!project) return;
+  const bySite = new Map();
+  for (const [id, device] of state.devices) {
+    const site = state.info.get(id)?.site;
+    if (!bySite.has(site)) bySite.set(site, []);
+    bySite.get(site).push(device.state);
+  }
+  for (const node of document.querySelectorAll(".site")) {
+    const found = bySite.get(node.dataset.site) ?? [];
+    const rank = Math.max(0, ...found.map((word) => ORDER.indexOf(word)));
+    const word = found.length ? ORDER[rank] : "no_data";
+    if (node.dataset.state !== word) {
+      node.dataset.state = word;
+      node.querySelector(".sign").replaceChildren(...icon(word).childNodes);
+      node.querySelector(".sign").setAttribute("class", `sign icon ${word}`);
+    }
+    const bad = found.filter((one) => one !== "ok").length;
+    say(node.querySelector("title"), `${state.sites.get(node.dataset.site)?.name}: ${t(`state.${word}`)} · ${t("map.devices", { bad, count: found.length })}`);
+  }
+}

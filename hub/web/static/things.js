@@ -1,0 +1,164 @@
+// Offices, sensors, cameras, routers as rows; what happened; and the demo's faults.
+
+import { $, get, h, keyed, s, say, send, turn } from "./dom.js";
+import { now, state } from "./state.js";
+import { duration, fieldName, moment, pick, plain, quantity, t } from "./text.js";
+
+const ORDER = ["ok", "warning", "no_data", "critical", "down"];
+const rank = (word) => ORDER.indexOf(word);
+let tab = "offices";
+let events = [];
+
+for (const button of document.querySelectorAll("[data-tab]")) {
+  button.addEventListener("click", () => {
+    tab = button.dataset.tab;
+    document.querySelectorAll("[data-tab]").forEach((one) => one.setAttribute("aria-selected", String(one === button)));
+    $("things").replaceChildren();
+    if (tab === "history") loadHistory();
+    showThings({ all: true });
+  });
+}
+
+/** A small line of recent points; the viewBox stretches, the stroke does not. */
+export function sparkline(points) {
+  const line = s("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" });
+  line.append(s("path", { class: "spark-line" }));
+  drawSpark(line, points);
+  return line;
+}
+
+function drawSpark(line, points) {
+  const values = points.map(([, value]) => value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const first = points[0]?.[0] ?? 0;
+  const span = Math.max(1, (points.at(-1)?.[0] ?? 1) - first);
+  const y = (value) => (high === low ? 12 : 22 - ((value - low) / (high - low)) * 20);
+  const d = points.length < 2 ? "" : "M" + points.map(([time, value]) => `${(((time - first) / span) * 100).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
+  line.firstChild.setAttribute("d", d);
+}
+
+const metricText = (metric) => {
+  const [value, unit] = quantity(metric.value, metric.unit, metric.field);
+  return [fieldName(metric.field), value, unit];
+};
+
+function metrics(device, most) {
+  return (device?.headline ?? []).slice(0, most).map((metric) => ({ key: metric.field, text: metricText(metric), doubt: metric.quality !== 0 }));
+}
+
+function row(item) {
+  return h("a", { class: "thing", href: item.href },
+    h("span", { class: "thing-icon" }),
+    h("span", { class: "thing-name" }, h("b"), h("small")),
+    h("span", { class: "thing-values" }),
+    h("span", { class: "thing-spark" }, sparkline([])));
+}
+
+function fillRow(node, item) {
+  node.dataset.state = item.state;
+  turn(node.querySelector(".thing-icon"), item.state, t(`state.${item.state}`));
+  say(node.querySelector("b"), item.name);
+  node.title = `${item.name} · ${item.note}`;
+  say(node.querySelector("small"), item.note);
+  keyed(node.querySelector(".thing-values"), item.values, (one) => one.key,
+    () => h("span", { class: "metric" }, h("i"), h("b"), h("em")),
+    (box, { text: [label, value, unit], doubt }) => {
+      say(box.children[0], label);
+      say(box.children[1], value);
+      say(box.children[2], unit);
+      box.classList.toggle("doubt", doubt);
+    });
+  drawSpark(node.querySelector(".spark"), item.spark);
+}
+
+function age(device) {
+  return device.heard_ms ? t("thing.age", { age: duration(now() - device.heard_ms) }) : t("thing.never");
+}
+
+const bad = (word) => word === "down" || word === "no_data";
+
+function offices() {
+  const byOffice = new Map();
+  for (const info of state.info.values()) {
+    if (!info.opd) continue;
+    if (!byOffice.has(info.opd)) byOffice.set(info.opd, []);
+    byOffice.get(info.opd).push(state.devices.get(info.id));
+  }
+  return [...byOffice].map(([id, devices]) => {
+    const router = devices.find((one) => state.info.get(one.id).kind === "router") ?? devices[0];
+    const worst = devices.reduce((found, one) => (rank(one.state) > rank(found) ? one.state : found), "ok");
+    const off = devices.filter((one) => bad(one.state)).length;
+    const opd = state.opds.get(id);
+    const note = bad(router.state) ? `${t(`state.${router.state}`)} · ${age(router)}`
+      : [state.sites.get(opd?.site)?.name, t("thing.devices", { count: devices.length }), off ? t("thing.off", { count: off }) : ""].filter(Boolean).join(" · ");
+    return { id, name: opd?.name ?? id, href: `/device/${encodeURIComponent(router.id)}`, state: worst, note,
+      values: metrics(router, 2), spark: router.spark };
+  });
+}
+
+function devicesOf(...kinds) {
+  return [...state.info.values()].filter((one) => kinds.includes(one.kind)).map((info) => {
+    const device = state.devices.get(info.id);
+    const where = state.sites.get(info.site)?.name ?? info.site;
+    return { id: info.id, name: info.name, href: `/device/${encodeURIComponent(info.id)}`, state: device.state,
+      note: device.state === "ok" ? where : `${where} · ${t(`state.${device.state}`)} · ${age(device)}`,
+      values: metrics(device, 4), spark: device.spark };
+  });
+}
+
+const LISTS = {
+  offices,
+  environment: () => devicesOf("sensor"),
+  cameras: () => devicesOf("camera"),
+  network: () => devicesOf("router", "switch", "ap", "ups"),
+};
+
+/** The worst first; among equals the order of the inventory, so that nothing jumps about. */
+const byNeed = (items) => items.map((one, i) => [one, i])
+  .sort(([a, i], [b, j]) => rank(b.state) - rank(a.state) || i - j).map(([one]) => one);
+
+export function showThings(changes) {
+  $("tab-faults").hidden = !state.faults?.length;
+  $("things").dataset.tab = tab;
+  if (LISTS[tab]) keyed($("things"), byNeed(LISTS[tab]()), (one) => one.id, row, fillRow);
+  else if (tab === "history") {
+    if (changes.alerts) loadHistory();
+    showHistory($("things"), events);
+  } else showFaults();
+}
+
+export const tick = () => LISTS[tab] && showThings({});
+
+async function loadHistory() {
+  events = await get("/api/v1/history?limit=120").catch(() => []);
+  if (tab === "history") showHistory($("things"), events);
+}
+
+export function showHistory(box, items) {
+  keyed(box, items, (one) => one.id,
+    () => h("div", { class: "event" }, h("time"), h("span", { class: "thing-icon" }), h("span", {}, h("b"), h("small"))),
+    (node, one) => {
+      say(node.querySelector("time"), moment(one.time_ms, state.regency.zone, "moment"));
+      turn(node.querySelector(".thing-icon"), one.after === "resolved" || one.after === "ok" ? "ok" : one.after === "acknowledged" ? "acknowledged" : one.severity, t(`stage.${one.after}`));
+      say(node.querySelector("b"), pick(one.title) || one.rule);
+      say(node.querySelector("small"), [t(`stage.${one.after}`), state.info.get(one.device)?.name ?? one.device, one.who && t("alert.by", { who: one.who }), one.why].filter(Boolean).join(" · "));
+    });
+  if (!items.length) box.replaceChildren(h("p", { class: "muted" }, t("history.none")));
+}
+
+function showFaults() {
+  keyed($("things"), state.faults, (one) => `${one.name} ${one.target}`,
+    () => h("div", { class: "fault" }, h("span", {}, h("b"), h("small")), h("button")),
+    (node, one) => {
+      say(node.querySelector("b"), pick(one.title) || one.name);
+      say(node.querySelector("small"), state.info.get(one.target)?.name ?? one.target);
+      const button = node.querySelector("button");
+      say(button, t(one.active ? "fault.end" : "fault.start"));
+      button.classList.toggle("strong", one.active);
+      button.onclick = async () => {
+        button.disabled = true;
+        await send(one.active ? "DELETE" : "POST", "/api/v1/faults", { name: one.name, target: one.target }).catch((error) => alert(error.message));
+        button.disabled = false;
+      };
+    });
+}

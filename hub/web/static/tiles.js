@@ -1,0 +1,44 @@
+// The big counts: readable from the other end of the room.
+
+import { $, h, keyed, icon, say, turn } from "./dom.js";
+import { state } from "./state.js";
+import { t } from "./text.js";
+
+function tallies() {
+  const { counts } = state;
+  return ["opds", "links", "sensors", "cameras"].map((name) => {
+    const { up, total, trouble } = counts[name];
+    const off = total - up;
+    return {
+      name, up, total, kind: off ? "down" : trouble ? "warning" : "ok",
+      note: off ? t(`tile.${name}.off`, { count: off }) : trouble ? t("tile.trouble", { count: trouble }) : t(`tile.${name}.ok`),
+    };
+  });
+}
+
+function alertTile() {
+  const { critical, warning, info, acknowledged } = state.counts.alerts;
+  const open = critical + warning + info;
+  return {
+    name: "alerts", up: open, total: null,
+    kind: critical ? "critical" : warning ? "warning" : "ok",
+    note: open + acknowledged
+      ? t("tile.alerts.note", { critical, warning, acknowledged }) : t("tile.alerts.ok"),
+  };
+}
+
+export function showTiles() {
+  keyed($("tiles"), [...tallies(), alertTile()], (one) => one.name,
+    (one) => h("div", { class: "tile" },
+      h("span", { class: "tile-icon" }),
+      h("h3", {}, t(`tile.${one.name}`)),
+      h("p", { class: "big" }, h("b"), h("span")),
+      h("p", { class: "note" })),
+    (node, one) => {
+      node.dataset.state = one.kind;
+      turn(node.querySelector(".tile-icon"), one.kind, t(`state.${one.kind}`));
+      say(node.querySelector("b"), String(one.up));
+      say(node.querySelector(".big span"), one.total === null ? "" : `/ ${one.total}`);
+      say(node.querySelector(".note"), one.note);
+    });
+}

@@ -1,0 +1,240 @@
+"""The event stream: a snapshot first, then what changed, at most twice a second.
+
+    Backend.changed() ─► Feed (one task, a beat every 0.5 s) ─► each client pulls its own delta
+
+A client has no queue. It knows the generation it has seen and, when its last write has gone out,
+asks for everything newer: a slow client gets the latest state later, never a backlog. A client
+that takes nothing for `SEND_S` is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hub.clock import monotonic
+from hub.web import views
+from hub.web.backend import Backend
+from hub.web.problems import WebProblem
+from hub.web.showing import Showing
+
+SEND_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What changed since the client's last event; None is "as before"."""
+
+    now_ms: int
+    devices: list[views.DeviceNow]
+    counts: views.Counts | None = None
+    health: views.HealthInfo | None = None
+    alerts: list[views.AlertInfo] | None = None
+    alerts_left_out: int = 0
+    faults: list[views.FaultInfo] | None = None
+
+
+@dataclass(slots=True)
+class Beat:
+    """The state at one beat, and for each part the beat at which it last changed."""
+
+    number: int = 0
+    inventory: tuple[int, int] = (0, 0)
+    counts: views.Counts | None = None
+    health: views.HealthInfo | None = None
+    alerts: list[views.AlertInfo] | None = None
+    alerts_left_out: int = 0
+    faults: list[views.FaultInfo] | None = None
+
+
+class Feed:
+    """Looks at the backend at each beat and tells any number of clients what changed."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        beat_s: float = 0.5,
+        heartbeat_s: float = 5.0,
+        max_clients: int = 64,
+    ) -> None:
+        self.backend = backend
+        self.beat_s = beat_s
+        self.heartbeat_s = heartbeat_s
+        self.max_clients = max_clients
+        self.clients = 0
+        self.refused = 0
+        self.closing = False
+        self._beat = Beat()
+        self._changed_at: dict[str, int] = {}
+        self._restart_at = 0
+        self._devices: dict[str, tuple[int, views.DeviceNow]] = {}
+        self._seen_generation = -1
+        self._now_ms = 0
+        self._health: views.HealthInfo | None = None
+        self._deltas: dict[int, bytes] = {}
+        self._next = asyncio.Event()
+
+    async def run(self) -> None:
+        """Beat until cancelled or closed."""
+        while not self.closing:
+            self.beat()
+            self._wake()
+            try:
+                # Ages and states change without any news: look once a second all the same.
+                async with asyncio.timeout(max(self.beat_s, 1.0)):
+                    await self.backend.changed()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(self.beat_s)
+
+    def close(self) -> None:
+        """End every stream; browsers come back by themselves when the hub does."""
+        self.closing = True
+        self._wake()
+
+    def _wake(self) -> None:
+        woken, self._next = self._next, asyncio.Event()
+        woken.set()
+
+    def beat(self) -> None:
+        """Take one look at the backend and note what is different from the last one."""
+        beat, showing = self._beat, Showing(self.backend)
+        beat.number += 1
+        self._deltas.clear()
+        self._now_ms = showing.now_ns // 1_000_000
+        self._health = showing.health()
+        inventory = (id(showing.inventory), showing.inventory.generation)
+        if inventory != beat.inventory:
+            beat.inventory = inventory
+            self._restart_at = beat.number
+            self._devices.clear()
+        self._note_devices(showing)
+        alerts, beat.alerts_left_out = showing.alerts()
+        self._note("counts", showing.counts())
+        self._note("alerts", alerts)
+        self._note("faults", showing.faults())
+        # Its times tick at every look; only what a person would notice is news.
+        self._note("health", replace(self._health, newest_ms=None, lag_s=None))
+
+    def _note(self, part: str, value: object) -> None:
+        if getattr(self._beat, part) != value:
+            setattr(self._beat, part, value)
+            self._changed_at[part] = self._beat.number
+
+    def _note_devices(self, showing: Showing) -> None:
+        live = self.backend.live
+        for id, state in showing.states.items():
+            known = self._devices.get(id)
+            heard = live.devices.get(id)
+            moved = heard is not None and heard.generation > self._seen_generation
+            if known is None or moved or known[1].state != state:
+                self._devices[id] = (self._beat.number, showing.device(id, 1))
+        self._seen_generation = live.generation
+
+    def snapshot(self) -> tuple[int, bytes]:
+        """The beat's number and everything, as an event."""
+        return self._beat.number, event("snapshot", Showing(self.backend).overview())
+
+    def since(self, number: int) -> bytes:
+        """What changed after that beat, as an event; empty when nothing did."""
+        found = self._deltas.get(number)
+        if found is None:
+            found = self._deltas[number] = self._since(number)
+        return found
+
+    def _since(self, number: int) -> bytes:
+        beat = self._beat
+        news = {part for part, at in self._changed_at.items() if at > number}
+        devices = [now for at, now in self._devices.values() if at > number]
+        if not news and not devices:
+            return b""
+        delta = Delta(
+            now_ms=self._now_ms,
+            devices=devices,
+            counts=beat.counts if "counts" in news else None,
+            health=self._health,
+            alerts=beat.alerts if "alerts" in news else None,
+            alerts_left_out=beat.alerts_left_out,
+            faults=beat.faults if "faults" in news else None,
+        )
+        return event("delta", delta)
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """One client's stream. Raises `WebProblem` 503 at once when there are too many."""
+        self.clients += 1
+        try:
+            seen, first = self.snapshot()
+            yield b"retry: 2000\n\n" + first
+            spoke = monotonic()
+            while not self.closing:
+                await self._next.wait()
+                if seen < self._restart_at:
+                    seen, body = self.snapshot()
+                else:
+                    body, seen = self.since(seen), self._beat.number
+                if not body and monotonic() - spoke >= self.heartbeat_s:
+                    body = event("alive", {"now_ms": self.backend.now_ns() // 1_000_000})
+                if body:
+                    yield body
+                    spoke = monotonic()
+        finally:
+            self.clients -= 1
+
+    def admit(self) -> None:
+        """Raises `WebProblem` when no more clients are taken."""
+        if self.closing or self.clients >= self.max_clients:
+            self.refused += 1
+            raise WebProblem(
+                503,
+                f"{self.clients} boards are open; no more are taken.",
+                "Close one, or raise web.max_streams.",
+                {"Retry-After": "10"},
+            )
+
+
+def event(name: str, data: object) -> bytes:
+    """One server-sent event; JSON has no line breaks of its own."""
+    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
+
+
+class EventStream(Response):
+    """Sends events until the client goes, stops reading, or the feed ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[bytes], send_s: float = SEND_S) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self.events = events
+        self.send_s = send_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send(send), name="sse")
+        gone = asyncio.create_task(_disconnected(Request(scope, receive)), name="sse-gone")
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+            await self.events.aclose()  # type: ignore[attr-defined]
+
+    async def _send(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        async for body in self.events:
+            async with asyncio.timeout(self.send_s):
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

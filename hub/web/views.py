@@ -1,0 +1,285 @@
+"""The shapes of everything the web tells: plain dataclasses, times in milliseconds.
+
+They are the response models of the API and, encoded by msgspec, the events of the stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.reading import Value
+from hub.web.states import State
+
+Text = dict[str, str]
+"""Language to text."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegencyInfo:
+    id: str
+    name: str
+    zone: str
+    languages: list[str]
+    bounds: tuple[float, float, float, float]
+    """South, west, north, east."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    id: str
+    name: str
+    lat: float | None
+    lon: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpdInfo:
+    id: str
+    name: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    id: str
+    name: str
+    kind: str
+    site: str
+    opd: str
+    address: str
+    depends_on: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The last value of one field of one series."""
+
+    measurement: str
+    field: str
+    tags: Text
+    """What tells the series from others of the device (ifname, sensor, probe)."""
+    value: Value
+    unit: str
+    time_ms: int
+    quality: int = 0
+    """Bits of `hub.reading.Quality`; 0 is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNow:
+    id: str
+    state: State
+    heard_ms: int | None
+    """When the hub last heard of it; null: never since it started."""
+    alerts: int
+    headline: list[Metric]
+    spark: list[tuple[int, float]]
+    """Points (time_ms, value) of the first headline metric: all of them in a snapshot, the newest
+    in a delta."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertInfo:
+    key: str
+    rule: str
+    device: str
+    name: str
+    """The device's name, or its id when the inventory doesn't know it."""
+    kind: str
+    site: str
+    opd: str
+    tags: Text
+    state: str
+    severity: str
+    data_state: str
+    """ok, stale, no_data, suspect, source_down: how far the data behind it can be believed."""
+    value: float | None
+    unit: str
+    since_ms: int
+    who: str
+    """Who acknowledged it, and what they said."""
+    why: str
+    title: Text
+    detail: Text
+    """The value beside the limit."""
+    advice: Text
+    cause: str
+    drags: list[str]
+    """Devices behind this one that are silent too."""
+    silenced_until_ms: int | None
+    silenced_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """`up` of `total`; `trouble` are up with a warning or a critical alert."""
+
+    up: int
+    total: int
+    trouble: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    opds: Tally
+    links: Tally
+    sensors: Tally
+    cameras: Tally
+    alerts: dict[str, int]
+    """critical, warning, info: firing; acknowledged; pending."""
+    devices: dict[str, int]
+    """By state."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthInfo:
+    """What the header needs to know of the hub itself."""
+
+    ok: bool
+    reasons: list[str]
+    history: bool
+    """False: the store can't be reached; charts come from memory."""
+    newest_ms: int | None
+    """When anything was last heard."""
+    drops: int
+    lag_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultInfo:
+    name: str
+    target: str
+    title: Text
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the board shows, as of `now_ms`."""
+
+    now_ms: int
+    regency: RegencyInfo
+    counts: Counts
+    health: HealthInfo
+    alerts: list[AlertInfo]
+    alerts_left_out: int
+    sites: list[SiteInfo]
+    opds: list[OpdInfo]
+    inventory: list[DeviceInfo]
+    devices: list[DeviceNow]
+    faults: list[FaultInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceInfo:
+    id: str
+    matcher: dict[str, list[str]]
+    who: str
+    why: str
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One transition of an alert."""
+
+    id: str
+    time_ms: int
+    key: str
+    rule: str
+    device: str
+    before: str
+    after: str
+    severity: str
+    value: Value | None
+    who: str
+    why: str
+    title: Text
+    detail: Text
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDetail:
+    device: DeviceInfo
+    now: DeviceNow
+    readings: list[Metric]
+    alerts: list[AlertInfo]
+    chain: list[str]
+    """Ids of the way to the core, nearest first."""
+    behind: list[str]
+    """Ids of every device whose traffic passes this one."""
+    history: list[HistoryItem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSeries:
+    tags: Text
+    points: list[tuple[int, Value | None]]
+    """(time_ms, value), oldest first; null is a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    measurement: str
+    field: str
+    unit: str
+    aggregate: str
+    window_s: float
+    source: str
+    """store; store+memory: the newest points come from memory; memory: the store is away."""
+    series: list[ChartSeries]
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    name: str
+    role: str
+    auth: str
+    """demo or tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An act that is durable now, and who it is attributed to."""
+
+    who: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicAir:
+    station: str
+    site: str
+    pm25: float
+    mean_24h: float | None
+    time_ms: int
+    category: str
+    """good, moderate, unhealthy, very_unhealthy, hazardous, by the 24-hour mean where there is
+    one (ISPU's classes), else by the last value."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicValue:
+    station: str
+    site: str
+    field: str
+    value: float
+    unit: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPage:
+    """What everybody may know; names no device address and no network detail."""
+
+    now_ms: int
+    regency: RegencyInfo
+    air: list[PublicAir]
+    rain: list[PublicValue]
+    lake: list[PublicValue]
+    offices: Tally
+    services: list[dict[str, str]]
+    """Office name, place and `online` or `offline`."""
+    stale: bool

@@ -1,0 +1,96 @@
+"""YAML that remembers its lines, so that every complaint can name file, line and key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from hub.problems import Misconfigured, Path, Problem, dotted
+
+
+@dataclass(slots=True)
+class YamlFile:
+    """Plain data and the line on which each part of it stands."""
+
+    name: str
+    data: Any
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: Path, message: str, remedy: str = "") -> Problem:
+        """A complaint about the part at `path`, or about its nearest written parent."""
+        line = 0
+        for length in range(len(path), -1, -1):
+            line = self.lines.get(path[:length], 0)
+            if line:
+                break
+        return Problem(self.name, line, dotted(path), message, remedy)
+
+
+def read(path: FilePath) -> YamlFile:
+    """Read a file. Raises `Misconfigured` if it is missing or no YAML at all."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Misconfigured([Problem(str(path), 0, "", f"can't be read: {why}")]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise Misconfigured(
+            [Problem(str(path), line, "", "is not UTF-8", "save the file as UTF-8")]
+        ) from None
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> YamlFile:
+    """Parse YAML text. Raises `Misconfigured` on a syntax error; repeated keys are problems."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        found = YamlFile(name, None)
+        if node is not None:
+            _mark(node, (), found)
+            found.data = loader.construct_document(node)
+        return found
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        message = "is not valid YAML: " + " ".join(
+            part for part in (error.context, error.problem) if part
+        )
+        raise Misconfigured(
+            [Problem(name, line, "", message, "check indentation, colons and quotes")]
+        ) from None
+    except yaml.YAMLError as error:
+        raise Misconfigured([Problem(name, 0, "", f"is not valid YAML: {error}")]) from None
+    finally:
+        loader.dispose()
+
+
+def _mark(node: yaml.Node, path: Path, found: YamlFile) -> None:
+    found.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            here = (*path, key)
+            found.lines[here] = key_node.start_mark.line + 1
+            if key in seen:
+                found.problems.append(found.problem(here, "stands twice", "keep one of them"))
+            seen.add(key)
+            _mark(value_node, here, found)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            found.lines[(*path, index)] = child.start_mark.line + 1
+            _mark(child, (*path, index), found)
+
+
+def raise_if(problems: Iterable[Problem]) -> None:
+    """Raise `Misconfigured` if there is any problem."""
+    found = list(problems)
+    if found:
+        raise Misconfigured(found)
