@@ -95,7 +95,7 @@ class Series:
             return found
         name, *pairs = _split(key, ",")
         return cls.make(
-            _plain(name),
+            _plain(name, ", "),
             tuple((_plain(k), _plain(v)) for k, v in (_split(pair, "=") for pair in pairs)),
         )
 
@@ -132,21 +132,18 @@ class Reading(NamedTuple):
 
 def _split(text: str, separator: str) -> list[str]:
     """Split at separators that no backslash escapes."""
-    parts, current, escaped = [], "", False
+    parts, current, before = [], "", ""
     for char in text:
-        if escaped:
-            current, escaped = current + "\\" + char, False
-        elif char == "\\":
-            escaped = True
-        elif char == separator:
+        if char == separator and before != "\\":
             parts.append(current)
             current = ""
         else:
             current += char
-    return [*parts, current + ("\\" if escaped else "")]
+        before = char
+    return [*parts, current]
 
 
-def _plain(text: str) -> str:
-    for char in ", =":
+def _plain(text: str, escaped: str = ", =") -> str:
+    for char in escaped:
         text = text.replace("\\" + char, char)
     return text

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 
-from hub.reading import Reading, Value
+from hub.reading import Reading, Series, Value
 from hub.store.base import LABEL_NAMES
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -14,16 +15,34 @@ QUALITY = "quality"
 """The field in which a reading's quality is stored when it is not 0."""
 
 _TYPES: dict[type, str] = {float: "float", int: "integer", bool: "integer", str: "string"}
-_RESERVED = frozenset({"time", QUALITY, *LABEL_NAMES})
+_RESERVED_TAGS = frozenset({"time", "_measurement", "_field"})
+_RESERVED = frozenset({*_RESERVED_TAGS, QUALITY, *LABEL_NAMES})
+_TORN = re.compile(r"\\[,= ]")
+"""InfluxDB 1.6 reads an escaped separator behind a backslash wrongly, except in tags."""
 
 
 def field_trouble(name: str) -> str:
     """Why no field can be called so, or nothing."""
     if not name or name.endswith("\\") or any(ord(char) < 32 for char in name):
         return f"{name!r} can't name a field (empty, control character or closing backslash)"
+    if _TORN.search(name):
+        return f"{name!r} can't name a field: a backslash before a comma, space or equals sign"
     if name in _RESERVED:
         return f"no field can be called {name!r}: the hub uses that name itself"
     return _unicode_trouble(name, f"the field name {name!r}")
+
+
+def series_trouble(series: Series) -> str:
+    """Why a series can't be stored, or nothing. To be asked once per series."""
+    measurement = series.measurement
+    if measurement.startswith("#"):
+        return f"measurement {measurement!r} would be a comment in line protocol"
+    if _TORN.search(measurement):
+        return f"measurement {measurement!r} has a backslash before a comma, space or equals sign"
+    for key, _ in series.tags:
+        if key in _RESERVED_TAGS:
+            return f"no tag can be called {key!r}: stores use that name themselves"
+    return _unicode_trouble(series.key, f"the series {series.key!r}")
 
 
 def value_trouble(name: str, value: object) -> str:

@@ -196,7 +196,7 @@ def _store(connection: duckdb.DuckDBPyConnection, part: Part) -> None:
     """Append a measurement's new rows, then merge the late and repeated ones."""
     table = identifier(part.table.name)
     if part.fresh:
-        with connection.appender(part.table.name) as appender:
+        with connection.appender(table) as appender:
             appender.append_rows(part.rows(part.fresh))
     if not part.late:
         return

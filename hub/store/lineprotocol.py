@@ -20,6 +20,7 @@ from hub.store.checks import (
     TIME_MAX,
     field_trouble,
     reading_trouble,
+    series_trouble,
     value_trouble,
 )
 
@@ -98,6 +99,9 @@ class LineFormatter:
         return f"{prefix}{','.join(parts)} {time_ns}"
 
     def _prefix(self, series: Series) -> tuple[str, frozenset[str]]:
+        trouble = series_trouble(series)
+        if trouble:
+            raise _Refused(trouble)
         tags = {**self.labels.labels(series), **dict(series.tags)}
         for key, value in tags.items():
             if value.endswith("\\") or any(ord(char) < 32 for char in value):

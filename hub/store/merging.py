@@ -19,6 +19,7 @@ from hub.store.checks import (
     conflict,
     field_trouble,
     reading_trouble,
+    series_trouble,
     value_trouble,
 )
 from hub.store.tables import Table, Tables
@@ -58,6 +59,8 @@ class Sorting:
         measurement = reading.series.measurement
         part = self.parts.get(measurement)
         trouble = reading_trouble(reading)
+        if not trouble and (part is None or reading.series.key not in part.table.ids):
+            trouble = series_trouble(reading.series)
         if not trouble:
             if part is None:
                 part = self.parts[measurement] = Part(self._tables.table(measurement))
