@@ -18,17 +18,16 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hub.reading import Reading, Series, Value
+from hub.reading import Reading
+from rules import saying
 from rules.act import Act, Silence
 from rules.alert import DataState, Signal, State, Step
 from rules.duration import HOUR, MINUTE, SECOND
 from rules.matching import Matcher
-from rules.model import THING_KEYS
-from rules.rule import LANGUAGES, Rule, Text
-from rules.text import detail, fill, values
+from rules.roster import Roster, Track
+from rules.rule import Rule
 from rules.thing import Thing
-from rules.topology import Topology
-from rules.track import DEAF, Comparing, Missing, Steps, alert_key
+from rules.track import DEAF, Missing, Steps
 from rules.transition import Alert, Transition
 
 __all__ = ["Act", "Alert", "Silence", "Thing", "Transition", "Watch"]
@@ -49,22 +48,6 @@ SHOW_RESOLVED = HOUR
 
 VERSION = 1
 
-AnyTrack = Comparing | Missing
-_THING_KEYS = frozenset(THING_KEYS)
-
-
-class _Line:
-    """What is watched on one series: found once, then two dictionary look-ups a reading."""
-
-    __slots__ = ("always", "fields", "series")
-
-    def __init__(self, series: Series, always: tuple[Missing, ...]) -> None:
-        self.series = series
-        self.always = always
-        """Absences for which any field is a sign of life."""
-        self.fields: dict[str, tuple[AnyTrack, ...]] = {}
-        """Filled as fields are met."""
-
 
 class Watch:
     """All rules over all series. See the module's docstring."""
@@ -72,57 +55,36 @@ class Watch:
     def __init__(
         self, rules: Sequence[Rule], things: Iterable[Thing], *, late_after_ns: int = LATE_AFTER
     ) -> None:
-        self._rules = tuple(rules)
-        self._things = {thing.id: thing for thing in things}
-        self._topology = Topology({thing.id: thing.parents for thing in self._things.values()})
+        self._roster = Roster(rules, things)
+        self._tracks = self._roster.tracks
         self._late_after = late_after_ns
-        self._comparing: dict[tuple[str, str], list[Rule]] = {}
-        self._missing: dict[str, list[Rule]] = {}
-        self._lines: dict[str, _Line] = {}
-        self._tracks: dict[str, AnyTrack] = {}
         self._shown: set[str] = set()
+        """Keys of alerts that were not ok lately."""
         self._held: set[str] = set()
+        """Keys of firing alerts that nobody was told of."""
         self._down: dict[str, set[str]] = {}
+        """Device → keys of its alerts that mean down."""
         self._silences: dict[str, Silence] = {}
         self._due: list[tuple[int, str]] = []
-        self._waiting: list[Missing] = []
+        """Heap of (time, key): who wants to be asked when."""
+        self._waiting = [t for t in self._tracks.values() if isinstance(t, Missing)]
+        """Absences that were not told yet since when to wait."""
         self._closing: list[dict[str, Any]] = []
+        """Alerts whose rule went away: said at the next call."""
         self._now = 0
         self._ticked: int | None = None
         self._record, self._count = -1, 0
-        for rule in self._rules:
-            self._index(rule)
-
-    def _index(self, rule: Rule) -> None:
-        when = rule.when
-        if not when.is_absence:
-            self._comparing.setdefault((when.measurement, when.field), []).append(rule)
-            return
-        self._missing.setdefault(when.measurement, []).append(rule)
-        who = rule.where.only(_THING_KEYS)
-        for thing in self._things.values():
-            if who.matches(thing.attributes()):
-                track = Missing(rule, thing.id)
-                self._tracks[track.key] = track
-                self._waiting.append(track)
 
     # -- what comes in ------------------------------------------------------------
 
     def observe(self, record_id: int, reading: Reading, now_ns: int) -> list[Transition]:
         """A reading, recorded at `now_ns`. Late and retained ones change nothing."""
         series, time_ns, fields, quality = reading
-        line = self._lines.get(series.key)
-        if line is None:
-            line = self._lines[series.key] = self._meet(series)
-        found: list[tuple[AnyTrack, Value]] = [(track, 0) for track in line.always]
-        known = line.fields
-        for name, value in fields.items():
-            tracks = known.get(name)
-            if tracks is None:
-                tracks = known[name] = self._meet_field(line.series, name)
-            for track in tracks:
-                found.append((track, value))
-        if not found and not self._closing and not self._waiting:
+        plans = self._roster.plans.get(series.key)
+        plan = None if plans is None else plans.get(tuple(fields))
+        if plan is None:
+            plan = self._roster.meet(series, fields)
+        if not plan:
             return []
         out = self._enter(record_id, now_ns)
         now = self._now
@@ -130,7 +92,8 @@ class Watch:
             return out
         if time_ns > now + self._late_after:
             time_ns = now
-        for track, value in found:
+        for field, track in plan:
+            value = fields[field] if field else 1
             steps = track.read(value, fields, time_ns, now, int(quality))
             if steps or not track.calm:
                 self._note(track, steps, out)
@@ -189,7 +152,15 @@ class Watch:
             if cause:
                 drags[cause] = drags.get(cause, 0) + 1
         shown = [
-            self._alert(track, causes.get(track.key, ""), drags.get(track.key, 0))
+            saying.alert(
+                self._now,
+                track,
+                self._roster.thing(track.device),
+                self._data_state(track),
+                self._silence(track),
+                causes.get(track.key, ""),
+                drags.get(track.key, 0),
+            )
             for track in tracks
             if not track.calm
             or (track.alert.state is State.RESOLVED and track.alert.until_ns > old)
@@ -214,7 +185,7 @@ class Watch:
             track.absence.woke(self._now)
             self._arm(track)
         self._waiting.clear()
-        out = [self._closed(face) for face in self._closing]
+        out = [saying.farewell(self._id(), self._now, face) for face in self._closing]
         self._closing.clear()
         return out
 
@@ -236,14 +207,14 @@ class Watch:
             track.armed_ns = None
             self._arm(track)
 
-    def _arm(self, track: AnyTrack) -> None:
+    def _arm(self, track: Track) -> None:
         """Note when it wants to be asked. An earlier note stays: it only asks too soon."""
         due = track.due()
         if due is not None and (track.armed_ns is None or due < track.armed_ns):
             track.armed_ns = due
             heapq.heappush(self._due, (due, track.key))
 
-    def _due_by(self, now_ns: int) -> list[AnyTrack]:
+    def _due_by(self, now_ns: int) -> list[Track]:
         """Those that are due, in an order that does not depend on what was noted when."""
         found: dict[str, int] = {}
         while self._due and self._due[0][0] <= now_ns:
@@ -259,46 +230,9 @@ class Watch:
                 self._arm(track)
         return [self._tracks[key] for key in sorted(found, key=lambda key: (found[key], key))]
 
-    # -- who watches what ---------------------------------------------------------------
-
-    def _attributes(self, device: str, tags: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        thing = self._things.get(device) or Thing(device)
-        attributes: dict[str, Any] = {**dict(tags), **thing.attributes()}
-        if "ifname" in attributes:
-            attributes["port"] = "uplink" if attributes["ifname"] in thing.uplinks else "other"
-        return attributes
-
-    def _meet(self, series: Series) -> _Line:
-        return _Line(series, tuple(self._absences(series, "")))
-
-    def _absences(self, series: Series, field: str) -> list[Missing]:
-        found = []
-        for rule in self._missing.get(series.measurement, ()):
-            track = self._tracks.get(alert_key(rule.name, series.device))
-            if (
-                rule.when.field == field
-                and isinstance(track, Missing)
-                and rule.where.matches(self._attributes(series.device, series.tags))
-            ):
-                found.append(track)
-        return found
-
-    def _meet_field(self, series: Series, field: str) -> tuple[AnyTrack, ...]:
-        tracks: list[AnyTrack] = list(self._absences(series, field))
-        for rule in self._comparing.get((series.measurement, field), ()):
-            if rule.where.matches(self._attributes(series.device, series.tags)):
-                tracks.append(self._comparison(rule, series))
-        return tuple(tracks)
-
-    def _comparison(self, rule: Rule, series: Series) -> Comparing:
-        tags = tuple(pair for pair in series.tags if pair[0] != "device")
-        track = Comparing(rule, series.device, tags, series.key)
-        known = self._tracks.setdefault(track.key, track)
-        return known if isinstance(known, Comparing) else track
-
     # -- what goes out --------------------------------------------------------------------
 
-    def _note(self, track: AnyTrack, steps: Steps, out: list[Transition]) -> None:
+    def _note(self, track: Track, steps: Steps, out: list[Transition]) -> None:
         """Book the machine's steps and turn them into transitions."""
         for step in steps:
             if track.rule.means == "down":
@@ -307,14 +241,14 @@ class Watch:
             out.append(self._transition(track, step))
         self._arm(track)
 
-    def _book_down(self, track: AnyTrack) -> None:
+    def _book_down(self, track: Track) -> None:
         downs = self._down.setdefault(track.device, set())
         if track.alert.state.resting:
             downs.discard(track.key)
         else:
             downs.add(track.key)
 
-    def _transition(self, track: AnyTrack, step: Step) -> Transition:
+    def _transition(self, track: Track, step: Step) -> Transition:
         told: tuple[str, ...] = ()
         if step.after is State.FIRING and not step.before.up:
             track.cause = self._cause(track)
@@ -335,7 +269,7 @@ class Watch:
             track.told, track.cause = False, ""
         return self._say(track, step, told, cause)
 
-    def _release(self, track: AnyTrack, out: list[Transition]) -> None:
+    def _release(self, track: Track, out: list[Transition]) -> None:
         """Tell people about an alert that was held back, once nothing holds it any more."""
         cause = self._cause(track)
         if cause:
@@ -349,89 +283,18 @@ class Watch:
         state = track.alert.state
         out.append(self._say(track, Step(state, state, why=why), track.rule.notify, ""))
 
-    def _say(self, track: AnyTrack, step: Step, notify: tuple[str, ...], cause: str) -> Transition:
-        value = track.value_at(self._now)
-        title, advice = self._texts(track, value)
-        return Transition(
-            id=self._id(),
-            time_ns=self._now,
-            key=track.key,
-            rule=track.rule.name,
-            device=track.device,
-            tags=dict(track.tags),
-            before=str(step.before),
-            after=str(step.after),
-            severity=track.rule.severity,
-            value=value,
-            who=step.who,
-            why=step.why,
-            title=title.plain(),
-            advice=advice.plain(),
-            notify=notify,
-            cause=cause,
-            since_ns=track.since_ns,
-            data_state=str(self._data_state(track)),
-            detail=detail(track.rule, value).plain(),
-        )
+    def _say(self, track: Track, step: Step, notify: tuple[str, ...], cause: str) -> Transition:
+        thing = self._roster.thing(track.device)
+        state = self._data_state(track)
+        return saying.transition(self._id(), self._now, track, thing, step, state, notify, cause)
 
     def _id(self) -> str:
         self._count += 1
         return f"{self._record}-{self._count - 1}"
 
-    def _texts(self, track: AnyTrack, value: float | None) -> tuple[Text, Text]:
-        thing = self._things.get(track.device) or Thing(track.device)
-        names = {**dict(track.tags), **thing.names()}
-        rule = track.rule
-        filled = [
-            [
-                fill(getattr(text, language), {**names, **values(rule, value, language)})
-                for language in LANGUAGES
-            ]
-            for text in (rule.title, rule.advice)
-        ]
-        return Text(*filled[0]), Text(*filled[1])
-
-    def _alert(self, track: AnyTrack, cause: str, drags: int) -> Alert:
-        thing = self._things.get(track.device) or Thing(track.device)
-        value = track.value_at(self._now)
-        title, advice = self._texts(track, value)
-        silence = self._silence(track)
-        state = track.alert
-        return Alert(
-            key=track.key,
-            rule=track.rule.name,
-            device=track.device,
-            name=thing.name or track.device,
-            kind=thing.kind,
-            site=thing.site,
-            site_name=thing.site_name or thing.site,
-            opd=thing.opd,
-            opd_name=thing.opd_name or thing.opd,
-            lat=thing.lat,
-            lon=thing.lon,
-            tags=dict(track.tags),
-            state=str(state.state),
-            data_state=str(self._data_state(track)),
-            severity=track.rule.severity,
-            value=value,
-            unit=track.rule.unit,
-            since_ns=track.since_ns,
-            until_ns=state.until_ns,
-            title=title.plain(),
-            advice=advice.plain(),
-            detail=detail(track.rule, value).plain(),
-            notify=track.rule.notify,
-            acknowledged_by=state.who,
-            comment=state.comment,
-            silenced_until=silence.until_ns if silence else 0,
-            silenced_by=silence.who if silence else "",
-            cause=cause,
-            drags=drags,
-        )
-
     # -- what explains and what silences ------------------------------------------------------
 
-    def _cause(self, track: AnyTrack) -> str:
+    def _cause(self, track: Track) -> str:
         """The alert of the nearest thing that is known (or about to be known) as down.
 
         Only unreachability is explained that way: a high reading that did arrive is no
@@ -441,18 +304,18 @@ class Watch:
         if not rule.when.is_absence and rule.means != "down":
             return ""
         own = () if rule.means == "down" else (track.device,)
-        for device in (*own, *self._topology.ancestors(track.device)):
+        for device in (*own, *self._roster.topology.ancestors(track.device)):
             keys = self._down.get(device)
             if keys:
                 return min(keys, key=lambda key: (not self._tracks[key].alert.state.up, key))
         return ""
 
-    def _silence(self, track: AnyTrack) -> Silence | None:
+    def _silence(self, track: Track) -> Silence | None:
         """The silence that holds it longest."""
         if not self._silences:
             return None
         rule = track.rule
-        attributes = self._attributes(track.device, track.tags)
+        attributes = self._roster.attributes(track.device, track.tags)
         attributes |= {"rule": rule.name, "severity": rule.severity, "key": track.key}
         found = [
             silence
@@ -461,15 +324,20 @@ class Watch:
         ]
         return max(found, key=lambda silence: (silence.until_ns, silence.id), default=None)
 
-    def _data_state(self, track: AnyTrack) -> DataState:
+    def _data_state(self, track: Track) -> DataState:
         state = track.data_state(self._now)
         if state in (DataState.STALE, DataState.NO_DATA):
             own = set() if track.rule.means == "down" else {track.device}
-            if any(self._down.get(d) for d in (*own, *self._topology.ancestors(track.device))):
+            if any(
+                self._down.get(d) for d in (*own, *self._roster.topology.ancestors(track.device))
+            ):
                 return DataState.SOURCE_DOWN
         return state
 
     # -- snapshot and restore -------------------------------------------------------------------
+
+    def _face(self, track: Track) -> dict[str, Any]:
+        return saying.face(self._now, track, self._roster.thing(track.device))
 
     def snapshot(self) -> dict[str, Any]:
         """All that it remembers, as plain data that msgpack can hold."""
@@ -478,15 +346,15 @@ class Watch:
             "now": self._now,
             "ticked": self._ticked,
             "record": [self._record, self._count],
-            "rules": {rule.name: rule.meaning() for rule in self._rules},
-            "things": sorted(self._things),
+            "rules": {rule.name: rule.meaning() for rule in self._roster.rules},
+            "things": sorted(self._roster.things),
             "silences": [silence.plain() for silence in self._silences.values()],
             "closing": list(self._closing),
             "tracks": [
                 [
                     *(track.rule.name, track.device, track.series_key),
                     *(track.dump_alert(), track.dump()),
-                    None if track.alert.state.resting else self._face(track),
+                    None if track.calm else self._face(track),
                 ]
                 for track in self._tracks.values()
             ],
@@ -515,31 +383,28 @@ class Watch:
         watch._record, watch._count = snapshot["record"]
         watch._silences = {s.id: s for s in map(Silence.read, snapshot["silences"])}
         watch._closing = [dict(face) for face in snapshot["closing"]]
-        by_name = {rule.name: rule for rule in watch._rules}
-        gone = set(snapshot["things"]) - set(watch._things)
-        for name, device, series_key, alert, state, face in snapshot["tracks"]:
-            rule = by_name.get(name)
-            same = rule is not None and rule.meaning() == snapshot["rules"][name]
-            track = watch._find(rule, device, series_key) if rule and device not in gone else None
-            if track is None or not same:
-                if face:
-                    why = "the rule was changed" if rule else "the rule was removed"
-                    why = "the device was removed" if device in gone else why
-                    watch._closing.append({**face, "why": why})
-                continue
-            track.load_alert(alert)
-            track.load(state)
+        watch._take_over(snapshot)
         watch._settle_in()
         return watch
 
-    def _find(self, rule: Rule, device: str, series_key: str) -> AnyTrack | None:
-        """The track of that rule, if it still is about that series or device."""
-        if rule.when.is_absence or not series_key:
-            return self._tracks.get(alert_key(rule.name, device)) if not series_key else None
-        series = Series.parse(series_key)
-        if rule.where.matches(self._attributes(device, series.tags)):
-            return self._comparison(rule, series)
-        return None
+    def _take_over(self, snapshot: Mapping[str, Any]) -> None:
+        """Give each track its state back, or note that its alert must be closed."""
+        roster, meanings = self._roster, snapshot["rules"]
+        rules = {rule.name: rule for rule in roster.rules}
+        same = {name for name, rule in rules.items() if meanings.get(name) == rule.meaning()}
+        gone = set(snapshot["things"]) - set(roster.things)
+        for name, device, series_key, alert, state, face in snapshot["tracks"]:
+            found = None
+            if name in same and device not in gone:
+                found = roster.find(rules[name], device, series_key)
+            if found is not None:
+                found.load_alert(alert)
+                found.load(state)
+            elif face:
+                why = saying.why_gone(
+                    rules.get(name), same=name in same, device_gone=device in gone
+                )
+                self._closing.append({**face, "why": why})
 
     def _settle_in(self) -> None:
         """Rebuild what follows from the tracks."""
@@ -553,36 +418,6 @@ class Watch:
             if state is State.FIRING and not track.told:
                 self._held.add(track.key)
         self._rearm()
-
-    def _face(self, track: AnyTrack) -> dict[str, Any]:
-        """What must be said of an alert when its rule is gone."""
-        value = track.value_at(self._now)
-        title, advice = self._texts(track, value)
-        return {
-            "key": track.key,
-            "rule": track.rule.name,
-            "device": track.device,
-            "tags": dict(track.tags),
-            "before": str(track.alert.state),
-            "severity": track.rule.severity,
-            "value": value,
-            "title": title.plain(),
-            "advice": advice.plain(),
-            "notify": list(track.rule.notify) if track.told else [],
-            "since_ns": track.since_ns,
-            "detail": detail(track.rule, value).plain(),
-        }
-
-    def _closed(self, face: Mapping[str, Any]) -> Transition:
-        up = State(face["before"]).up
-        return Transition(
-            id=self._id(),
-            time_ns=self._now,
-            after=str(State.RESOLVED if up else State.OK),
-            who="",
-            cause="",
-            **{**face, "notify": tuple(face["notify"])},
-        )
 
 
 _SEVERITY = {"critical": 0, "warning": 1, "info": 2}

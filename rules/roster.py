@@ -1,0 +1,100 @@
+"""Which rules watch which series. Found once for each series and set of fields, then looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hub.reading import Series, Value
+from rules.model import THING_KEYS
+from rules.rule import Rule
+from rules.thing import Thing
+from rules.topology import Topology
+from rules.track import Comparing, Missing, alert_key
+
+Track = Comparing | Missing
+Plan = tuple[tuple[str, Track], ...]
+"""(field, who watches it); the field is empty where any sign of life counts."""
+
+_THING_KEYS = frozenset(THING_KEYS)
+_PLANS_A_SERIES = 64
+
+
+class Roster:
+    """Rules and things in, tracks out. A rule costs nothing to readings that it does not meet."""
+
+    def __init__(self, rules: Sequence[Rule], things: Iterable[Thing]) -> None:
+        self.rules = tuple(rules)
+        self.things = {thing.id: thing for thing in things}
+        self.topology = Topology({thing.id: thing.parents for thing in self.things.values()})
+        self.tracks: dict[str, Track] = {}
+        self.plans: dict[str, dict[tuple[str, ...], Plan]] = {}
+        """By series key and names of the fields that come together."""
+        self._comparing: dict[tuple[str, str], list[Rule]] = {}
+        self._missing: dict[tuple[str, str], list[Rule]] = {}
+        for rule in self.rules:
+            when = rule.when
+            index = self._missing if when.is_absence else self._comparing
+            index.setdefault((when.measurement, when.field), []).append(rule)
+            if when.is_absence:
+                self._expect(rule)
+
+    def _expect(self, rule: Rule) -> None:
+        """An absence watches all that the inventory lists, heard of or not."""
+        who = rule.where.only(_THING_KEYS)
+        for thing in self.things.values():
+            if who.matches(thing.attributes()):
+                track = Missing(rule, thing.id)
+                self.tracks[track.key] = track
+
+    def thing(self, device: str) -> Thing:
+        """What the inventory says; a device that it doesn't know is just its id."""
+        return self.things.get(device) or Thing(device)
+
+    def attributes(self, device: str, tags: Iterable[tuple[str, str]]) -> dict[str, Any]:
+        """All that `where` may ask of a series."""
+        thing = self.thing(device)
+        attributes: dict[str, Any] = {**dict(tags), **thing.attributes()}
+        if "ifname" in attributes:
+            attributes["port"] = "uplink" if attributes["ifname"] in thing.uplinks else "other"
+        return attributes
+
+    def meet(self, series: Series, fields: Mapping[str, Value]) -> Plan:
+        """Who watches these fields of this series, in the order of the fields."""
+        plan: list[tuple[str, Track]] = [("", track) for track in self._absences(series, "")]
+        for field in fields:
+            plan += [(field, track) for track in self._absences(series, field)]
+            for rule in self._comparing.get((series.measurement, field), ()):
+                if rule.where.matches(self.attributes(series.device, series.tags)):
+                    plan.append((field, self.comparison(rule, series)))
+        plans = self.plans.setdefault(series.key, {})
+        if len(plans) >= _PLANS_A_SERIES:
+            plans.clear()
+        plans[tuple(fields)] = tuple(plan)
+        return plans[tuple(fields)]
+
+    def _absences(self, series: Series, field: str) -> list[Track]:
+        found = []
+        for rule in self._missing.get((series.measurement, field), ()):
+            track = self.tracks.get(alert_key(rule.name, series.device))
+            if track and rule.where.matches(self.attributes(series.device, series.tags)):
+                found.append(track)
+        return found
+
+    def comparison(self, rule: Rule, series: Series) -> Track:
+        """The track of that rule on that series."""
+        tags = tuple(pair for pair in series.tags if pair[0] != "device")
+        key = alert_key(rule.name, series.device, tags)
+        track = self.tracks.get(key)
+        if track is None:
+            track = self.tracks[key] = Comparing(rule, series.device, tags, series.key)
+        return track
+
+    def find(self, rule: Rule, device: str, series_key: str) -> Track | None:
+        """The track of that rule, if the rule still is about that series or device."""
+        if rule.when.is_absence or not series_key:
+            return None if series_key else self.tracks.get(alert_key(rule.name, device))
+        series = Series.parse(series_key)
+        if rule.where.matches(self.attributes(device, series.tags)):
+            return self.comparison(rule, series)
+        return None
