@@ -73,6 +73,7 @@ class Lane:
         self._paused_until = 0.0
         self._note: Callable[[], None] | None = None
         """What came of the last message, while the disk refuses to hear it."""
+        self._disk_error = ""
 
     def wake(self) -> None:
         self._woken.set()
@@ -225,11 +226,16 @@ class Lane:
         with outbox.transaction(self._around.conn):
             note()
         self._note = None
+        self._disk_error = ""
 
     def _disk_trouble(self, error: sqlite3.Error) -> float:
-        self._around.log.error(
-            "the outbox can't be used, trying again", channel=self.channel.name, error=plain(error)
-        )
+        if not self._disk_error:
+            self._around.log.error(
+                "the outbox can't be used, trying again",
+                channel=self.channel.name,
+                error=plain(error),
+            )
+        self._disk_error = plain(error)
         self._paused_until = self._around.monotonic() + 5.0
         return 5.0
 
