@@ -39,12 +39,12 @@ def is_stale(live: DeviceLive | None, now_ns: int) -> bool:
 
 
 def answers(live: DeviceLive) -> bool | None:
-    """Whether any probe reaches it; None when no probe says."""
+    """Whether any probe reaches it; None when no probe says. A probe that fell silent while
+    another goes on has no say."""
+    probes = [one for name in ("device", "camera") for one in live.of(name) if "up" in one.fields]
+    newest = max((one.times["up"] for one in probes), default=0)
     said = [
-        bool(one.fields["up"])
-        for measurement in ("device", "camera")
-        for one in live.of(measurement)
-        if "up" in one.fields
+        bool(one.fields["up"]) for one in probes if newest - one.times["up"] <= SHORTEST_SILENCE_NS
     ]
     return any(said) if said else None
 

@@ -161,13 +161,14 @@ export function trafficChart(router) {
 
 /** The charts of a page, refreshed together. */
 export class Charts {
-  constructor(box, span, height = 190) {
-    Object.assign(this, { box, span, height, charts: [], key: "" });
+  constructor(box, span, height = 190, wanted = defaults) {
+    Object.assign(this, { box, span, height, wanted, charts: [], key: "" });
     span.addEventListener("change", () => this.load());
     setInterval(() => this.choose(), REFRESH_MS);
   }
 
-  choose(wanted = defaults()) {
+  choose() {
+    const wanted = this.wanted();
     const key = JSON.stringify(wanted);
     if (key !== this.key) {
       this.key = key;

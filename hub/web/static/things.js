@@ -143,7 +143,7 @@ export function showHistory(box, items) {
       say(node.querySelector("b"), pick(one.title) || one.rule);
       say(node.querySelector("small"), [t(`stage.${one.after}`), state.info.get(one.device)?.name ?? one.device, one.who && t("alert.by", { who: one.who }), one.why].filter(Boolean).join(" · "));
     });
-  if (!items.length) box.replaceChildren(h("p", { class: "muted" }, t("history.none")));
+  if (!items.length) box.replaceChildren(h("p", { class: "muted", "data-key": "none" }, t("history.none")));
 }
 
 function showFaults() {
