@@ -21,9 +21,10 @@ over is on disk, and only then acknowledges its source.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
@@ -113,13 +114,25 @@ class Proposal:
 
 Item = Reading | Event | Hint | Proposal
 
-Receipt = Awaitable[object]
-"""Done when everything handed over in that call is on disk. Raises `TryAgain` when it can't be
-(disk or quota full): do not acknowledge, the source keeps it."""
+
+class Receipt(Awaitable[object], Protocol):
+    """Await it to know that everything handed over in that call is on disk.
+
+    Raises `TryAgain` when it can't be (disk or quota full): do not acknowledge, the source
+    keeps it.
+    """
+
+    @property
+    def batch(self) -> Future[Any]:
+        """What everything handed over since the last fsync waits for together.
+
+        Watch it (`add_done_callback`) where thousands of messages a second are acknowledged, so
+        that a batch costs one wake-up. It is not yours alone: never cancel it.
+        """
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Redelivery:
+class Redelivery(NamedTuple):
     """Names a message that its source sends again until acknowledged (MQTT QoS 1).
 
     It goes to the journal with the readings, so that the same message coming again after a
@@ -133,7 +146,11 @@ class Redelivery:
 
 
 class Emit(Protocol):
-    """Hand items over, never blocking; await the receipt only if your source needs it."""
+    """Hand items over, never blocking; await the receipt only if your source needs it.
+
+    A redelivery that is still on its way to the disk is not taken twice: it gets the receipt
+    that the first one has.
+    """
 
     def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> Receipt: ...
 

@@ -6,24 +6,18 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hub import __version__, configuration, logs, supervisor
 from hub import app as hub_app
-from hub.api import TryAgain
+from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.cli_groups import grafana, journal, notify, token
 from hub.clock import NS, now_ns
-from hub.journal import Locked, TooNew
 from hub.link import Link
-from hub.problems import Misconfigured
-from hub.supervisor import AlreadyRunning
-from hub.web.serving import PortTaken
 
 cli = typer.Typer(
     help="Sensor and network-monitoring hub of a regency: collect, keep, judge, show.",
@@ -32,40 +26,10 @@ cli = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
-
-Settings = Annotated[
-    Path, typer.Option("--settings", "-s", envvar="TOBA_SETTINGS", help="The settings file.")
-]
-DEFAULT = Path("toba-hub.yaml")
-
-Command = Callable[..., None]
-
-
-def fail(message: str, code: int = 1) -> NoReturn:
-    """One clear line, and the exit code."""
-    sys.stderr.write(f"toba-hub: {message}\n")
-    raise typer.Exit(code)
-
-
-def plainly(command: Command) -> Command:
-    """Say expected failures in one line each; everything else is a bug and shows its traceback."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except Misconfigured as error:
-            for problem in error.problems:
-                sys.stderr.write(f"{problem}\n")
-            fail(f"{len(error.problems)} problem(s); nothing was started", supervisor.CONFIG_ERROR)
-        except (PortTaken, AlreadyRunning, Locked, TooNew, TryAgain) as error:
-            fail(str(error))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-
-    return wrapped
+cli.add_typer(grafana, name="grafana")
+cli.add_typer(journal, name="journal")
+cli.add_typer(notify, name="notify")
+cli.add_typer(token, name="token")
 
 
 @cli.callback(invoke_without_command=True)

@@ -24,25 +24,24 @@ class Receipt:
     Shared by all who wait for a batch, so being cancelled yourself cancels nobody else.
     """
 
-    __slots__ = ("_batch", "_offset")
+    __slots__ = ("_offset", "batch")
 
     def __init__(self, batch: asyncio.Future[int], offset: int) -> None:
-        self._batch = batch
+        self.batch = batch
+        """The fsync's future; watch it, never cancel it."""
         self._offset = offset
 
     def __await__(self) -> Generator[Any, None, int]:
-        first = yield from asyncio.shield(self._batch).__await__()
+        first = yield from asyncio.shield(self.batch).__await__()
         return first + self._offset
 
     def pending(self) -> bool:
         """True while it is not decided yet."""
-        return not self._batch.done()
+        return not self.batch.done()
 
     def durable(self) -> bool:
         """True once the records are surely on disk."""
-        return (
-            self._batch.done() and not self._batch.cancelled() and self._batch.exception() is None
-        )
+        return self.batch.done() and not self.batch.cancelled() and self.batch.exception() is None
 
 
 class Committer:

@@ -161,7 +161,22 @@ def settings_for(
     }
 
 
-QUICK: dict[str, Any] = {}
+QUICK: dict[str, Any] = {
+    "router_down.for": "8s",
+    "link_down.for": "5s",
+    "cpu_high.for": "10s",
+    "traffic_high.for": "10s",
+    "pm25_unhealthy.when.mean": "10s",
+    "pm25_unhealthy.for": "3s",
+    "dissolved_oxygen_low.for": "5s",
+    "dissolved_oxygen_critical.for": "5s",
+    "lake_level_high.when.mean": "10s",
+    "lake_level_high.for": "5s",
+    "lake_level_critical.when.mean": "10s",
+    "lake_level_critical.for": "5s",
+    "sensor_silent.when.absent": "20s",
+    "camera_silent.when.absent": "25s",
+}
 """Rule values that a demo changes: minutes become seconds."""
 
 

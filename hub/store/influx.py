@@ -7,6 +7,7 @@ with the server's own words.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ class InfluxStore:
             way,
         )
         self._formatter = LineFormatter(labels)
+        self._opening = asyncio.Lock()
         self._wire: Wire | None = None
         self._writer: Wire | ClientWire | None = None
         self._kinds: dict[str, dict[str, type]] = {}
@@ -74,27 +76,24 @@ class InfluxStore:
 
     async def open(self) -> None:
         """Find out the version; on 1.x make the database. Raises StoreDown, StoreRefused."""
-        await self.close()
-        self._wire = wire = Wire(self._url, self._authorization(), self._timeout_s)
-        answer = await wire.get("/ping")
-        if answer.status not in (200, 204):
-            raise trouble(answer, self._url, now_ns())
-        self.version = answer.headers.get("x-influxdb-version", "")
-        major = _VERSION.match(self.version)
-        if major is None:
-            raise StoreRefused(f"{self._url} is no InfluxDB: /ping names no version")
-        old = major[1] == "1"
-        if old and self._way != "client":
-            await self._ensure_database(wire)
-        by_client = self._way == "client" or (self._way == "auto" and not old and self._token != "")
-        self._writer = (
-            ClientWire(self._url, self._token, self._org, self._timeout_s) if by_client else wire
-        )
+        async with self._opening:
+            if self._writer is not None:
+                return
+            wire = Wire(self._url, self._authorization(), self._timeout_s)
+            try:
+                self._writer = await self._meet(wire)
+            except BaseException:
+                await wire.close()
+                raise
+            self._wire = wire
 
     async def close(self) -> None:
-        for wire in {self._wire, self._writer} - {None}:
-            await wire.close()  # type: ignore[union-attr]  # None is taken out above
+        wire, writer = self._wire, self._writer
         self._wire = self._writer = None
+        if wire is not None:
+            await wire.close()
+        if isinstance(writer, ClientWire):
+            await writer.close()
 
     async def last_id(self, lane: str) -> int:
         """0: InfluxDB keeps none; what is sent twice is stored once."""
@@ -144,8 +143,7 @@ class InfluxStore:
         return rejected
 
     async def _post(self, lines: list[bytes]) -> Refusal | None:
-        if self._writer is None:
-            await self.open()
+        await self.open()
         assert self._writer is not None  # noqa: S101  # `open` sets it or raises
         answer = await self._writer.write(self._database, *pack(lines, self._compress))
         return None if answer.stored else refusal(answer, self._url, now_ns())
@@ -159,11 +157,26 @@ class InfluxStore:
         return known
 
     async def _ask(self, statement: str) -> list[dict[str, object]]:
-        if self._wire is None:
-            await self.open()
+        await self.open()
         assert self._wire is not None  # noqa: S101  # `open` sets it or raises
         answer = await self._wire.query(self._database, statement)
         return [dict(series) for series in result(answer, self._url, now_ns())]
+
+    async def _meet(self, wire: Wire) -> Wire | ClientWire:
+        """Ask the server what it is; what to write through."""
+        answer = await wire.get("/ping")
+        if answer.status not in (200, 204):
+            raise trouble(answer, self._url, now_ns())
+        self.version = answer.headers.get("x-influxdb-version", "")
+        major = _VERSION.match(self.version)
+        if major is None and self._way == "auto":
+            raise StoreRefused(f"{self._url} is no InfluxDB: /ping names no version")
+        old = major is not None and major[1] == "1"
+        if self._way == "client" or (self._way == "auto" and not old and self._token):
+            return ClientWire(self._url, self._token, self._org, self._timeout_s)
+        if old:
+            await self._ensure_database(wire)
+        return wire
 
     async def _ensure_database(self, wire: Wire) -> None:
         answer = await wire.query(self._database, "SHOW DATABASES")

@@ -111,6 +111,8 @@ def result(answer: Answer, where: str, now_ns: int) -> list[Mapping[str, Any]]:
     said = str(statement.get("error", ""))
     if "database not found" in said:
         raise StoreRefused(f"{where}: {said}; make it with: toba-hub influx setup")
+    if "invalid name" in said or "error parsing" in said:
+        raise StoreRefused(f"{where}: {said}; check store.database")
     if "unsupported" in said:
         raise BadQuery(f"{where}: {said}")
     if said:
@@ -192,7 +194,7 @@ def _complaint(body: bytes) -> tuple[str, dict[int, str]]:
     try:
         said = json.loads(text)
     except ValueError:
-        return re.sub(r"<[^>]*>|\s+", " ", text).strip()[:500], {}
+        return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:500], {}
     if not isinstance(said, dict):
         return text[:500], {}
     words = str(said.get("error") or said.get("message") or text)

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import aiomqtt
 import msgspec
-from pydantic import Field, FilePath, SecretStr
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import BeforeValidator, Field, FilePath, SecretStr
 
 from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain, plain
 from hub.notify.channels.webhook import payload
 from hub.notify.message import Message
 
-_REFUSED = {4, 5, 134, 135}
-"""Bad user name or password, not authorized: CONNACK codes of MQTT 3.1.1, reasons of MQTT 5."""
+_REFUSED = {1, 4, 5, 132, 134, 135, 144}
+"""Protocol version, user name or password, authorization, topic name: CONNACK codes of MQTT 3.1.1
+and reason codes of MQTT 5."""
 
 
 class MqttConfig(Policy, frozen=True):
@@ -32,8 +34,9 @@ class MqttConfig(Policy, frozen=True):
     ca_file: FilePath | None = None
     username: str = ""
     password: SecretStr | None = None
-    version: Literal["3.1.1", "5"] = "3.1.1"
-    """With 5 a broker says when its access list refuses the topic; 3.1.1 can't."""
+    version: Annotated[Literal["5", "3.1.1"], BeforeValidator(str)] = "5"
+    """With 5 a broker says when its access list refuses the topic; with 3.1.1 it can't, and the
+    message counts as sent."""
     prefix: str = Field(default="toba/v1/alerts", pattern=r"^[^#+\s/][^#+\s]*[^#+\s/]$")
 
     def build(self, name: str, tools: Tools) -> MqttChannel:
@@ -52,6 +55,7 @@ class MqttChannel:
         place = f"MQTT broker {config.host}"
         try:
             async with self._client() as client:
+                reasons = _reasons(client)
                 await client.publish(
                     topic(config.prefix, message),
                     msgspec.json.encode(state(message)),
@@ -59,6 +63,7 @@ class MqttChannel:
                     retain=message.state != "trial",
                     timeout=config.timeout_s,
                 )
+            _accept(place, reasons)
         except aiomqtt.MqttCodeError as error:
             code = getattr(error.rc, "value", error.rc)
             kind = NeverWorks if code in _REFUSED else TryAgain
@@ -81,6 +86,27 @@ class MqttChannel:
             tls_context=ssl.create_default_context(cafile=config.ca_file) if config.tls else None,
             timeout=config.timeout_s,
         )
+
+
+def _reasons(client: aiomqtt.Client) -> list[ReasonCode]:
+    """Collects the reasons in the broker's PUBACKs, which aiomqtt 2.5 doesn't hand on."""
+    paho, found = client._client, []
+    inner: Any = paho.on_publish
+
+    def listen(client: Any, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
+        found.append(reason)
+        inner(client, userdata, mid, reason, properties)
+
+    paho.on_publish = listen
+    return found
+
+
+def _accept(place: str, reasons: list[ReasonCode]) -> None:
+    """A PUBACK with a reason from 128 on is a refusal (MQTT 5, 3.4.2.1): nothing was kept."""
+    for reason in reasons:
+        if reason.value >= 128:
+            kind = NeverWorks if reason.value in _REFUSED else TryAgain
+            raise kind(f"{place} refused the message: {reason}")
 
 
 def topic(prefix: str, message: Message) -> str:

@@ -1,0 +1,53 @@
+"""What the verbs of the command line share: how they fail, and the settings option."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from hub import supervisor
+from hub.api import TryAgain
+from hub.journal import Locked, TooNew
+from hub.problems import Misconfigured
+from hub.supervisor import AlreadyRunning
+from hub.web.serving import PortTaken
+
+out = Console()
+
+Settings = Annotated[
+    Path, typer.Option("--settings", "-s", envvar="TOBA_SETTINGS", help="The settings file.")
+]
+DEFAULT = Path("toba-hub.yaml")
+
+Command = Callable[..., None]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """One clear line, and the exit code."""
+    sys.stderr.write(f"toba-hub: {message}\n")
+    raise typer.Exit(code)
+
+
+def plainly(command: Command) -> Command:
+    """Say expected failures in one line each; everything else is a bug and shows its traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except Misconfigured as error:
+            for problem in error.problems:
+                sys.stderr.write(f"{problem}\n")
+            fail(f"{len(error.problems)} problem(s); nothing was started", supervisor.CONFIG_ERROR)
+        except (PortTaken, AlreadyRunning, Locked, TooNew, TryAgain) as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return wrapped

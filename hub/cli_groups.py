@@ -1,0 +1,239 @@
+"""The verbs that come in groups: grafana, journal, notify, token."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hub import configuration, logs
+from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.clock import now_ns, to_datetime
+from hub.journal import Class, Kind, Reader
+from hub.journal.files import Cursor, segments
+from hub.settings import MIB
+from hub.web.tokens import ROLES, TokenError, Tokens
+
+
+def _group(about: str) -> typer.Typer:
+    return typer.Typer(help=about, no_args_is_help=True)
+
+
+grafana = _group("Dashboards: build their JSON, push them into an existing Grafana.")
+journal = _group("The log of everything: how full, how whole, what is in it.")
+notify = _group("Notification channels.")
+token = _group("Tokens for the board's API.")
+
+
+@grafana.command("build")
+@plainly
+def grafana_build(
+    check: Annotated[bool, typer.Option(help="Only say what differs from the code.")] = False,
+) -> None:
+    """Write the dashboards' JSON from their code (needs the dev extra)."""
+    from grafana import build
+
+    try:
+        changed = build.build(check=check)
+    except build.SdkMissingError as error:
+        fail(str(error))
+    for name in changed:
+        out.print(f"{'differs' if check else 'wrote'}: {name}")
+    if check and changed:
+        raise typer.Exit(1)
+    if not changed:
+        out.print("nothing to write: the committed JSON is what the code says")
+
+
+@grafana.command("push")
+@plainly
+def grafana_push(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    settings: Settings = DEFAULT,
+) -> None:
+    """Show how Grafana differs, ask, then bring folder, data source and dashboards there.
+
+    Grafana's address and token are `grafana.url` and `grafana.token` in the settings.
+    """
+    from grafana import push as pushing
+
+    conf = configuration.load(settings)
+    if not conf.settings.grafana.url:
+        fail("no Grafana to push to: set grafana.url and grafana.token in the settings")
+    store, given = conf.settings.store, conf.settings.grafana
+    source = None
+    if store.kind == "influxdb":
+        source = pushing.Source(
+            store.url,
+            store.database,
+            store.username,
+            store.password.get_secret_value(),
+            store.token.get_secret_value(),
+        )
+
+    def confirm(plan: pushing.Plan) -> bool:
+        for line in plan.lines():
+            out.print(line, highlight=False)
+        return yes or typer.confirm("push that?")
+
+    try:
+        server = pushing.Grafana(given.url, token=given.token.get_secret_value())
+        done = pushing.push(server, source=source, confirm=confirm, folder_title=given.folder)
+        for line in done:
+            out.print(line, highlight=False)
+        if not done:
+            out.print("nothing was changed")
+        trouble = pushing.source_health(server)
+        if trouble:
+            fail(f"Grafana can't read the data source: {trouble}")
+    except pushing.PushError as error:
+        fail(str(error))
+
+
+@journal.command("status")
+@plainly
+def journal_status(settings: Settings = DEFAULT) -> None:
+    """How much the journal holds and how far each reader is."""
+    folder = configuration.load(settings).settings.data / "journal"
+    known = segments(folder)
+    if not known:
+        fail(f"there is no journal in {folder} yet")
+    reader = Reader(folder, known[0][0] - 1)
+    last = reader.backlog() + known[0][0] - 1
+    reader.close()
+    size = sum(path.stat().st_size for _, path in known)
+    out.print(f"{folder}: {len(known)} segments, {size / MIB:.1f} MiB, ids {known[0][0]} to {last}")
+    table = Table("reader", "is done up to", "behind by", box=None)
+    for path in sorted((folder / "cursors").glob("*")):
+        done = Cursor(folder, path.name).get()
+        table.add_row(path.name, str(done), str(max(0, last - done)))
+    out.print(table)
+
+
+@journal.command("verify")
+@plainly
+def journal_verify(settings: Settings = DEFAULT) -> None:
+    """Read every record and its checksum; name by id what is spoiled or missing."""
+    folder = configuration.load(settings).settings.data / "journal"
+    known = segments(folder)
+    if not known:
+        fail(f"there is no journal in {folder} yet")
+    reader = Reader(folder, known[0][0] - 1)
+    total, before = 0, ""
+    with out.status("reading") as status:
+        while records := reader.read():
+            total += len(records)
+            before = f"{to_datetime(records[-1].time_ns):%Y-%m-%d %H:%M:%S} UTC"
+            status.update(f"reading: {total} records, {before}")
+    reader.close()
+    for lost in reader.lost:
+        out.print(f"[red]LOST[/] ids {lost.first_id} to {lost.last_id}: {lost.why}")
+    out.print(f"{total} good records up to {before}")
+    if reader.lost:
+        raise typer.Exit(1)
+
+
+@journal.command("export")
+@plainly
+def journal_export(
+    after: Annotated[int, typer.Option(help="Begin behind this id.")] = 0,
+    settings: Settings = DEFAULT,
+) -> None:
+    """Print records as JSON lines: id, time, kind, class and what they hold."""
+    import msgspec
+
+    folder = configuration.load(settings).settings.data / "journal"
+    reader = Reader(folder, after)
+    while records := reader.read():
+        for record in records:
+            line: dict[str, Any] = {
+                "id": record.id,
+                "time": to_datetime(record.time_ns).isoformat(),
+                "kind": Kind(record.kind).name.lower(),
+                "class": Class(record.klass).name.lower(),
+            }
+            if record.payload:
+                line["payload"] = msgspec.msgpack.decode(record.payload)
+            sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+    reader.close()
+
+
+@notify.command("test")
+@plainly
+def notify_test(
+    channel: Annotated[str, typer.Argument(help="A channel's name in the settings.")],
+    settings: Settings = DEFAULT,
+) -> None:
+    """Send a trial message through a channel and say how it went."""
+    from hub.notify import channels
+    from hub.notify.message import trial
+
+    conf = configuration.load(settings)
+    if channel not in conf.settings.channels:
+        known = ", ".join(conf.settings.channels) or "none"
+        fail(f"the settings have no channel {channel!r}; there are: {known}")
+    logs.set_up("info")
+
+    async def send() -> None:
+        tools = channels.Tools(logs.get("notify"))
+        sender, policy = channels.build(conf.settings.channels, tools)[channel]
+        language = policy.language or conf.settings.language
+        message = trial(channel, language=language, zone=conf.settings.timezone, now_ns=now_ns())
+        try:
+            async with asyncio.timeout(policy.timeout_s):
+                await sender.send(message)
+        finally:
+            await sender.close()
+
+    try:
+        asyncio.run(send())
+    except channels.TryAgain as error:
+        fail(f"{channel}: not now: {error}")
+    except channels.NeverWorks as error:
+        fail(f"{channel}: this will never work as it is set: {error}")
+    except TimeoutError:
+        fail(f"{channel}: no answer in time")
+    out.print(f"[green]sent[/] through {channel}")
+
+
+def _tokens(settings: Path) -> Tokens:
+    return Tokens(configuration.load(settings).settings.data / "tokens.json")
+
+
+@token.command("create")
+@plainly
+def token_create(
+    name: Annotated[str, typer.Argument(help="Who will use it, for example komandan-shift.")],
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "viewer",
+    settings: Settings = DEFAULT,
+) -> None:
+    """Make a token; it is shown once and kept only as a hash."""
+    try:
+        out.print(_tokens(settings).create(name, role, now_ns()), highlight=False)  # type: ignore[arg-type]  # create checks it
+    except TokenError as error:
+        fail(str(error))
+
+
+@token.command("list")
+@plainly
+def token_list(settings: Settings = DEFAULT) -> None:
+    """Names and roles of all tokens."""
+    table = Table("name", "role", "made", box=None)
+    for one in _tokens(settings).list():
+        table.add_row(one.name, one.role, f"{to_datetime(one.created_ns):%Y-%m-%d %H:%M} UTC")
+    out.print(table)
+
+
+@token.command("revoke")
+@plainly
+def token_revoke(name: str, settings: Settings = DEFAULT) -> None:
+    """Take a token back; it stops working at once."""
+    try:
+        _tokens(settings).revoke(name)
+    except TokenError as error:
+        fail(str(error))
+    out.print(f"{name} no longer works")

@@ -1,0 +1,32 @@
+#!/bin/sh
+# The real servers that the tests talk to. As root they are installed; otherwise say what to install.
+set -eu
+
+packages="mosquitto mosquitto-clients snmpd snmp influxdb victoria-metrics chromium chromium-driver iproute2 iputils-ping libcap2-bin"
+missing=""
+for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients snmpd:snmpd snmpget:snmp \
+            influxd:influxdb victoria-metrics:victoria-metrics chromium:chromium \
+            chromedriver:chromium-driver ip:iproute2 setcap:libcap2-bin; do
+    command=${pair%%:*}
+    # Debian keeps daemons in /usr/sbin, which is on root's path only.
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing for the tests:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # The packages' own services must not start: tests start each server on a port of their own.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+        chmod +x /usr/sbin/policy-rc.d
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $packages >/dev/null
+    exit 0
+fi
+echo "make test: the tests talk to real servers and these are missing; as root:" >&2
+echo "    apt-get install $missing" >&2
+exit 1
