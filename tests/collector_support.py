@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,10 +63,21 @@ class FakeHost:
         return (redelivery.session, redelivery.packet_id, redelivery.digest) in self.journal
 
 
+class FakeReceipt:
+    """`hub.api.Receipt`."""
+
+    def __init__(self, batch: asyncio.Future[Any]) -> None:
+        self.batch = batch
+
+    def __await__(self) -> Generator[Any, None, object]:
+        return asyncio.shield(self.batch).__await__()
+
+
 class RecordingEmit:
     """`hub.api.Emit`; keeps what was handed over and decides when it is "on disk".
 
-    Like the hub, what arrives while one sync is under way shares the next receipt.
+    Like the hub, what arrives while one sync is under way waits for the next, and a redelivery
+    that still waits is not taken twice.
     """
 
     def __init__(self, host: FakeHost | None = None) -> None:
@@ -77,16 +88,17 @@ class RecordingEmit:
         self._open: asyncio.Future[None] | None = None
         self._covered: list[Redelivery] = []
 
-    def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> asyncio.Future[None]:
-        self.items += items
-        if redelivery is not None:
-            self.redeliveries.append(redelivery)
-            self._covered.append(redelivery)
+    def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> FakeReceipt:
         if self._open is None:
             self._open = asyncio.get_running_loop().create_future()
             if not self.held:
                 asyncio.get_running_loop().call_soon(self.sync)
-        return self._open
+        if redelivery is None or redelivery not in self._covered:
+            self.items += items
+            if redelivery is not None:
+                self.redeliveries.append(redelivery)
+                self._covered.append(redelivery)
+        return FakeReceipt(self._open)
 
     def hold(self) -> None:
         """From now on receipts stay open until `sync` or `fail`."""
@@ -94,12 +106,12 @@ class RecordingEmit:
 
     def sync(self) -> None:
         """Everything handed over so far is on disk."""
-        receipt, self._open = self._open, None
+        batch, self._open = self._open, None
         covered, self._covered = self._covered, []
         if self._host is not None:
             self._host.journal.update((r.session, r.packet_id, r.digest) for r in covered)
-        if receipt is not None and not receipt.done():
-            receipt.set_result(None)
+        if batch is not None and not batch.done():
+            batch.set_result(None)
 
     def release(self) -> None:
         """End `hold`, with all that waits on disk."""
@@ -108,10 +120,10 @@ class RecordingEmit:
 
     def fail(self, error: Exception) -> None:
         """Everything handed over so far can't be stored."""
-        receipt, self._open = self._open, None
+        batch, self._open = self._open, None
         self._covered = []
-        if receipt is not None and not receipt.done():
-            receipt.set_exception(error)
+        if batch is not None and not batch.done():
+            batch.set_exception(error)
 
     @property
     def readings(self) -> list[Reading]:

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from collectors.mqtt.config import Broker, Topic
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.parse import PARSERS, Parser, Place, place
 from collectors.mqtt.sequence import Sequences
 from collectors.mqtt.topics import Template, valid_name
-from hub.api import BadItem, BadSeries, Emit, Host, Proposal, Redelivery, Series, TryAgain
+from hub.api import BadItem, BadSeries, Emit, Host, Proposal, Receipt, Redelivery, Series, TryAgain
 
 MAX_TOPICS = 200_000
 """Topics whose place is remembered; beyond, the memory is emptied and filled anew."""
@@ -43,7 +43,8 @@ class Message(Protocol):
     def packet_id(self) -> int | None: ...
 
 
-Receipt = asyncio.Future[object]
+Batch = asyncio.Future[Any]
+"""What many messages wait for together: `hub.api.Receipt.batch`."""
 
 
 class Shape(NamedTuple):
@@ -108,7 +109,6 @@ class Delivery:
         self._host = host
         self._emit = emit
         self._sequences = Sequences()
-        self._waiting: dict[int, tuple[bytes, Receipt]] = {}
         self._routes: dict[str, tuple[Parser, Place] | Ignored] = {}
         self._shapes = [
             Shape(
@@ -120,7 +120,7 @@ class Delivery:
             for topic in broker.topics
         ]
 
-    def take(self, message: Message, received_ns: int) -> Receipt | None:
+    def take(self, message: Message, received_ns: int) -> Batch | None:
         """Read one message and hand it over.
 
         Gives what must be done before it may be acknowledged; None when it may be at once.
@@ -135,33 +135,15 @@ class Delivery:
         if packet_id:
             redelivery = Redelivery(self.session, packet_id, _digest(message))
             if message.duplicate:
-                known = self._known(redelivery)
-                if known is not False:
-                    self._host.count("redelivered")
-                    return known
+                self._host.count("redelivered")
+                if self._host.seen(redelivery):
+                    return None
         receipt = self._handed_over(message, payload, received_ns, redelivery)
-        if receipt is None or isinstance(receipt, asyncio.Future):
-            return receipt
-        return asyncio.ensure_future(receipt)
-
-    def remember(self, message: Message, receipt: Receipt) -> None:
-        """That message's connection ended before it was acknowledged: it will come again."""
-        if message.packet_id:
-            self._waiting[message.packet_id] = (_digest(message), receipt)
-
-    def _known(self, redelivery: Redelivery) -> Receipt | Literal[False] | None:
-        """The receipt of a message that came again; None when it is on disk, False when new."""
-        digest, receipt = self._waiting.pop(redelivery.packet_id, (b"", None))
-        if receipt is not None and digest == redelivery.digest:
-            if not receipt.done():
-                return receipt
-            if not receipt.cancelled() and receipt.exception() is None:
-                return None
-        return None if self._host.seen(redelivery) else False
+        return None if receipt is None else receipt.batch
 
     def _handed_over(
         self, message: Message, payload: bytes, received_ns: int, redelivery: Redelivery | None
-    ) -> Awaitable[object] | None:
+    ) -> Receipt | None:
         topic = message.topic
         route = self._routes.get(topic)
         if route is None:
@@ -244,28 +226,24 @@ class Acknowledger:
         self,
         send: Callable[[list[Message]], None],
         failed: Callable[[Exception], None],
-        left: Callable[[Message, Receipt], None],
     ) -> None:
-        """`send` acknowledges; `failed` is told, once, when a receipt fails; `left` is told what
-        waits at the end.
-        """
+        """`send` acknowledges; `failed` is told, once, when a receipt fails."""
         self._send = send
         self._failed = failed
-        self._left = left
-        self._groups: deque[tuple[Receipt | None, list[Message]]] = deque()
-        self._watched: Receipt | None = None
+        self._groups: deque[tuple[Batch | None, list[Message]]] = deque()
+        self._watched: Batch | None = None
         self._open = True
         self.waiting = 0
         """Messages not yet acknowledged."""
 
-    def add(self, message: Message, receipt: Receipt | None) -> None:
+    def add(self, message: Message, batch: Batch | None) -> None:
         """Queue one message; call `flush` after the last of a batch."""
         self.waiting += 1
         groups = self._groups
-        if groups and groups[-1][0] is receipt:
+        if groups and groups[-1][0] is batch:
             groups[-1][1].append(message)
         else:
-            groups.append((receipt, [message]))
+            groups.append((batch, [message]))
 
     def flush(self, _done: object = None) -> None:
         """Acknowledge, in one write, what may be."""
@@ -275,11 +253,11 @@ class Acknowledger:
         groups = self._groups
         failure: BaseException | None = None
         while groups:
-            receipt, messages = groups[0]
-            if receipt is not None:
-                if not receipt.done():
+            batch, messages = groups[0]
+            if batch is not None:
+                if not batch.done():
                     break
-                failure = _failure(receipt)
+                failure = _failure(batch)
                 if failure is not None:
                     break
             ready += messages
@@ -298,14 +276,12 @@ class Acknowledger:
     def close(self) -> None:
         """Acknowledge nothing more; the broker keeps the rest and sends it again."""
         self._open = False
-        for receipt, messages in self._groups:
-            if receipt is not None:
-                receipt.add_done_callback(_failure)  # a failure is no news to anybody now
-                for message in messages:
-                    self._left(message, receipt)
+        for batch, _ in self._groups:
+            if batch is not None:
+                batch.add_done_callback(_failure)  # a failure is no news to anybody now
         self._groups.clear()
 
 
-def _failure(receipt: Receipt) -> BaseException | None:
+def _failure(batch: Batch) -> BaseException | None:
     """Why a done receipt is no permission to acknowledge."""
-    return TryAgain("the receipt was cancelled") if receipt.cancelled() else receipt.exception()
+    return TryAgain("the receipt was cancelled") if batch.cancelled() else batch.exception()

@@ -67,7 +67,7 @@ async def serve(
                 paho.ack(message.packet_id, 1)
         link.progress()
 
-    acknowledger = Acknowledger(send, fail, delivery.remember)
+    acknowledger = Acknowledger(send, fail)
 
     def take(_client: Paho, _userdata: Any, incoming: MQTTMessage) -> None:
         host.count("messages")

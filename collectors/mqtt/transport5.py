@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._rest = b""
-        self._acknowledger = Acknowledger(self._send_pubacks, self._fail, delivery.remember)
+        self._acknowledger = Acknowledger(self._send_pubacks, self._fail)
         self._keepalive_s = float(broker.keepalive_s)
         self._heard_s = loop.time()
         self._pinged_s: float | None = None
