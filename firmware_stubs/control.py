@@ -63,9 +63,9 @@ class Control:
     async def _do(self, command: dict[str, Any]) -> dict[str, Any]:
         match command:
             case {"fault": str(name)}:
-                return await self._field.fault(name, command.get("target"))
+                return await self._field.fault(name, _target(command))
             case {"clear": str(name)}:
-                return await self._field.clear(name, command.get("target"))
+                return await self._field.clear(name, _target(command))
             case {"faults": _}:
                 return {"faults": self._field.faults()}
             case {"published": _}:
@@ -79,9 +79,7 @@ class Control:
             case {"stop": _}:
                 self.stopped.set()
                 return {}
-        raise ValueError(
-            "a command has fault, clear, faults, published, routers, history, script or stop"
-        )
+        raise ValueError(f"a command has one of {', '.join(COMMANDS)}")
 
     def play(self, name: str, pace: float) -> dict[str, Any]:
         """Begin a script; one that plays already is ended."""
@@ -159,6 +157,13 @@ async def _read(control: Control, lines: TextIO, out: TextIO) -> None:
                 _write(out, await control.line(text))
     finally:
         control.stopped.set()
+
+
+def _target(command: dict[str, Any]) -> str | None:
+    target = command.get("target")
+    if target is not None and not isinstance(target, str):
+        raise ValueError("target is a device's id")
+    return target
 
 
 def _write(out: TextIO, answer: dict[str, Any]) -> None:
