@@ -8,14 +8,13 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import aiohttp
 
 from hub import supervisor
-from hub.clock import monotonic
+from hub.clock import monotonic, now_ns, to_datetime
 from hub.configuration import Configuration
 from hub.ingest import enabled
 from hub.settings import MIB
@@ -53,10 +52,10 @@ async def examine(conf: Configuration) -> list[Finding]:
 
 
 def _clock() -> Finding:
-    year = datetime.now(UTC).year
-    if year < 2024:
-        return Finding("bad", "clock", f"it is {year}", "set the clock (systemd-timesyncd, chrony)")
-    return Finding("good", "clock", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    now = to_datetime(now_ns())
+    if now.year < 2024:
+        return Finding("bad", "clock", f"it is {now.year}", "set it (systemd-timesyncd, chrony)")
+    return Finding("good", "clock", f"{now:%Y-%m-%d %H:%M} UTC")
 
 
 def _disk(data: Path, conf: Configuration) -> list[Finding]:

@@ -1,0 +1,115 @@
+"""The walls of the house: who may import whom, and who may ask for the time."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("hub", "collectors", "rules", "grafana", "firmware_stubs")
+
+FLOORS = [
+    ["hub.cli", "hub.cli_common", "hub.cli_groups", "hub.demo", "hub.doctor"],
+    ["hub.app"],
+    ["hub.backend"],
+    ["hub.web"],
+    ["hub.engine", "hub.forward", "hub.ingest", "hub.link", "hub.fieldlink", "hub.configuration"],
+    ["hub.running", "hub.pipeline", "hub.redelivery", "hub.ledger", "hub.rulebook"],
+    ["hub.committer", "hub.records", "hub.supervisor"],
+    ["hub.settings", "hub.inventory", "hub.registry", "hub.notify"],
+]
+"""Imports only run down this list (each floor may use itself). What is not named stands below."""
+
+
+def modules(*packages: str) -> Iterator[tuple[str, Path]]:
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts).removesuffix(".__init__"), path
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions, also for types only."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def floor(name: str) -> int:
+    for number, names in enumerate(FLOORS):
+        if any(within(name, known) for known in names):
+            return number
+    return len(FLOORS)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules("hub")), ids=lambda v: str(v))
+def test_imports_only_run_down(name: str, path: Path) -> None:
+    up = [used for used in imports(path) if within(used, "hub") and floor(used) < floor(name)]
+    assert not up, f"{name} imports what stands above it: {up}"
+
+
+def test_collectors_know_nothing_of_the_hub_but_its_api() -> None:
+    for name, path in modules("collectors"):
+        own = ".".join(name.split(".")[:2])
+        for used in imports(path):
+            assert not within(used, "hub") or within(used, "hub.api"), f"{name}: {used}"
+            if within(used, "collectors"):
+                assert within(used, own), f"{name} reaches into another collector: {used}"
+
+
+def test_rules_know_nothing_of_the_hub_but_readings() -> None:
+    for name, path in modules("rules"):
+        for used in imports(path):
+            for other in ("hub", "collectors", "grafana", "firmware_stubs"):
+                wrong = within(used, other) and not within(used, "hub.reading")
+                assert not wrong, f"{name}: {used}"
+
+
+def test_the_hub_names_no_collector_and_no_stub() -> None:
+    for name, path in modules("hub"):
+        for used in imports(path):
+            assert not within(used, "collectors"), f"{name}: {used}"
+            assert not within(used, "firmware_stubs"), f"{name}: {used}"
+
+
+def test_only_the_probe_helper_imports_scapy() -> None:
+    users = {
+        name for name, path in modules(*PACKAGES) if any(within(u, "scapy") for u in imports(path))
+    }
+    assert users <= {"collectors.netprobe.helper"}
+
+
+CLOCKS = {
+    "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "gmtime"},
+    "datetime": {"now", "utcnow", "today"},
+}
+
+
+def test_nobody_reads_the_wall_clock_outside_the_clock() -> None:
+    for name, path in modules(*PACKAGES):
+        if name == "hub.clock" or "micropython" in name:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = ast.unparse(node.func.value).split(".")[-1]
+                assert node.func.attr not in CLOCKS.get(owner, set()), (
+                    f"{name}:{node.lineno} asks {owner}.{node.func.attr} for the time"
+                )
+
+
+def test_a_border_that_is_crossed_is_found(tmp_path: Path) -> None:
+    crossing = tmp_path / "x.py"
+    crossing.write_text("def f():\n    from hub.journal import writer\n")
+    assert imports(crossing) == {"hub.journal.writer"}
+    assert floor("hub.web.app") < floor("hub.engine") < floor("hub.journal.writer")
