@@ -18,7 +18,7 @@ FLOORS = [
     ["hub.web"],
     ["hub.engine", "hub.forward", "hub.ingest", "hub.link", "hub.fieldlink", "hub.configuration"],
     ["hub.running", "hub.pipeline", "hub.redelivery", "hub.ledger", "hub.rulebook"],
-    ["hub.committer", "hub.records", "hub.supervisor"],
+    ["hub.committer", "hub.records", "hub.supervisor", "hub.store.choose"],
     ["hub.settings", "hub.inventory", "hub.registry", "hub.notify"],
 ]
 """Imports only run down this list (each floor may use itself). What is not named stands below."""
