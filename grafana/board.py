@@ -5,18 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from grafana_foundation_sdk.builders import (
-    bargauge,
-    common,
-    dashboard,
-    stat,
-    statetimeline,
-    table,
-    timeseries,
-)
-from grafana_foundation_sdk.models import common as mc
-from grafana_foundation_sdk.models import dashboard as md
-
 from grafana.influxql import (
     ALERT_IDENTITY,
     ZONE,
@@ -37,6 +25,7 @@ from grafana.panels import (
     timeline,
 )
 from grafana.panels import table as rows
+from grafana.sdk import bargauge, common, dashboard, mc, md, stat, statetimeline, table, timeseries
 
 Panel = stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel | bargauge.Panel
 Placed = tuple[Panel, int, int]
@@ -196,7 +185,7 @@ def alert_table(where: str = "") -> table.Panel:
             ("sensor", "Sensor"),
             ("probe", "Penguji"),
         ],
-        hidden=["active"],
+        hidden=["active", "part"],
         only=("active", 1),
         since=OPEN_ALERTS,
     )

@@ -24,9 +24,8 @@ class SdkMissingError(RuntimeError):
 def dashboards() -> Mapping[str, dict[str, Any]]:
     """File name → dashboard JSON, made from the code. Raises `SdkMissingError`."""
     try:
-        from grafana_foundation_sdk.cog.encoder import JSONEncoder
-
         from grafana import cameras, command_center, environment, opd_network
+        from grafana.sdk import JSONEncoder
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("grafana_foundation_sdk"):
             raise SdkMissingError from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from grafana.board import (
     Placed,
     Section,
@@ -29,13 +27,14 @@ from grafana.panels import (
     stats,
     timeline,
 )
+from grafana.sdk import md
 
 CHOSEN = match(site="site", device="camera")
 ALERTS = f"\"kind\" = 'camera' AND {match(device='camera')}"
 RECENT = "15m"
 
 
-def build() -> Dashboard:
+def build() -> md.Dashboard:
     return assemble(
         "toba-cameras",
         "Kamera CCTV",

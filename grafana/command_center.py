@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import stat, statetimeline
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from grafana.board import (
     Placed,
     Section,
@@ -29,6 +26,7 @@ from grafana.panels import (
     stats,
     timeline,
 )
+from grafana.sdk import md, stat, statetimeline
 
 RECENT = "15m"
 """Counts look back this far, so that what fell silent is no longer counted as alive."""
@@ -37,7 +35,7 @@ RECENT = "15m"
 ROUTERS = "\"kind\" = 'router'"
 
 
-def build() -> Dashboard:
+def build() -> md.Dashboard:
     return assemble(
         "toba-command-center",
         "Pusat Komando",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from grafana.board import (
     Placed,
     Section,
@@ -17,6 +15,7 @@ from grafana.board import (
 from grafana.influxql import ZONE, Given, ask, match, mean, select
 from grafana.ladders import ACIDITY, LAKE, NOISE, OXYGEN, PM10, PM25, RAIN_DAY, RAIN_HOUR
 from grafana.panels import lines, stats
+from grafana.sdk import md
 
 CHOSEN = match(site="site", device="sensor")
 ALERTS = f"\"kind\" = 'sensor' AND {match(device='sensor')}"
@@ -25,7 +24,7 @@ SLOW_MS = 2_700_000
 """Nodes on batteries report every 10 or 15 minutes: lines bridge three quarters of an hour."""
 
 
-def build() -> Dashboard:
+def build() -> md.Dashboard:
     return assemble(
         "toba-environment",
         "Lingkungan",

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.cog.variants import Dataquery
-from grafana_foundation_sdk.models.common import DataSourceRef
-
 from grafana.names import DATASOURCE_UID
+from grafana.sdk import Builder, Dataquery, mc
 
 ZONE = "Asia/Jakarta"
 """Where days begin (WIB). Only day windows need it; Grafana itself shows the dashboard's zone."""
 
-ALERT_IDENTITY = ("device", "rule", "ifname", "sensor", "probe")
+ALERT_IDENTITY = ("device", "rule", "ifname", "sensor", "probe", "part")
 """What tells alerts apart. Never `site`: a device that moved would leave a second, older alert."""
 
 
-def datasource() -> DataSourceRef:
-    return DataSourceRef(type_val="influxdb", uid=DATASOURCE_UID)
+def datasource() -> mc.DataSourceRef:
+    return mc.DataSourceRef(type_val="influxdb", uid=DATASOURCE_UID)
 
 
 class InfluxQL(Dataquery):

@@ -10,7 +10,7 @@ DATABASE = "toba"
 """InfluxDB's bucket (2.x) or database (1.x, 3)."""
 
 FOLDER_UID = "toba-hub"
-FOLDER_TITLE = "Toba Hub"
+FOLDER_TITLE = "Toba hub"
 
 ALERT_TAG = "alarm"
 MAINTENANCE_TAG = "pemeliharaan"

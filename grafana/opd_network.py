@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import table as tables
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from grafana.board import (
     Placed,
     Section,
@@ -27,13 +24,15 @@ from grafana.panels import (
     table,
     timeline,
 )
+from grafana.sdk import md
+from grafana.sdk import table as tables
 
 CHOSEN = match(opd="opd", device="device")
 ALERTS = f'"kind" =~ /^(router|switch|ap|ups)$/ AND {CHOSEN}'
 PORTS = match(device="device", ifname="ifname")
 
 
-def build() -> Dashboard:
+def build() -> md.Dashboard:
     return assemble(
         "toba-opd-network",
         "Jaringan OPD",

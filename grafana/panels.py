@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, stat, statetimeline
-from grafana_foundation_sdk.builders import table as tables
-from grafana_foundation_sdk.builders import timeseries as series
-from grafana_foundation_sdk.models import common as mc
-from grafana_foundation_sdk.models import dashboard as md
-
 from grafana.influxql import Given, datasource
+from grafana.sdk import bargauge, common, dashboard, mc, md, stat, statetimeline
+from grafana.sdk import table as tables
+from grafana.sdk import timeseries as series
 
 GREEN, BLUE, YELLOW, ORANGE, RED, DARK, GREY = (
     "green",
@@ -36,6 +33,7 @@ GAP_MS = 300_000
 UP: Words = {"0": ("Mati", RED), "1": ("Hidup", GREEN)}
 CAMERA_STATE: Words = {"0": ("Luring", RED), "1": ("Terganggu", ORANGE), "2": ("Daring", GREEN)}
 ALERT_STATE: Words = {
+    "ok": ("Normal", GREEN),
     "pending": ("Menunggu", YELLOW),
     "firing": ("Aktif", RED),
     "acknowledged": ("Ditangani", BLUE),

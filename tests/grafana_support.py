@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from grafana.build import load
+from tests.influx_support import influxd
 
 MINUTE_NS = 60_000_000_000
 UNITS_NS = {"s": 1_000_000_000, "m": MINUTE_NS, "h": 60 * MINUTE_NS, "d": 1440 * MINUTE_NS}
@@ -97,41 +95,12 @@ class Influx:
 
 
 @contextmanager
-def influxd(folder: Path) -> Iterator[Influx]:
-    """Debian's influxd 1.6 on two free ports, with an empty database `toba`."""
-    config = folder / "influxd.conf"
-    http, rpc = free_port(), free_port()
-    config.write_text(
-        "reporting-disabled = true\n"
-        f'bind-address = "127.0.0.1:{rpc}"\n'
-        f'[meta]\ndir = "{folder}/meta"\n'
-        f'[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\n'
-        f'[http]\nbind-address = "127.0.0.1:{http}"\nlog-enabled = false\n'
-        "[monitor]\nstore-enabled = false\n"
-    )
-    with (folder / "influxd.log").open("wb") as log:
-        server = subprocess.Popen(["influxd", "-config", str(config)], stdout=log, stderr=log)
-    try:
-        influx = Influx(f"http://127.0.0.1:{http}", "toba")
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                influx.ask("CREATE DATABASE toba")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert server.poll() is None, (folder / "influxd.log").read_text()
-                assert time.monotonic() < deadline, "influxd did not answer within 30 s"
-                time.sleep(0.05)
+def influx_with_toba(folder: Path) -> Iterator[Influx]:
+    """A real influxd 1.6 with an empty database `toba`."""
+    with influxd(folder) as url:
+        influx = Influx(url, "toba")
+        influx.ask("CREATE DATABASE toba")
         yield influx
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

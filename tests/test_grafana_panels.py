@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.grafana_oracles import check_alerts, check_panels
-from tests.grafana_support import MINUTE_NS, Influx, Point, Span, influxd
+from tests.grafana_support import MINUTE_NS, Influx, Point, Span, influx_with_toba
 
 START_NS = 1_767_582_000_000_000_000
 """2026-01-05 03:00 UTC, 10:00 in Jakarta."""
@@ -23,7 +23,7 @@ FRAGILE = "r-dlh"
 
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
-    with influxd(tmp_path_factory.mktemp("influx")) as server:
+    with influx_with_toba(tmp_path_factory.mktemp("influx")) as server:
         server.write(published())
         yield server
 
@@ -133,7 +133,7 @@ def test_an_alert_is_in_every_alert_panel_while_it_is_active_and_gone_after(
 ) -> None:
     names = {"device": device, "rule": "a_rule", "kind": kind, "site": "balige", **tags}
     other = {"device": "r-core", "rule": "another", "kind": "router", "site": "balige"}
-    with influxd(tmp_path) as influx:
+    with influx_with_toba(tmp_path) as influx:
         influx.write(published())
         influx.write([alert("firing", 1, **other), alert("resolved", 2, **other)])
         for minute, state in enumerate(("firing", "acknowledged", "resolved"), 60):
@@ -155,7 +155,7 @@ def test_an_alert_checker_notices_an_alert_that_never_came(influx: Influx) -> No
 
 def test_a_device_that_moved_leaves_no_second_alert(tmp_path: Path) -> None:
     """Labels are looked up when data leaves: the same alert may be stored under two sites."""
-    with influxd(tmp_path) as influx:
+    with influx_with_toba(tmp_path) as influx:
         influx.write(published())
         names = {"device": "r-dlh", "rule": "down", "kind": "router", "opd": "dlh"}
         influx.write([alert("firing", 10, site="balige", **names)])
