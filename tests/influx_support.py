@@ -122,6 +122,8 @@ class StubInflux:
     limit_bytes: int = 1 << 30
     poison: bytes = b"\0"
     """Lines with this text in them are refused as the version would."""
+    databases: list[str] = field(default_factory=list)
+    """What a 1.x has already."""
 
     async def on_ping(self, _: web.Request) -> web.Response:
         headers = {"X-Influxdb-Version": self.version, "X-Influxdb-Build": "OSS"}
@@ -134,6 +136,14 @@ class StubInflux:
         self.writes.append(Recorded(request.path, dict(request.query), dict(request.headers), body))
         answer = self._judge(body) if not self.answers else self.answers.pop(0)
         return web.Response(status=answer.status, text=answer.body, headers=answer.headers)
+
+    async def on_query(self, request: web.Request) -> web.Response:
+        """Only SHOW DATABASES and CREATE DATABASE, which a 1.x is asked when opened."""
+        form = await request.post()
+        assert str(form["q"]).split()[0] in ("SHOW", "CREATE")
+        values = [[name] for name in self.databases]
+        series = [{"name": "databases", "columns": ["name"], "values": values}]
+        return web.json_response({"results": [{"statement_id": 0, "series": series}]})
 
     def _judge(self, body: bytes) -> StubAnswer:
         if len(body) > self.limit_bytes:
@@ -155,6 +165,7 @@ async def stub_influx(version: str) -> AsyncIterator[StubInflux]:
     stub = StubInflux(version)
     app = web.Application(client_max_size=1 << 30)
     app.router.add_get("/ping", stub.on_ping)
+    app.router.add_post("/query", stub.on_query)
     app.router.add_post("/write", stub.on_write)
     app.router.add_post("/api/v2/write", stub.on_write)
     runner = web.AppRunner(app)
