@@ -204,7 +204,7 @@ class V2cSession:
         self, endpoint: Endpoint, address: Address, community: bytes, timeout_s: float, retries: int
     ) -> None:
         self._endpoint = endpoint
-        self._address = address
+        self.address = address
         self._community = community
         self._timeout_s = timeout_s
         self._retries = retries
@@ -226,7 +226,7 @@ class V2cSession:
     async def _ask(self, prepared: Request) -> Reply:
         async with self._slots:
             message, seconds, attempts = await self._endpoint.ask(
-                self._address, prepared, self._timeout_s, self._retries
+                self.address, prepared, self._timeout_s, self._retries
             )
         return Reply(message.error_status, message.error_index, message.varbinds, seconds, attempts)
 

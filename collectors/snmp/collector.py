@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import socket
+from typing import NamedTuple
 
 from collectors.snmp.client import Address, Endpoint, NoAnswer, V2cSession, resolve
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
 from collectors.snmp.reader import Reader
 from hub.api import Collector, Emit, NeverWorks, Reading, Target, TryAgain
+
+
+class _Known(NamedTuple):
+    target: Target
+    device: Device
+    session: V2cSession
 
 
 class SnmpCollector(Collector):
@@ -20,7 +27,7 @@ class SnmpCollector(Collector):
 
     async def start(self) -> None:
         self._endpoints: dict[int, Endpoint] = {}
-        self._devices: dict[str, tuple[Target, Device]] = {}
+        self._devices: dict[str, _Known] = {}
         await self._endpoint(socket.AF_INET)
 
     async def stop(self) -> None:
@@ -30,7 +37,7 @@ class SnmpCollector(Collector):
         self._devices.clear()
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
-        device = await self._device(target)
+        _, device, session = await self._known(target)
         read = device.tiers.get(tier)
         if read is None:
             raise NeverWorks(
@@ -40,32 +47,34 @@ class SnmpCollector(Collector):
             await read(emit)
         except NoAnswer as error:
             emit(Reading(device.series, self.host.now_ns(), {"up": 0}))
-            port = target.section.get("port", 161)
+            port = session.address[1]
+            # A name may have moved to another address meanwhile; state is kept, it's one device.
+            _, session.address = await self._resolve(target, port)
             raise TryAgain(
                 f"{target.id}: no SNMP answer from {target.address} port {port} ({error}); "
                 "is the agent on, is the community right, may this address ask?"
             ) from error
 
-    async def _device(self, target: Target) -> Device:
+    async def _known(self, target: Target) -> _Known:
         """The state kept for this device; made anew when its place in the inventory changed."""
         known = self._devices.get(target.id)
-        if known is not None and known[0] == target:
-            return known[1]
+        if known is not None and known.target == target:
+            return known
         section = SnmpSection.model_validate(dict(target.section))
-        try:
-            family, address = await resolve(target.address, section.port)
-        except OSError as error:
-            raise TryAgain(
-                f"{target.id}: {target.address!r} can't be resolved ({error})"
-            ) from error
+        family, address = await self._resolve(target, section.port)
         session = await self._session(family, address, section)
-        reader = Reader(
-            session, self.config.max_repetitions, self.config.max_names, self.config.max_rows
-        )
-        device = Device(target.id, section, reader, self.host)
-        self._devices[target.id] = target, device
+        limits = (self.config.max_repetitions, self.config.max_names, self.config.max_rows)
+        device = Device(target.id, section, Reader(session, *limits), self.host)
+        known = self._devices[target.id] = _Known(target, device, session)
         self._forget_the_gone()
-        return device
+        return known
+
+    async def _resolve(self, target: Target, port: int) -> tuple[int, Address]:
+        try:
+            return await resolve(target.address, port)
+        except OSError as error:
+            why = f"{target.id}: address {target.address!r} can't be resolved ({error})"
+            raise TryAgain(why) from error
 
     async def _session(self, family: int, address: Address, section: SnmpSection) -> V2cSession:
         return V2cSession(

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from collectors.snmp import oids as o
-from collectors.snmp.codec import Value
+from collectors.snmp.codec import Absent, Value
 from collectors.snmp.config import SnmpSection
 from collectors.snmp.oids import Oid
 from collectors.snmp.parse import UP, Storage, cpu_pct, mem_pct, number, text
@@ -61,6 +61,8 @@ class Device:
         self._uptime: tuple[int, float] | None = None
         self._host_uptime: tuple[int, float] | None = None
         self._shape: tuple[Value, Value] | None = None
+        self._unmatched: set[str] = set()
+        """Ports that the agent lists under one name and answers for under another."""
         self._told: set[str] = set()
 
     # ------------------------------------------------------------ tiers
@@ -73,11 +75,12 @@ class Device:
         fields: dict[str, Field] = {"up": 1}
         if reply.attempts == 1:
             fields["agent_ms"] = reply.seconds * 1000
+        host_ticks = number(found.get(o.HR_SYSTEM_UPTIME))
         ticks = number(found.get(o.SYS_UPTIME))
+        ticks = host_ticks if ticks is None else ticks
         if ticks is not None:
             fields["uptime_s"] = unwrapped_uptime_s(ticks, number(found.get(o.ENGINE_TIME)))
             await self._saw_uptime(ticks, at_s, emit)
-        host_ticks = number(found.get(o.HR_SYSTEM_UPTIME))
         if host_ticks is not None:
             self._host_uptime = host_ticks, at_s
         shape = found.get(o.IF_NUMBER), found.get(o.IF_TABLE_LAST_CHANGE)
@@ -90,10 +93,11 @@ class Device:
         """States, octets and rates of every port. Raises `NoAnswer`."""
         table = await self._current_table(emit)
         moved = await self._read_traffic(table, emit)
-        if moved:
-            self._say(f"ports were renumbered: {', '.join(p.name for p in moved[:5])} moved")
+        if moved - self._unmatched:
+            self._say(f"ports moved or went away: {', '.join(sorted(moved)[:5])}")
             table = await self._discover(emit)
-            await self._read_traffic(table, emit)
+            # What a fresh list can't mend either is a fault of the agent; don't walk for it again.
+            self._unmatched = await self._read_traffic(table, emit)
         self._tell_skipped()
 
     async def health(self, emit: Emit) -> None:
@@ -103,11 +107,13 @@ class Device:
         async for page in self._reader.read(table.faults):
             now_ns = self._host.now_ns()
             readings = [
-                self._fault_reading(port, values, page, now_ns)
+                reading
                 for port, values in page.rows
                 if values[0] == port.label
+                and (reading := self._fault_reading(port, values, page, now_ns))
             ]
-            emit(*(reading for reading in readings if reading is not None))
+            if readings:
+                emit(*readings)
         self._tell_skipped()
 
     async def inventory(self, emit: Emit) -> None:
@@ -124,6 +130,7 @@ class Device:
         }
         if fields:
             emit(Reading(self.series, self._host.now_ns(), fields))
+        self._unmatched = set()
         await self._discover(emit)
 
     # ------------------------------------------------------------ restarts and ports
@@ -174,14 +181,16 @@ class Device:
         for note in table.notes:
             self._say(note)
         now_ns = self._host.now_ns()
-        emit(*(Reading(p.series, now_ns, {"alias": p.alias}) for p in table.ports if p.alias))
+        aliases = [Reading(p.series, now_ns, {"alias": p.alias}) for p in table.ports if p.alias]
+        if aliases:
+            emit(*aliases)
         return table
 
     # ------------------------------------------------------------ traffic
 
-    async def _read_traffic(self, table: Table, emit: Emit) -> list[Port]:
-        """Emit page by page; gives the ports whose index has another name by now."""
-        moved: list[Port] = []
+    async def _read_traffic(self, table: Table, emit: Emit) -> set[str]:
+        """Emit page by page; gives the ports whose index has another name, or none, by now."""
+        moved: set[str] = set()
         async for page in self._reader.read(table.traffic):
             if page.ticks is not None:
                 await self._saw_uptime(page.ticks, page.at_s, emit)
@@ -190,9 +199,10 @@ class Device:
             for port, values in page.rows:
                 if values[0] == port.label:
                     readings.append(self._traffic_reading(port, values, page, now_ns))
-                elif not _unreadable(values):
-                    moved.append(port)
-            emit(*readings)
+                elif values[0] is not Absent.UNREADABLE:
+                    moved.add(port.name)
+            if readings:
+                emit(*readings)
         return moved
 
     def _traffic_reading(
@@ -307,8 +317,3 @@ def _look(
         bits,
         number(discontinuity[0]) if discontinuity else None,
     )
-
-
-def _unreadable(values: Sequence[Value]) -> bool:
-    """The agent answered other names than it was asked: nothing follows for the port."""
-    return values[0] is not None and not is_there(values[0]) and not isinstance(values[0], bytes)

@@ -32,7 +32,9 @@ def _arc(number: int) -> bytes:
 
 def from_arcs(numbers: tuple[int, ...]) -> Oid:
     """`(1, 3, 6, …)` encoded. Raises `BadOid`."""
-    if len(numbers) < 2 or numbers[0] > 2 or (numbers[0] < 2 and numbers[1] > 39):
+    if len(numbers) < 2 or min(numbers) < 0 or numbers[0] > 2:
+        raise BadOid(f"{numbers} can't begin an object identifier")
+    if numbers[0] < 2 and numbers[1] > 39:
         raise BadOid(f"{numbers} can't begin an object identifier")
     return b"".join(map(_arc, (numbers[0] * 40 + numbers[1], *numbers[2:])))
 

@@ -23,8 +23,9 @@ SHORTEST_S = 1.0
 """Two looks closer than this give no rate: agents cache counters, so it would be noise."""
 HEADROOM = 1.1
 """How far over line rate a rate may be: clocks differ, agents cache."""
-_CLOCK_ERROR = 0.1
-_CLOCK_SLACK_S = 10.0
+_WRAP_ERROR = 0.1
+_CLOCK_ERROR = 0.02
+_CLOCK_SLACK_S = 5.0
 _BACKWARD_S = 5.0
 
 
@@ -76,7 +77,7 @@ def uptime_passed(before: int, now: int, elapsed_s: float) -> float | Restart:
     """
     advance = (now - before) % UPTIME_MODULUS / TICKS
     if now < before:
-        if abs(advance - elapsed_s) <= elapsed_s * _CLOCK_ERROR + _CLOCK_SLACK_S:
+        if abs(advance - elapsed_s) <= elapsed_s * _WRAP_ERROR + _CLOCK_SLACK_S:
             return advance
         # Two answers that overtook each other, not a reboot.
         backward = (before - now) / TICKS

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 from collectors.snmp.client import NoAnswer, Query, Reply, Session
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.manners import Size
-from collectors.snmp.oids import SYS_UPTIME, Oid
+from collectors.snmp.oids import SYS_UPTIME, Oid, dotted
 from collectors.snmp.walk import MAX_ROWS, Walk, alive, walk
 
 FIRST_ROWS = 10
@@ -98,7 +98,7 @@ class Reader:
             elif step > 1:
                 self._names.failed(step * plan.width + 1)
             else:
-                self.skipped.append(f"{fault} at row {at + 1} of {len(plan.rows)}")
+                self.skipped.append(f"{fault} at {dotted(query.oids[1])}")
                 at += 1
 
     async def _send(self, query: Query) -> tuple[Reply | None, str]:
