@@ -11,6 +11,7 @@ import ssl
 from typing import Any
 
 from collectors.mqtt import transport3, transport5
+from collectors.mqtt.backoff import Backoff
 from collectors.mqtt.config import Broker, MqttConfig, MqttSection
 from collectors.mqtt.delivery import Delivery, Devices
 from collectors.mqtt.link import Link
@@ -46,7 +47,8 @@ class MqttCollector(Collector):
 
     async def _listen(self, broker: Broker, delivery: Delivery) -> None:
         serve = transport5.serve if broker.protocol == 5 else transport3.serve
-        link = Link(broker.name, f"{broker.host}:{broker.port}", self.host)
+        pauses = Backoff(longest_s=broker.reconnect_max_s)
+        link = Link(broker.name, f"{broker.host}:{broker.port}", self.host, pauses)
         while True:
             try:
                 await serve(broker, self._tls.get(broker.name), delivery, link, self.host)

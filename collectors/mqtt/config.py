@@ -110,6 +110,8 @@ class Broker(BaseModel, extra="forbid"):
     tls: Tls | None = None
     keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 30
     connect_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10
+    reconnect_max_s: Annotated[float, Field(ge=0.5, le=600)] = 30
+    """Longest pause between two tries; the real one is drawn below it."""
     session_expiry_s: Annotated[int, Field(ge=0, le=0xFFFFFFFF)] = 7 * 86_400
     """How long the broker keeps messages for us while we are away (MQTT 5)."""
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 10_000

@@ -14,13 +14,11 @@ STABLE_S = 30.0
 class Link:
     """Says up and down once each, and how long to wait before the next try."""
 
-    def __init__(
-        self, broker: str, address: str, host: Host, backoff: Backoff | None = None
-    ) -> None:
+    def __init__(self, broker: str, address: str, host: Host, backoff: Backoff) -> None:
         self._broker = broker
         self._address = address
         self._host = host
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff
         self._is_up: bool | None = None
         self._up_since = 0.0
         self._reason = ""
@@ -52,9 +50,10 @@ class Link:
         lived = asyncio.get_running_loop().time() - self._up_since
         if self._is_up and lived >= STABLE_S:
             self._backoff.reset()
-        if self._is_up is not False or reason != self._reason:
-            self._host.log.warning(
-                "broker is down", broker=self._broker, address=self._address, reason=reason
-            )
+        about = {"broker": self._broker, "address": self._address, "reason": reason}
+        if self._is_up is not False:
+            self._host.log.warning("broker is down", **about)
+        elif reason != self._reason:
+            self._host.log.info("broker is still down, for another reason", **about)
         self._is_up, self._reason = False, reason
         return self._backoff.next_s()
