@@ -51,6 +51,12 @@ class Page:
             raise BrowserError(f"{path}: {said['error']}: {said['message'][:600]}")
         return said
 
+    async def resize(self, width: int, height: int) -> None:
+        """The size that the page sees, whatever the window's frame takes."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        body = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+        await self.command("POST", "/goog/cdp/execute", body)
+
     async def open(self, url: str) -> None:
         await self.command("POST", "/url", {"url": url})
 
@@ -117,8 +123,10 @@ async def browser(width: int = 1920, height: int = 1080) -> AsyncIterator[Page]:
                 base = f"http://127.0.0.1:{port}"
                 await _ready(http, base)
                 session = await _session(http, base, chromium, Path(profile), width, height)
+                page = Page(http, session)
                 try:
-                    yield Page(http, session)
+                    await page.resize(width, height)
+                    yield page
                 finally:
                     await http.delete(session)
         finally:
@@ -144,9 +152,6 @@ async def _session(
         "binary": chromium,
         "args": [*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"],
     }
-    if width < 500:  # a desktop window can't be that narrow; a phone can
-        metrics = {"width": width, "height": height, "pixelRatio": 1, "touch": True}
-        options["mobileEmulation"] = {"deviceMetrics": metrics}
     wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
     body = json.dumps({"capabilities": {"alwaysMatch": wanted}})
     async with http.post(f"{base}/session", data=body) as answer:

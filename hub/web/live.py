@@ -80,15 +80,16 @@ class SeriesLive:
 class DeviceLive:
     """Everything heard of one device."""
 
-    __slots__ = ("gap_ns", "generation", "heard_ns", "series")
+    __slots__ = ("gap_ns", "generation", "heard_ns", "series", "told_ns")
 
     def __init__(self) -> None:
         self.series: dict[str, SeriesLive] = {}
         self.heard_ns = 0
-        """When the hub last got a sign of life; 0 never. A device that answers "down" isn't one,
-        but the probe that says so speaks for it."""
+        """When the hub last got a sign of life; 0 never."""
+        self.told_ns = 0
+        """When the hub last got any news, a probe's "no answer" included; 0 never."""
         self.gap_ns = 0
-        """How far apart signs of life usually are (slow average)."""
+        """How far apart news usually are (slow average)."""
         self.generation = 0
 
     def of(self, measurement: str) -> Iterator[SeriesLive]:
@@ -117,7 +118,7 @@ class LiveState:
         self.left_out = 0
         """Readings of series beyond `max_series`."""
         self.newest_ns = 0
-        """Hub time of the newest sign of life of anything; 0 when nothing was heard yet."""
+        """Hub time of the newest news of anything; 0 when nothing was heard yet."""
 
     def observe(self, reading: Reading, now_ns: int) -> None:
         """Fold one reading in. `now_ns` is when the hub got it (the record's time)."""
@@ -132,7 +133,7 @@ class LiveState:
             self.left_out += 1
             return
         if not quality & NOT_ALIVE:
-            self._heard(device, now_ns)
+            self._told(device, now_ns, alive=fields.get("up", 1) != 0)
         if time_ns < one.time_ns:
             return
         self.generation += 1
@@ -149,11 +150,13 @@ class LiveState:
         found = [one for one in known.of(measurement) if field in one.fields]
         return sorted(found, key=lambda one: one.series.key)
 
-    def _heard(self, device: DeviceLive, now_ns: int) -> None:
-        gap = now_ns - device.heard_ns
-        if device.heard_ns and gap > NS // 2:
+    def _told(self, device: DeviceLive, now_ns: int, *, alive: bool) -> None:
+        gap = now_ns - device.told_ns
+        if device.told_ns and gap > NS // 2:
             device.gap_ns = gap if not device.gap_ns else (device.gap_ns * 7 + gap) // 8
-        device.heard_ns = max(device.heard_ns, now_ns)
+        device.told_ns = max(device.told_ns, now_ns)
+        if alive:
+            device.heard_ns = max(device.heard_ns, now_ns)
         self.newest_ns = max(self.newest_ns, now_ns)
 
     def _admit(self, device: DeviceLive, series: Series) -> SeriesLive | None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from hub.api import TryAgain
 from hub.store.base import StoreDown, StoreRefused
 
 log = structlog.get_logger()
@@ -59,6 +60,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(StoreRefused)
     async def store_refused(request: Request, error: StoreRefused) -> JSONResponse:
         return problem(502, f"The store refused: {error}", "Run `toba-hub doctor`.")
+
+    @app.exception_handler(TryAgain)
+    async def try_again(request: Request, error: TryAgain) -> JSONResponse:
+        said = f"This can't be done right now: {error}"
+        return problem(503, said, "Try again in a moment; nothing was changed.")
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

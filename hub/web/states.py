@@ -31,11 +31,11 @@ def worst(states: Iterable[State]) -> State:
 
 
 def is_stale(live: DeviceLive | None, now_ns: int) -> bool:
-    """Nothing was heard for much longer than usual, or ever."""
-    if live is None or not live.heard_ns:
+    """Nothing came for much longer than usual, or ever."""
+    if live is None or not live.told_ns:
         return True
     patience = min(max(GAPS * live.gap_ns, SHORTEST_SILENCE_NS), LONGEST_SILENCE_NS)
-    return now_ns - live.heard_ns > patience
+    return now_ns - live.told_ns > patience
 
 
 def answers(live: DeviceLive) -> bool | None:

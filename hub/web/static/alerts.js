@@ -4,7 +4,7 @@ import { $, h, keyed, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
 import { duration, moment, pick, plain, t } from "./text.js";
 
-const OFFERED = [[900, "15", "unit.minutes"], [3600, "1", "unit.hours"], [14400, "4", "unit.hours"], [43200, "12", "unit.hours"], [86400, "24", "unit.hours"], [604800, "7", "unit.days"]];
+const OFFERED = [[900, "15m"], [3600, "1h"], [14400, "4h"], [43200, "12h"], [86400, "24h"], [604800, "7d"]];
 
 const sign = (alert) => (alert.state === "acknowledged" ? "acknowledged" : alert.severity);
 const mayAct = () => state.me && state.me.role !== "viewer";
@@ -36,9 +36,10 @@ export function alertRow() {
     h("span", { class: "alert-icon" }),
     h("div", { class: "alert-text" },
       h("a", { class: "alert-title" }), h("p", { class: "alert-place" }), h("p", { class: "alert-value" }), h("p", { class: "alert-why" })),
-    h("p", { class: "alert-since" }, h("b"), h("small")),
-    h("div", { class: "alert-acts" },
-      h("button", { class: "act-ack" }, t("alert.acknowledge")), h("button", { class: "act-silence" }, t("alert.silence"))));
+    h("div", { class: "alert-side" },
+      h("p", { class: "alert-since" }, h("small"), h("b")),
+      h("div", { class: "alert-acts" },
+        h("button", { class: "act-ack" }, t("alert.acknowledge")), h("button", { class: "act-silence" }, t("alert.silence")))));
 }
 
 export function fillAlert(node, alert) {
@@ -104,7 +105,7 @@ function askAcknowledge(alert) {
 
 function askSilence(alert) {
   const long = h("label", {}, t("form.long"), h("select", { name: "seconds" },
-    ...OFFERED.map(([seconds, count, unit]) => h("option", { value: seconds, selected: seconds === 3600 }, `${count} ${t(unit)}`))));
+    ...OFFERED.map(([seconds, name]) => h("option", { value: seconds, selected: seconds === 3600 }, t(`span.${name}`)))));
   const what = h("label", {}, t("form.what"), h("select", { name: "what" },
     h("option", { value: "rule" }, t("form.what.rule")), h("option", { value: "device" }, t("form.what.device"))));
   ask(t("alert.silence"), `${pick(alert.title)} · ${place(alert)}`, [long, what, nameField(), whyField(true)], t("alert.silence"),

@@ -91,12 +91,12 @@ export class Chart {
   options(lines, unit, window) {
     const field = lines[0]?.field ?? "";
     return {
-      width: this.body.clientWidth || 400, height: this.height, tzDate: zoned,
+      ...this.size(), tzDate: zoned,
       legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [10, 8, 0, 0],
       scales: { y: { range: (plot, low, high) => range(low, high, unit) } },
       axes: [
-        { ...AXIS, space: 70, values: (plot, times) => times.map((time) => zonedText(time, times)) },
-        { ...AXIS, size: 78, space: 34, values: (plot, values) => values.map((value) => axisText(value, unit, field)) },
+        { ...AXIS, space: 70, size: 30, values: (plot, times) => times.map((time) => zonedText(time, times)) },
+        { ...AXIS, size: 72, space: 24, values: (plot, values) => values.map((value) => axisText(value, unit, field)) },
       ],
       series: [{}, ...lines.map((line, i) => ({
         label: line.label, stroke: COLOURS[i % 6], width: 2, spanGaps: false, gaps: gaps(window),
@@ -106,9 +106,15 @@ export class Chart {
     };
   }
 
+  /** As wide as its box; as high, too, where the box has a height of its own (the wall). */
+  size() {
+    const height = getComputedStyle(this.body).flexGrow === "1" ? this.body.clientHeight : this.height;
+    return { width: this.body.clientWidth || 400, height: Math.max(90, height) };
+  }
+
   resize() {
-    const width = this.body.clientWidth;
-    if (this.plot && width && Math.abs(width - this.plot.width) > 1) this.plot.setSize({ width, height: this.height });
+    const { width, height } = this.size();
+    if (this.plot && (Math.abs(width - this.plot.width) > 1 || Math.abs(height - this.plot.height) > 1)) this.plot.setSize({ width, height });
   }
 }
 
@@ -121,7 +127,7 @@ function range(low, high, unit) {
   if (low === null || high === null || low === undefined) return [0, 1];
   if (unit === "bit/s" || unit === "%" || unit === "ms" || unit === "µg/m³") return [0, Math.max(high * 1.1, 1)];
   const room = Math.max((high - low) * 0.15, Math.abs(high) * 0.002, 0.01);
-  return [low - room, high + room];
+  return low < 0 ? [low - room, high + room] : [Math.max(0, low - room), high + room];
 }
 
 function zonedText(seconds, all) {

@@ -5,7 +5,7 @@ import { state } from "./state.js";
 import { t } from "./text.js";
 
 const ORDER = ["ok", "warning", "no_data", "critical", "down"];
-const HEIGHT = 520;
+const HEIGHT = 430;
 let project = null;
 
 function projection([south, west, north, east]) {
@@ -42,7 +42,12 @@ export async function drawMap() {
     }
   }
   const busiest = [...state.sites.values()].filter((one) => one.lat !== null);
-  const placed = [];
+  const name = svg.querySelector(".lake-name");
+  const placed = name ? [[8, name.getAttribute("y") - 14, 108, Number(name.getAttribute("y")) + 4]] : [];
+  for (const site of busiest) {
+    const [x, y] = project.at(site.lon, site.lat);
+    placed.push([x - 9, y - 9, x + 9, y + 9]);
+  }
   for (const site of busiest) svg.append(marker(site, placed));
   $("map").replaceChildren(svg);
   $("legend").replaceChildren(...["ok", "warning", "critical", "down", "no_data"].map((word) =>
@@ -51,12 +56,11 @@ export async function drawMap() {
 }
 
 function lakeName(shape) {
-  const [south, west, north] = state.regency.bounds;
+  const [south, , north] = state.regency.bounds;
   const ring = shape.geometry.type === "Polygon" ? shape.geometry.coordinates[0] : shape.geometry.coordinates[0][0];
-  const seen = ring.map(([lon, lat]) => [Math.max(lon, west), Math.min(Math.max(lat, south), north)]);
-  const lon = Math.min(...seen.map((one) => one[0])) * 0.72 + Math.max(...seen.map((one) => one[0])) * 0.28;
-  const lat = (Math.min(...seen.map((one) => one[1])) * 0.55 + Math.max(...seen.map((one) => one[1])) * 0.45);
-  const [x, y] = project.at(lon, lat);
+  const lats = ring.map(([, lat]) => Math.min(Math.max(lat, south), north));
+  const [, y] = project.at(0, Math.min(...lats) * 0.62 + Math.max(...lats) * 0.38);
+  const x = 8;
   return s("text", { x, y, class: "lake-name" }, shape.properties.name ?? "");
 }
 
@@ -64,16 +68,25 @@ function overlaps(box, placed) {
   return placed.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
 }
 
+/** Of places that all cover something, the one that covers least. */
+function leastCovered(boxes, placed) {
+  const covered = boxes.map((box) => placed.reduce((sum, other) =>
+    sum + Math.max(0, Math.min(box[2], other[2]) - Math.max(box[0], other[0])) * Math.max(0, Math.min(box[3], other[3]) - Math.max(box[1], other[1])), 0));
+  return covered.indexOf(Math.min(...covered));
+}
+
 /** Put the label where it covers no other: right, left, above or below its point. */
 function label(name, x, y, placed) {
-  const long = name.length * 8.4;
-  const tries = [[15, 5, "start"], [-15, 5, "end"], [0, -16, "middle"], [0, 26, "middle"], [13, -10, "start"], [13, 20, "start"], [-13, -10, "end"], [-13, 20, "end"]];
+  const long = name.length * 8.6 + 4;
+  const tries = [[15, 5, "start"], [-15, 5, "end"], [0, -15, "middle"], [0, 27, "middle"],
+    [12, -9, "start"], [12, 20, "start"], [-12, -9, "end"], [-12, 20, "end"]];
   const boxes = tries.map(([dx, dy, anchor]) => {
     const left = x + dx - (anchor === "end" ? long : anchor === "middle" ? long / 2 : 0);
-    return [left, y + dy - 13, left + long, y + dy + 4];
+    return [left, y + dy - 11, left + long, y + dy + 3];
   });
-  let best = boxes.findIndex((box) => !overlaps(box, placed) && box[0] > 0 && box[2] < project.width);
-  if (best < 0) best = 0;
+  const fits = (box) => box[0] > 0 && box[2] < project.width + 40 && box[1] > 0;
+  let best = boxes.findIndex((box) => fits(box) && !overlaps(box, placed));
+  if (best < 0) best = leastCovered(boxes, placed);
   placed.push(boxes[best]);
   const [dx, dy, anchor] = tries[best];
   return s("text", { x: dx, y: dy, "text-anchor": anchor }, name);
@@ -81,7 +94,6 @@ function label(name, x, y, placed) {
 
 function marker(site, placed) {
   const [x, y] = project.at(site.lon, site.lat);
-  placed.push([x - 10, y - 10, x + 10, y + 10]);
   const node = s("g", { class: "site", "data-site": site.id, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
     s("circle", { r: 17, class: "halo" }), s("g", { class: "sign", transform: "translate(-11 -11) scale(.92)" }),
     label(site.name, x, y, placed), s("title"));

@@ -2,7 +2,7 @@
 
 import { $, get, h, keyed, s, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
-import { duration, fieldName, moment, pick, plain, quantity, t } from "./text.js";
+import { duration, fieldName, moment, pick, quantity, t } from "./text.js";
 
 const ORDER = ["ok", "warning", "no_data", "critical", "down"];
 const rank = (word) => ORDER.indexOf(word);
@@ -51,15 +51,18 @@ function row(item) {
     h("span", { class: "thing-icon" }),
     h("span", { class: "thing-name" }, h("b"), h("small")),
     h("span", { class: "thing-values" }),
+    h("span", { class: "thing-short" }),
     h("span", { class: "thing-spark" }, sparkline([])));
 }
 
 function fillRow(node, item) {
   node.dataset.state = item.state;
+  node.classList.toggle("off", item.off);
   turn(node.querySelector(".thing-icon"), item.state, t(`state.${item.state}`));
   say(node.querySelector("b"), item.name);
   node.title = `${item.name} · ${item.note}`;
   say(node.querySelector("small"), item.note);
+  say(node.querySelector(".thing-short"), item.short);
   keyed(node.querySelector(".thing-values"), item.values, (one) => one.key,
     () => h("span", { class: "metric" }, h("i"), h("b"), h("em")),
     (box, { text: [label, value, unit], doubt }) => {
@@ -75,6 +78,9 @@ function age(device) {
   return device.heard_ms ? t("thing.age", { age: duration(now() - device.heard_ms) }) : t("thing.never");
 }
 
+/** "6 mnt": how long it has been silent, where there is room for no more. */
+const wasHeard = (device) => (device.heard_ms ? duration(now() - device.heard_ms) : "–");
+
 const bad = (word) => word === "down" || word === "no_data";
 
 function offices() {
@@ -86,12 +92,15 @@ function offices() {
   }
   return [...byOffice].map(([id, devices]) => {
     const router = devices.find((one) => state.info.get(one.id).kind === "router") ?? devices[0];
-    const worst = devices.reduce((found, one) => (rank(one.state) > rank(found) ? one.state : found), "ok");
     const off = devices.filter((one) => bad(one.state)).length;
     const opd = state.opds.get(id);
-    const note = bad(router.state) ? `${t(`state.${router.state}`)} · ${age(router)}`
+    const isOff = bad(router.state);
+    // What is missing behind a working router is a warning for the office, not its end.
+    const states = devices.map((one) => (one !== router && bad(one.state) ? "warning" : one.state));
+    const worst = isOff ? router.state : states.reduce((found, one) => (rank(one) > rank(found) ? one : found), "ok");
+    const note = isOff ? `${t(`state.${router.state}`)} · ${age(router)}`
       : [state.sites.get(opd?.site)?.name, t("thing.devices", { count: devices.length }), off ? t("thing.off", { count: off }) : ""].filter(Boolean).join(" · ");
-    return { id, name: opd?.name ?? id, href: `/device/${encodeURIComponent(router.id)}`, state: worst, note,
+    return { id, name: opd?.name ?? id, href: `/device/${encodeURIComponent(router.id)}`, state: worst, note, off: isOff, short: isOff ? wasHeard(router) : "",
       values: metrics(router, 2), spark: router.spark };
   });
 }
@@ -102,6 +111,7 @@ function devicesOf(...kinds) {
     const where = state.sites.get(info.site)?.name ?? info.site;
     return { id: info.id, name: info.name, href: `/device/${encodeURIComponent(info.id)}`, state: device.state,
       note: device.state === "ok" ? where : `${where} · ${t(`state.${device.state}`)} · ${age(device)}`,
+      off: bad(device.state), short: bad(device.state) ? wasHeard(device) : "",
       values: metrics(device, 4), spark: device.spark };
   });
 }
@@ -146,18 +156,21 @@ export function showHistory(box, items) {
   if (!items.length) box.replaceChildren(h("p", { class: "muted", "data-key": "none" }, t("history.none")));
 }
 
+/** The demo's buttons: each starts or ends one fault of the simulated field. */
 function showFaults() {
   keyed($("things"), state.faults, (one) => `${one.name} ${one.target}`,
-    () => h("div", { class: "fault" }, h("span", {}, h("b"), h("small")), h("button")),
+    () => h("div", { class: "fault" }, h("b"), h("button")),
     (node, one) => {
-      say(node.querySelector("b"), pick(one.title) || one.name);
-      say(node.querySelector("small"), state.info.get(one.target)?.name ?? one.target);
+      say(node.querySelector("b"), pick(one.title) || `${one.name} ${one.target}`);
+      node.title = state.info.get(one.target)?.name ?? one.target;
+      node.classList.toggle("active", one.active);
       const button = node.querySelector("button");
       say(button, t(one.active ? "fault.end" : "fault.start"));
       button.classList.toggle("strong", one.active);
       button.onclick = async () => {
         button.disabled = true;
-        await send(one.active ? "DELETE" : "POST", "/api/v1/faults", { name: one.name, target: one.target }).catch((error) => alert(error.message));
+        await send(one.active ? "DELETE" : "POST", "/api/v1/faults", { name: one.name, target: one.target })
+          .catch((error) => window.alert(error.message));
         button.disabled = false;
       };
     });
