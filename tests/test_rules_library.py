@@ -1,0 +1,154 @@
+"""The rules that the hub ships: their cases, and whether the cases would notice a mistake."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rules
+from rules import duration
+from rules.model import parse_rules
+from rules.rule import Rule
+from rules.testing import load, load_rules, rules_of, run_cases
+
+LIBRARY = Path(rules.__file__).parent / "library"
+FILES = sorted(path for path in LIBRARY.glob("*.yaml") if not path.stem.endswith("_test"))
+TESTS = sorted(LIBRARY.glob("*_test.yaml"))
+TEAMS = {"kominfo", "dlh", "bpbd", "perikanan", "dishub"}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_the_cases_beside_a_rule_hold(path: Path) -> None:
+    results = run_cases(path)
+    assert results
+    assert [str(result) for result in results if not result.ok] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_rule_file_has_cases_beside_it(path: Path) -> None:
+    assert path.with_name(f"{path.stem}_test.yaml") in TESTS
+
+
+def test_the_library_covers_what_a_regency_starts_with() -> None:
+    assert {path.stem for path in FILES} == {
+        *("link_down", "router_down", "cpu_high", "traffic_high", "pm25_unhealthy"),
+        *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
+        *("camera_silent", "sensor_silent"),
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_rule_reads_without_a_problem_and_helps_in_both_languages(path: Path) -> None:
+    found, problems = parse_rules(load_rules(path), path.name, teams=TEAMS)
+    assert problems == []
+    for rule in found:
+        assert all(rule.title)
+        assert all(rule.advice)
+        assert rule.title.id != rule.title.en
+        assert rule.notify
+
+
+def test_no_name_is_used_in_two_files() -> None:
+    taken: dict[str, str] = {}
+    for path in FILES:
+        found, problems = parse_rules(load_rules(path), path.name, taken=taken)
+        assert problems == []
+        taken |= {rule.name: rule.source for rule in found}
+
+
+# -- mutation: a wrong number in a rule must make some case fail ------------------------
+
+Change = Callable[[dict[str, Any]], None]
+
+FLIPPED = {"above": "below", "below": "above", "equals": "not_equals", "not_equals": "equals"}
+CLEAR = {"clear_below": "clear_above", "clear_above": "clear_below"}
+
+
+def flipped(when: dict[str, Any]) -> dict[str, Any]:
+    """The same condition the other way round, its clear level dropped (it would be invalid)."""
+    return {FLIPPED.get(key, key): value for key, value in when.items() if key not in CLEAR}
+
+
+def times(length: str, factor: float) -> str:
+    return duration.text(int(duration.parse(length) * factor))
+
+
+def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(what was done to it, the rule with one thing wrong)."""
+
+    def changed(**values: Any) -> dict[str, Any]:
+        return {k: v for k, v in {**copy.deepcopy(rule), **values}.items() if v is not None}
+
+    when = rule["when"]
+    if any(key in when for key in FLIPPED):
+        yield "flipped comparison", changed(when=flipped(when))
+    for key in (*FLIPPED, *CLEAR):
+        if key in when:
+            # The lake's bands are half a metre apart at 904 m: step there by what matters.
+            step = 0.06 if when[key] > 900 else max(0.05 * abs(when[key]), 0.1)
+            for sign in (-1, 1):
+                level = when[key] + sign * step
+                if key not in CLEAR or valid(when, key, level):
+                    yield f"{key} {level:g}", changed(when=clamped({**when, key: level}))
+    for key in CLEAR:
+        if key in when:
+            yield f"no {key}", changed(when={k: v for k, v in when.items() if k != key})
+    for key in ("mean", "sum", "min", "max", "absent"):
+        if key in when:
+            yield f"{key} doubled", changed(when={**when, key: times(when[key], 2)})
+            yield f"{key} halved", changed(when={**when, key: times(when[key], 0.5)})
+    for key in {"mean", "sum", "min", "max"} & set(when):
+        other = "sum" if key != "sum" else "mean"
+        swapped = {other if k == key else k: v for k, v in when.items()}
+        yield f"{other} for {key}", changed(when=swapped)
+    if "for" in rule:
+        yield "no for", changed(**{"for": None})
+        yield "for doubled", changed(**{"for": times(rule["for"], 2)})
+        yield "for halved", changed(**{"for": times(rule["for"], 0.5)})
+    if "only_if" in when:
+        yield "no companion", changed(when={k: v for k, v in when.items() if k != "only_if"})
+    for key in rule.get("where", {}) if "absent" not in when else ():
+        rest = {k: v for k, v in rule["where"].items() if k != key}
+        yield f"where without {key}", changed(where=rest)
+    if "means" in rule:
+        yield "no means", changed(means=None)
+    severity = {"warning": "critical", "critical": "warning"}[rule["severity"]]
+    yield "severity", changed(severity=severity)
+    yield "notify", changed(notify=["kesehatan"])
+
+
+def valid(when: dict[str, Any], key: str, level: float) -> bool:
+    return level < when["above"] if key == "clear_below" else level > when["below"]
+
+
+def clamped(when: dict[str, Any]) -> dict[str, Any]:
+    """Keep the clear level on its side when the threshold was moved beyond it."""
+    if "clear_below" in when:
+        when["clear_below"] = min(when["clear_below"], when["above"])
+    if "clear_above" in when:
+        when["clear_above"] = max(when["clear_above"], when["below"])
+    return when
+
+
+def every_mutant() -> Iterator[Any]:
+    for path in FILES:
+        data = load_rules(path)
+        for index, rule in enumerate(data["rules"]):
+            for what, wrong in mutants(rule):
+                mutated = {"rules": [*data["rules"]]}
+                mutated["rules"][index] = wrong
+                yield pytest.param(path, mutated, id=f"{rule['name']}: {what}")
+
+
+@pytest.mark.parametrize(("path", "mutated"), list(every_mutant()))
+def test_a_rule_with_one_thing_wrong_fails_a_case(path: Path, mutated: dict[str, Any]) -> None:
+    test = path.with_name(f"{path.stem}_test.yaml")
+    wrong, problems = parse_rules(mutated, path.name)
+    assert problems == [], "the mutant must be a rule, else it proves nothing"
+    by_name: dict[str, Rule] = {rule.name: rule for rule in rules_of(test, load(test))}
+    by_name |= {rule.name: rule for rule in wrong}
+    assert any(not result.ok for result in run_cases(test, list(by_name.values())))

@@ -1,0 +1,479 @@
+"""The watch: what people are told, what they are spared, and that nothing depends on luck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.reading import Quality, Reading, Series
+from rules.watch import Act, Thing, Transition, Watch
+from tests.rules_support import (
+    AQ,
+    CORE,
+    DOWN,
+    MINUTE,
+    OFFICE,
+    PM,
+    SILENT,
+    START,
+    THINGS,
+    Hub,
+    S,
+    brief,
+    rules,
+)
+
+PM_KEY = "pm:aq1:sensor=pm"
+CORE_KEY = "router_down:r-core:probe=snmp"
+
+
+def smoky() -> Hub:
+    """A hub where PM2.5 fires since 60 s."""
+    hub = Hub(PM)
+    for second in range(0, 61, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=80.0)
+    return hub
+
+
+# -- from reading to people ---------------------------------------------------------
+
+
+def test_a_threshold_goes_through_pending_to_firing_and_resolves() -> None:
+    hub = smoky()
+    hub.read(AQ, pm25=50.0)
+    hub.read(AQ, pm25=44.0)
+    assert brief(hub.said) == [
+        ("pm", "ok", "pending", ()),
+        ("pm", "pending", "firing", ("dlh",)),
+        ("pm", "firing", "resolved", ("dlh",)),
+    ]
+    fired = hub.said[1]
+    assert fired.key == PM_KEY
+    assert fired.tags == {"sensor": "pm"}
+    assert fired.since_ns == START
+    assert fired.time_ns == START + MINUTE
+    assert fired.title == {"id": "PM 80 µg/m³ di Balige", "en": "PM 80 µg/m³ at Balige"}
+    assert "55,4" in fired.detail["id"]
+    assert "55.4" in fired.detail["en"]
+
+
+def test_transitions_are_named_after_their_record() -> None:
+    hub = Hub(PM, PM.replace("name: pm", "name: pm2"))
+    first = hub.read(AQ, pm25=99.0)
+    assert [t.id for t in first] == ["1-0", "1-1"]
+
+
+def test_one_record_with_several_readings_names_no_transition_twice() -> None:
+    watch = Watch(rules(PM), THINGS)
+    two = Series.of("environment", "aq1", sensor="second")
+    out = [t for s in (AQ, two) for t in watch.observe(7, Reading(s, START, {"pm25": 99.0}), START)]
+    assert [t.id for t in out] == ["7-0", "7-1"]
+
+
+def test_between_two_readings_the_clock_makes_it_fire() -> None:
+    hub = Hub(PM)
+    hub.read(AQ, pm25=80.0)
+    hub.until(50)
+    hub.read(AQ, pm25=80.0)
+    assert brief(hub.until(60)) == [("pm", "pending", "firing", ("dlh",))]
+
+
+def test_a_pending_alert_whose_readings_stopped_does_not_fire_by_itself() -> None:
+    hub = Hub(PM.replace("for: 1m", "for: 30m"))
+    for second in range(0, 301, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=80.0)
+    hub.until(7200)
+    assert hub.states() == {PM_KEY: "pending"}
+    assert hub.watch.alerts()[0].data_state == "stale"
+    hub.read(AQ, pm25=80.0)
+    assert hub.states() == {PM_KEY: "pending"}, "half an hour of readings starts anew"
+    assert hub.watch.alerts()[0].since_ns == hub.now
+
+
+def test_missing_data_never_resolves() -> None:
+    hub = smoky()
+    hub.until(6 * 3600)
+    [alert] = hub.watch.alerts()
+    assert (alert.state, alert.data_state) == ("firing", "stale")
+
+
+def test_text_nan_and_infinity_change_nothing() -> None:
+    hub = smoky()
+    for value in ("0", float("nan"), float("inf"), float("-inf"), 1e301):
+        hub.read(AQ, pm25=value)
+    hub.read(AQ, other=1)
+    assert hub.states() == {PM_KEY: "firing"}
+
+
+def test_what_was_resolved_stays_on_the_board_for_an_hour() -> None:
+    hub = smoky()
+    hub.read(AQ, pm25=20.0)
+    assert hub.states() == {PM_KEY: "resolved"}
+    hub.until(3700)
+    assert hub.states() == {}
+
+
+# -- late, retained, doubted ---------------------------------------------------------
+
+
+def test_retained_and_late_readings_page_nobody_and_resolve_nothing() -> None:
+    hub = smoky()
+    hub.until(70)
+    hub.read(AQ, pm25=1.0, quality=Quality.RETAINED)
+    hub.read(AQ, pm25=1.0, quality=Quality.LATE)
+    hub.read(AQ, pm25=1.0, age=600)
+    hub.read(AQ, pm25=1.0, age=30)
+    assert hub.states() == {PM_KEY: "firing"}, "neither flagged, nor old, nor out of order"
+    hub.read(AQ, pm25=1.0)
+    assert hub.states() == {PM_KEY: "resolved"}
+
+
+def test_a_clock_of_the_next_century_does_not_lock_a_series() -> None:
+    hub = Hub(PM)
+    hub.read(AQ, pm25=80.0, age=-3e9)
+    hub.until(10)
+    hub.read(AQ, pm25=20.0)
+    assert hub.states() == {}
+
+
+def test_doubted_readings_count_unless_the_rule_asks_for_good_ones() -> None:
+    hub = Hub(PM, PM.replace("name: pm", "name: good").replace("above", "quality: good, above"))
+    hub.read(AQ, pm25=80.0, quality=Quality.STUCK)
+    assert hub.states() == {PM_KEY: "pending"}
+    assert hub.watch.alerts()[0].data_state == "suspect"
+
+
+# -- absence ---------------------------------------------------------
+
+
+def test_a_sensor_never_heard_fires_too() -> None:
+    hub = Hub(SILENT)
+    assert hub.until(290) == []
+    [fired] = hub.until(310)
+    assert (fired.key, fired.after, fired.data_state) == ("silent:aq1", "firing", "no_data")
+    assert fired.title["id"] == "Sensor Balige diam 5 menit"
+
+
+def test_a_retained_message_is_no_sign_of_life() -> None:
+    hub = Hub(SILENT)
+    for second in range(0, 320, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=1.0, quality=Quality.RETAINED)
+    assert hub.states() == {"silent:aq1": "firing"}
+
+
+def test_a_sign_of_life_ends_a_silence_and_says_how_long_it_was() -> None:
+    hub = Hub(SILENT)
+    hub.read(AQ, pm25=1.0)
+    hub.until(400)
+    [ended] = hub.read(AQ, pm25=1.0)
+    assert (ended.after, ended.value) == ("resolved", 400.0)
+    assert ended.since_ns == START
+
+
+def test_the_hub_s_own_outage_is_no_device_s_silence() -> None:
+    hub = Hub(SILENT)
+    hub.read(AQ, pm25=1.0)
+    hub.until(10)
+    hub.until(3600, every=3590)
+    assert hub.states() == {}
+    hub.until(3600 + 290)
+    assert hub.states() == {}
+    hub.until(3600 + 310)
+    assert hub.states() == {"silent:aq1": "firing"}
+
+
+# -- people ---------------------------------------------------------
+
+
+def test_an_acknowledgement_names_who_and_why_and_ends_with_the_alert() -> None:
+    hub = smoky()
+    [t] = hub.act("acknowledge", who="siti", why="ke lokasi", key=PM_KEY)
+    assert (t.before, t.after, t.who, t.why) == ("firing", "acknowledged", "siti", "ke lokasi")
+    assert t.notify == ()
+    [alert] = hub.watch.alerts()
+    assert (alert.acknowledged_by, alert.comment) == ("siti", "ke lokasi")
+    hub.read(AQ, pm25=1.0)
+    hub.until(70)
+    hub.read(AQ, pm25=80.0)
+    assert hub.watch.alerts()[0].acknowledged_by == ""
+
+
+def test_what_is_silenced_fires_without_a_word_and_speaks_when_the_silence_ends() -> None:
+    hub = Hub(PM)
+    hub.act("silence", matcher={"site": "bali*", "rule": ["pm"]}, until_ns=START + 300 * S)
+    for second in range(0, 400, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=80.0)
+        if second == 100:
+            [alert] = hub.watch.alerts()
+            assert (alert.silenced_by, alert.silenced_until) == ("siti", START + 300 * S)
+    assert brief(hub.said) == [
+        ("pm", "ok", "pending", ()),
+        ("pm", "pending", "firing", ()),
+        ("pm", "firing", "firing", ("dlh",)),
+    ]
+    assert hub.said[2].why == "no longer silenced"
+    assert hub.said[2].time_ns == START + 300 * S
+
+
+def test_what_began_and_ended_in_silence_is_never_spoken_of() -> None:
+    hub = Hub(PM)
+    hub.act("maintenance", matcher={"device": "aq1"}, until_ns=START + 3600 * S)
+    for second in range(0, 100, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=80.0 if second < 90 else 1.0)
+    assert [t.notify for t in hub.said] == [(), (), ()]
+
+
+def test_a_silence_can_be_taken_back_by_id_or_matcher() -> None:
+    for undo in ({"key": "1"}, {"matcher": {"device": "aq1"}}):
+        hub = Hub(PM)
+        hub.act("silence", matcher={"device": "aq1"}, until_ns=START + 3600 * S)
+        assert [s.id for s in hub.watch.silences()] == ["1"]
+        hub.act("unsilence", **undo)
+        assert hub.watch.silences() == []
+
+
+def test_acts_that_make_no_sense_say_so_and_change_nothing() -> None:
+    nonsense = [
+        Act("shout", "siti"),
+        Act("acknowledge", "siti"),
+        Act("acknowledge", "", key="x"),
+        Act("silence", "siti", until_ns=START),
+        Act("silence", "siti", matcher={"device": "aq1"}),
+        Act("silence", "siti", matcher={"device": []}, until_ns=START),
+        Act("unsilence", "siti"),
+    ]
+    hub = smoky()
+    before = hub.watch.snapshot()
+    for act in nonsense:
+        assert act.problem()
+        assert hub.watch.act(hub.id, hub.now, act) == []
+    assert hub.watch.snapshot() == before
+    assert hub.act("acknowledge", key="no:such") == []
+
+
+# -- one cause, one message ---------------------------------------------------------
+
+
+def cut_off(first: Series, second: Series) -> Hub:
+    """Core and office die and the sensor falls silent."""
+    hub = Hub(DOWN, SILENT)
+    for series in (first, second):
+        hub.read(series, up=1)
+    hub.read(AQ, pm25=1.0)
+    for second_ in range(10, 400, 10):
+        hub.until(second_)
+        hub.read(first, up=0)
+        hub.read(second, up=0)
+    return hub
+
+
+def test_one_dead_router_is_one_message_and_names_what_it_explains() -> None:
+    hub = cut_off(CORE, OFFICE)
+    assert [(t.device, t.cause) for t in hub.said if t.notify] == [("r-core", "")]
+    causes = {alert.device: (alert.cause, alert.drags) for alert in hub.watch.alerts()}
+    assert causes == {
+        "r-core": ("", 1),
+        "r-dlh": (CORE_KEY, 1),
+        "aq1": ("router_down:r-dlh:probe=snmp", 0),
+    }
+    assert {a.device: a.data_state for a in hub.watch.alerts()}["aq1"] == "source_down"
+
+
+def test_what_comes_back_with_its_cause_is_never_spoken_of() -> None:
+    hub = cut_off(CORE, OFFICE)
+    hub.until(400)
+    for series in (CORE, OFFICE):
+        hub.read(series, up=1)
+    hub.until(460)
+    hub.read(AQ, pm25=1.0)
+    hub.until(700)
+    assert {t.device for t in hub.said if t.notify} == {"r-core"}
+
+
+def test_what_stays_dead_after_its_cause_is_over_is_told_after_a_pause() -> None:
+    hub = cut_off(CORE, OFFICE)
+    hub.until(400)
+    for series in (CORE, OFFICE):
+        hub.read(series, up=1)
+    said = [t for t in hub.until(700) if t.notify]
+    assert [(t.rule, t.before, t.after, t.why) for t in said] == [
+        ("silent", "firing", "firing", "its cause is over")
+    ]
+    assert said[0].time_ns >= START + 510 * S
+
+
+def test_a_parent_that_is_about_to_fire_already_explains() -> None:
+    hub = Hub(DOWN.replace("severity: critical", "for: 2m\n    severity: critical"), SILENT)
+    hub.read(CORE, up=1)
+    hub.read(AQ, pm25=1.0)
+    for second in range(10, 600, 10):
+        hub.until(second)
+        hub.read(CORE, up=0 if second >= 250 else 1)
+    assert [t.rule for t in hub.said if t.notify] == ["router_down"]
+
+
+def test_a_reading_that_arrived_is_not_explained_by_a_dead_router() -> None:
+    hub = Hub(DOWN, PM)
+    hub.read(CORE, up=0)
+    for second in range(10, 120, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=80.0)
+    assert [t.rule for t in hub.said if t.notify] == ["router_down", "pm"]
+
+
+# -- reload ---------------------------------------------------------
+
+
+def reloaded(hub: Hub, *texts: str, things: tuple[Thing, ...] = THINGS) -> Hub:
+    again = Hub(*texts, things=things)
+    again.watch = Watch.restore(again.rules, things, hub.watch.snapshot())
+    again.id, again.now = hub.id, hub.now
+    return again
+
+
+def test_a_rule_with_new_texts_keeps_its_alerts() -> None:
+    hub = reloaded(smoky(), PM.replace("at {site}", "near {site}").replace("[dlh]", "[bpbd]"))
+    assert hub.until(70) == []
+    [alert] = hub.watch.alerts()
+    assert (alert.state, alert.title["en"]) == ("firing", "PM 80 µg/m³ near Balige")
+    assert brief(hub.read(AQ, pm25=1.0)) == [("pm", "firing", "resolved", ("bpbd",))]
+
+
+def test_a_rule_with_another_meaning_closes_its_alerts_and_begins_anew() -> None:
+    hub = reloaded(smoky(), PM.replace("55.4", "70"))
+    [closed] = hub.until(70)
+    assert (closed.before, closed.after, closed.why) == (
+        *("firing", "resolved"),
+        "the rule was changed",
+    )
+    assert closed.notify == ("dlh",)
+    assert closed.key == PM_KEY
+    assert brief(hub.read(AQ, pm25=80.0)) == [("pm", "ok", "pending", ())]
+
+
+def test_removed_rules_and_devices_close_their_alerts() -> None:
+    [closed] = reloaded(smoky(), SILENT).until(70)
+    assert closed.why == "the rule was removed"
+    [closed] = reloaded(smoky(), PM, things=THINGS[:2]).until(70)
+    assert closed.why == "the device was removed"
+
+
+def test_a_closing_that_was_not_said_yet_survives_another_restart() -> None:
+    hub = reloaded(reloaded(smoky(), SILENT), SILENT)
+    assert [t.why for t in hub.until(70)] == ["the rule was removed"]
+    assert hub.until(80) == []
+
+
+def test_a_new_thing_is_expected_from_the_reload_on() -> None:
+    hub = Hub(SILENT)
+    for second in range(0, 1000, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=1.0)
+    new = Thing("aq2", "Sensor Baru", "sensor")
+    again = reloaded(hub, SILENT, things=(*THINGS, new))
+    for second in range(1000, 1310, 10):
+        again.until(second)
+        again.read(AQ, pm25=1.0)
+    assert again.states() == {"silent:aq2": "firing"}
+    assert again.watch.alerts()[0].since_ns == START + 1000 * S
+
+
+def test_a_snapshot_of_another_version_is_refused() -> None:
+    snapshot = {**Hub(PM).watch.snapshot(), "version": 99}
+    with pytest.raises(ValueError, match="99"):
+        Watch.restore(rules(PM), THINGS, snapshot)
+
+
+# -- the clock ---------------------------------------------------------
+
+
+def test_a_clock_that_was_set_back_stops_nothing() -> None:
+    hub = Hub(PM, SILENT)
+    hub.until(7200, every=30)
+    hub.read(AQ, pm25=1.0)
+    hub.now = START
+    for second in range(10, 100, 10):
+        hub.until(second)
+        hub.read(AQ, pm25=80.0)
+    assert hub.states() == {PM_KEY: "firing", "silent:aq1": "resolved"}
+    hub.until(600)
+    assert hub.states()["silent:aq1"] == "firing"
+
+
+# -- determinism: a property over everything at once -----------------------------
+
+EVERYTHING = (
+    DOWN,
+    PM,
+    SILENT,
+    PM.replace("name: pm", "name: hour").replace("above", "mean: 10m, above"),
+    PM.replace("name: pm", "name: sticky").replace("for: 1m", "keep_firing: 2m"),
+    PM.replace("name: pm", "name: rain")
+    .replace("pm25", "rain_mm")
+    .replace("above", "sum: 5m, above"),
+)
+
+gaps = st.one_of(st.integers(0, 120), st.integers(100, 4000), st.integers(-5000, -1))
+inputs = st.one_of(
+    st.tuples(st.just("tick"), gaps),
+    st.tuples(
+        st.just("read"),
+        gaps,
+        st.sampled_from([AQ, CORE, OFFICE, Series.of("environment", "aq9", sensor="x")]),
+        st.sampled_from(["pm25", "up", "rain_mm"]),
+        st.sampled_from([0, 1, 30.0, 50.0, 80.0, float("nan")]),
+        st.sampled_from([0, 0, 0, 20, 200, 900, -20, -900]),
+        st.sampled_from([0, 0, 0, 0, int(Quality.LATE), int(Quality.STUCK)]),
+    ),
+    st.tuples(
+        st.just("act"),
+        gaps,
+        st.sampled_from(["acknowledge", "unacknowledge", "silence", "unsilence"]),
+        st.sampled_from([PM_KEY, CORE_KEY, "silent:aq1", ""]),
+        st.integers(1, 2000),
+    ),
+)
+
+
+def play(watch: Watch, number: int, now: int, one: Any) -> list[Transition]:
+    if one[0] == "tick":
+        return watch.tick(number, now)
+    if one[0] == "read":
+        _, _, series, field, value, age, quality = one
+        reading = Reading(series, now - age * S, {field: value}, quality)
+        return watch.observe(number, reading, now)
+    _, _, kind, key, length = one
+    matcher = {"device": "*"} if key == "" else {"key": key}
+    act = Act(kind, "siti", "why", key, matcher, until_ns=now + length * S)
+    return watch.act(number, now, act)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(inputs, max_size=60), st.sets(st.integers(0, 59), max_size=8))
+def test_a_restart_anywhere_gives_the_same_transitions(script: list[Any], cuts: set[int]) -> None:
+    found = rules(*EVERYTHING)
+    straight, resumed = Watch(found, THINGS), Watch(found, THINGS)
+    now, state = START, {}
+    for number, one in enumerate(script):
+        now += one[1] * S
+        if number in cuts:
+            packed = msgspec.msgpack.encode(resumed.snapshot())
+            resumed = Watch.restore(found, THINGS, msgspec.msgpack.decode(packed))
+        said = play(straight, number, now, one)
+        assert said == play(resumed, number, now, one)
+        assert straight.alerts() == resumed.alerts()
+        for t in said:
+            assert state.get(t.key, "ok") == t.before
+            state[t.key] = t.after
+    assert {a.key: a.state for a in straight.alerts() if a.state != "resolved"} == {
+        key: word for key, word in state.items() if word not in ("ok", "resolved")
+    }
