@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def channel_to(port: int, **config: Any) -> MqttChannel:
 
 async def retained(port: int) -> dict[str, Any]:
     """All retained states, up to a mark that we publish ourselves."""
-    found = {}
+    found: dict[str, Any] = {}
     async with aiomqtt.Client("127.0.0.1", port) as client:
         await client.subscribe("toba/v1/#", qos=1)
         await client.publish("toba/v1/mark", b"", qos=1)
@@ -92,18 +93,40 @@ async def test_with_mqtt_5_an_access_list_that_refuses_the_topic_is_for_ever(
     rights.write_text("topic read toba/#\n")
     rights.chmod(0o600)
     with broker(tmp_path, f"acl_file {rights}\n") as closed:
-        with pytest.raises(NeverWorks, match="[Nn]ot authorized"):
-            await channel_to(closed.port, version="5").send(message())
+        channel = channel_to(closed.port, version=5)
+        with pytest.raises(NeverWorks, match="refused the message: Not authorized"):
+            await channel.send(message())
 
 
-async def test_a_broker_that_never_answers_is_temporary(tmp_path: Path) -> None:
+async def test_a_broker_that_never_answers_is_temporary_and_no_socket_is_left_open() -> None:
+    ended = asyncio.Event()
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+        while await reader.read(99):
+            pass
         writer.close()
+        ended.set()
 
-    dead = await asyncio.start_server(silent, "127.0.0.1", 0)
-    try:
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as dead:
+        port = dead.sockets[0].getsockname()[1]
         with pytest.raises(TryAgain):
-            await channel_to(dead.sockets[0].getsockname()[1], timeout_s=0.2).send(message())
-    finally:
-        dead.close()
+            await channel_to(port, timeout_s=0.2).send(message())
+        async with asyncio.timeout(10):
+            await ended.wait()
+        ended.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await channel_to(port).send(message())
+        async with asyncio.timeout(10):
+            await ended.wait()
+
+
+async def test_failures_leave_nothing_for_asyncio_to_complain_of(
+    unused_tcp_port: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with broker(tmp_path, "allow_anonymous false\n") as closed, pytest.raises(NeverWorks):
+        await channel_to(closed.port).send(message())
+    with pytest.raises(TryAgain):
+        await channel_to(unused_tcp_port).send(message())
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

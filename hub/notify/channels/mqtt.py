@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import aiomqtt
@@ -54,7 +56,7 @@ class MqttChannel:
         config = self._config
         place = f"MQTT broker {config.host}"
         try:
-            async with self._client() as client:
+            async with _connected(self._client()) as client:
                 reasons = _reasons(client)
                 await client.publish(
                     topic(config.prefix, message),
@@ -86,6 +88,24 @@ class MqttChannel:
             tls_context=ssl.create_default_context(cafile=config.ca_file) if config.tls else None,
             timeout=config.timeout_s,
         )
+
+
+@asynccontextmanager
+async def _connected(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """`async with client`, and put away what aiomqtt 2.5 leaves behind when that fails.
+
+    Without a CONNACK, or cancelled while it waits for one, it keeps socket and reader for ever;
+    and asyncio complains of exceptions that lie in its futures unread.
+    """
+    try:
+        async with client:
+            yield client
+    finally:
+        client._client.on_disconnect = None  # aiomqtt's stumbles over a wait that was cancelled
+        client._client.disconnect()
+        for future in (client._connected, client._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 def _reasons(client: aiomqtt.Client) -> list[ReasonCode]:
