@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from amqtt.broker import Broker  # type: ignore[import-untyped]
 from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]
 
 LISTENER = "default"
+STOP_S = 3.0
 
 
 class OpenDoor(BaseAuthPlugin):  # type: ignore[misc]
@@ -75,10 +77,13 @@ class EmbeddedBroker:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
+        """Give up after a while: amqtt can wait for ever for a client that is half connected."""
         if self._server is not None:
             self._server.close()
             self._server = None
-            await self._broker.shutdown()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self._broker.shutdown()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

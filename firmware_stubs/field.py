@@ -133,6 +133,8 @@ class Field:
         self._published: dict[str, Published] = {}
         self._broker: EmbeddedBroker | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._uplinks: list[Uplink] = []
+        self._links: list[asyncio.Task[None]] = []
         self._unreachable: set[str] = set()
 
     async def start(self) -> Addresses:
@@ -154,8 +156,11 @@ class Field:
             await camera.start()
         sensors = Uplink(host, port, f"field-sensors-{self._seed}")
         cameras = Uplink(host, port, f"field-cameras-{self._seed}")
-        self._spawn(sensors.run(lambda: self._greet(sensors)), "field sensors' uplink")
-        self._spawn(cameras.run(_nothing), "field cameras' uplink")
+        self._uplinks = [sensors, cameras]
+        self._links = [
+            asyncio.create_task(sensors.run(lambda: self._greet(sensors)), name="sensors' uplink"),
+            asyncio.create_task(cameras.run(_nothing), name="cameras' uplink"),
+        ]
         for sensor in self._sensors.values():
             self._spawn(self._run_sensor(sensor, sensors), sensor.device)
         for camera in self._cameras.values():
@@ -172,6 +177,10 @@ class Field:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        for uplink in self._uplinks:
+            uplink.close()
+        await asyncio.gather(*self._links, return_exceptions=True)
+        self._links.clear()
         for camera in self._cameras.values():
             await camera.stop()
         await self._routers.stop()
@@ -183,7 +192,7 @@ class Field:
         """Tasks of the field that ended by an error, which is a bug of the field."""
         return [
             f"{task.get_name()}: {task.exception()!r}"
-            for task in self._tasks
+            for task in [*self._tasks, *self._links]
             if task.done() and not task.cancelled() and task.exception()
         ]
 
@@ -305,8 +314,10 @@ class Field:
 
     async def _phase(self, device: str, period_s: float, uplink: Uplink) -> None:
         """Wait for the broker, then a little, so that not all speak at once."""
+        # asyncio.timeout, since wait_for of Python 3.11 can swallow the cancellation in `stop`.
         with suppress(TimeoutError):
-            await asyncio.wait_for(uplink.connected.wait(), 5)
+            async with asyncio.timeout(5):
+                await uplink.connected.wait()
         await asyncio.sleep(
             min(period_s, 2.0) * (noise(self._seed, f"{device}/phase", 0, 1) + 1) / 2
         )

@@ -17,6 +17,8 @@ import aiomqtt
 import pytest
 import yaml
 
+from collectors.mqtt import parse
+from hub.api import Reading
 from tests.field_support import INVENTORY, FieldProcess, eventually, running_field
 from tests.mosquitto_support import broker as mosquitto
 
@@ -131,6 +133,16 @@ def test_what_is_heard_is_what_the_field_says_it_published(field: FieldProcess) 
     )
     assert history == [said]
     assert abs(said["ts"] / 1000 - time.time()) < 30
+
+
+def test_the_collector_understands_every_value_of_every_sensor(field: FieldProcess) -> None:
+    for said in heard(field, "toba/v1/+/+/+/telemetry", 40):
+        got = parse.telemetry(
+            parse.place(said["id"]), json.dumps(said).encode(), False, time.time_ns()
+        )
+        assert got.faults == ()
+        assert {type(item) for item in got.items} == {Reading}
+        assert [item.quality for item in got.items if isinstance(item, Reading)] == [0, 0]
 
 
 def test_a_dead_router_takes_along_what_lies_behind_it_and_nothing_else(
