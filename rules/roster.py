@@ -61,25 +61,22 @@ class Roster:
 
     def meet(self, series: Series, fields: Mapping[str, Value]) -> Plan:
         """Who watches these fields of this series, in the order of the fields."""
-        plan: list[tuple[str, Track]] = [("", track) for track in self._absences(series, "")]
-        for field in fields:
-            plan += [(field, track) for track in self._absences(series, field)]
-            for rule in self._comparing.get((series.measurement, field), ()):
-                if rule.where.matches(self.attributes(series.device, series.tags)):
+        attributes = self.attributes(series.device, series.tags)
+        plan: list[tuple[str, Track]] = []
+        for field in ("", *fields):
+            of_field = (series.measurement, field)
+            for rule in self._missing.get(of_field, ()):
+                expected = self.tracks.get(alert_key(rule.name, series.device))
+                if expected and rule.where.matches(attributes):
+                    plan.append((field, expected))
+            for rule in self._comparing.get(of_field, ()):
+                if rule.where.matches(attributes):
                     plan.append((field, self.comparison(rule, series)))
         plans = self.plans.setdefault(series.key, {})
         if len(plans) >= _PLANS_A_SERIES:
             plans.clear()
         plans[tuple(fields)] = tuple(plan)
         return plans[tuple(fields)]
-
-    def _absences(self, series: Series, field: str) -> list[Track]:
-        found = []
-        for rule in self._missing.get((series.measurement, field), ()):
-            track = self.tracks.get(alert_key(rule.name, series.device))
-            if track and rule.where.matches(self.attributes(series.device, series.tags)):
-                found.append(track)
-        return found
 
     def comparison(self, rule: Rule, series: Series) -> Track:
         """The track of that rule on that series."""

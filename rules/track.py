@@ -23,6 +23,8 @@ FRESH_AT_LEAST = 2 * MINUTE
 FRESH_BY_DEFAULT = 5 * MINUTE
 """How long one reading is believed before a second one shows the usual interval."""
 _HUGE = 1e300
+UNTOUCHED = AlertState()
+"""Shared by all tracks to which nothing ever happened."""
 
 Tags = tuple[tuple[str, str], ...]
 Steps = tuple[Step, ...]
@@ -51,7 +53,7 @@ class Track:
         """Empty for absence: it is about the device."""
         self.key = alert_key(rule.name, device, tags)
         self.timing = Timing(rule.for_ns, rule.keep_firing_ns)
-        self.alert = AlertState()
+        self.alert = UNTOUCHED
         self.calm = True
         """`alert.state.resting`, kept apart because every reading asks for it."""
         self.told = False
@@ -80,12 +82,17 @@ class Track:
             steps += self.signal(Signal.TIME, time_ns)
         return steps
 
-    def dump_alert(self) -> list[Any]:
+    def dump_alert(self) -> list[Any] | None:
+        """None: nothing ever happened to it."""
         a = self.alert
+        if a is UNTOUCHED:
+            return None
         state = [str(a.state), a.since_ns, a.until_ns, a.false_ns, a.who, a.comment]
         return [*state, self.told, self.cause, self.held_ns]
 
-    def load_alert(self, data: list[Any]) -> None:
+    def load_alert(self, data: list[Any] | None) -> None:
+        if data is None:
+            return
         state, since, until, false, who, comment, self.told, self.cause, self.held_ns = data
         self.alert = AlertState(State(state), since, until, false, who, comment)
         self.calm = self.alert.state.resting
@@ -98,6 +105,8 @@ class Track:
     def rewind_alert(self, now_ns: int) -> None:
         """The clock was set back: nothing began later than now."""
         a = self.alert
+        if a is UNTOUCHED:
+            return
         false = None if a.false_ns is None else min(a.false_ns, now_ns)
         self.alert = AlertState(
             a.state, min(a.since_ns, now_ns), min(a.until_ns, now_ns), false, a.who, a.comment
@@ -108,13 +117,18 @@ class Track:
 class Comparing(Track):
     """A threshold on one series."""
 
-    __slots__ = ("condition", "interval_ns", "lag_ns", "newest_ns", "once", "quality")
+    __slots__ = (
+        *("_feed", "_once", "_picky", "condition"),
+        *("interval_ns", "lag_ns", "newest_ns", "quality"),
+    )
 
     def __init__(self, rule: Rule, device: str, tags: Tags, series_key: str) -> None:
         super().__init__(rule, device, tags, series_key)
         self.condition = condition(rule.when)
-        self.once = isinstance(self.condition, Windowed)
+        self._feed = self.condition.feed
+        self._once = isinstance(self.condition, Windowed)
         """A repeated time counts once; elsewhere the last value of a time wins."""
+        self._picky = bool(rule.when.only_if) or rule.when.good_only
         self.newest_ns: int | None = None
         self.interval_ns: int | None = None
         """How far readings are apart, as seen; grows by doubling at most."""
@@ -124,30 +138,34 @@ class Comparing(Track):
     def read(
         self, value: Value, fields: Mapping[str, Value], time_ns: int, now_ns: int, quality: int
     ) -> Steps:
-        """A reading that is neither late nor retained."""
+        """A reading that is neither late nor retained. The hot path: mind what it does."""
         newest = self.newest_ns
-        if newest is not None and (time_ns < newest or (time_ns == newest and self.once)):
+        if newest is not None and (time_ns < newest or (time_ns == newest and self._once)):
             return ()
         if isinstance(value, str) or not -_HUGE < value < _HUGE:
             return ()
         self.quality = quality
-        when = self.rule.when
-        if quality and when.good_only:
-            return ()
-        applies = not when.only_if or _applies(when.only_if, fields)
+        applies = self._applies(fields) if self._picky else True
         if applies is None:
             return ()
         steps: Steps = ()
-        if newest is not None and self.alert.state is State.PENDING and not self.fresh(time_ns):
+        if not self.calm and self.alert.state is State.PENDING and not self.fresh(time_ns):
             steps = self.signal(Signal.DOUBT, time_ns)
-        if newest is not None and time_ns > newest:
+        if newest is not None and time_ns != newest:
             gap, known = time_ns - newest, self.interval_ns
-            self.interval_ns = gap if known is None else min(gap, 2 * known)
+            if gap != known:
+                self.interval_ns = gap if known is None or gap < 2 * known else 2 * known
         self.newest_ns, self.lag_ns = time_ns, now_ns - time_ns
-        edge = self.condition.feed(time_ns, value) if applies else self.condition.deny()
+        edge = self._feed(time_ns, value) if applies else self.condition.deny()
         if edge is Edge.UNCHANGED and self.calm:
             return steps
         return steps + self.edge(edge, time_ns)
+
+    def _applies(self, fields: Mapping[str, Value]) -> bool | None:
+        """Do quality and companions allow it? None: they say nothing, so does the reading."""
+        if self.quality and self.rule.when.good_only:
+            return None
+        return _applies(self.rule.when.only_if, fields)
 
     def fresh(self, time_ns: int) -> bool:
         """Is the last reading young enough to be believed at that (reading's) time?"""

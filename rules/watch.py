@@ -88,13 +88,15 @@ class Watch:
             return []
         out = self._enter(record_id, now_ns)
         now = self._now
+        if quality:
+            quality = int(quality)
         if quality & DEAF or time_ns < now - self._late_after:
             return out
         if time_ns > now + self._late_after:
             time_ns = now
         for field, track in plan:
             value = fields[field] if field else 1
-            steps = track.read(value, fields, time_ns, now, int(quality))
+            steps = track.read(value, fields, time_ns, now, quality)
             if steps or not track.calm:
                 self._note(track, steps, out)
         return out
