@@ -109,6 +109,7 @@ class Delivery:
         self._host = host
         self._emit = emit
         self._sequences = Sequences()
+        self._received_ns = 0
         self._routes: dict[str, tuple[Parser, Place] | Ignored] = {}
         self._shapes = [
             Shape(
@@ -126,6 +127,9 @@ class Delivery:
         Gives what must be done before it may be acknowledged; None when it may be at once.
         Never raises for what a message holds.
         """
+        # No two messages share a receive time: one that brings no time of its own would overwrite
+        # the one before it in every store, though both were acknowledged.
+        self._received_ns = received_ns = max(received_ns, self._received_ns + 1)
         payload = message.payload
         if len(payload) > self._max_payload:
             self._refuse(f"too_large: {len(payload)} bytes", message.topic)
