@@ -46,7 +46,7 @@ class Addresses:
     """Where the field can be found."""
 
     inventory: dict[str, Any]
-    """The inventory given, with addresses, ports and URLs of the simulated devices."""
+    """The inventory given, with addresses, ports, URLs and periods of the simulated devices."""
     broker_host: str
     broker_port: int
 
@@ -276,6 +276,7 @@ class Field:
                 collect["snmp"]["port"] = port
             if camera := self._cameras.get(device["id"]):
                 collect["camera"]["rtsp"] = camera.url
+                collect["camera"]["heartbeat_s"] = self._beat_s
             if not self._ping:
                 # The kernel answers pings to loopback: a dead router would seem alive.
                 collect.pop("netprobe", None)

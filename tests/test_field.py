@@ -101,7 +101,7 @@ def test_the_inventory_comes_back_with_nothing_changed_but_addresses(field: Fiel
         for device in (ours, theirs):
             device.pop("address")
             device["collect"].pop("netprobe", None)
-            for section, key in (("snmp", "port"), ("camera", "rtsp")):
+            for section, key in (("snmp", "port"), ("camera", "rtsp"), ("camera", "heartbeat_s")):
                 device["collect"].get(section, {}).pop(key, None)
         assert ours == theirs
 
