@@ -14,7 +14,12 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from hub import yamlfile
 from hub.notify.channels import ChannelConfig
@@ -23,6 +28,8 @@ from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
 from hub.yamlfile import YamlFile
 
 PREFIX = "TOBA_"
+ENVIRONMENT = "environment"
+"""Not a setting: the keyword by which `Settings` is given another environment."""
 MIB = 1024 * 1024
 
 
@@ -128,7 +135,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
+        """The environment wins over the file; a caller may give another environment."""
+        given = getattr(init_settings, "init_kwargs", {}).pop(ENVIRONMENT, None)
+        if given is not None and isinstance(env_settings, EnvSettingsSource):
+            env_settings.env_vars = {name.lower(): value for name, value in given.items()}
         return env_settings, init_settings
 
     @property
@@ -167,7 +177,7 @@ def read_leniently(
     if not isinstance(data, dict):
         problems.append(file.problem((), "must hold `key: value` lines"))
         data = {}
-    settings, wrong = _validate(data)
+    settings, wrong = _validate(data, dict(environment))
     problems += [_place(file, environment, *found) for found in wrong]
     if not settings.regency_folder.is_dir():
         problems.append(file.problem(("regency",), f"no regency {settings.regency!r}"))
@@ -175,18 +185,21 @@ def read_leniently(
     return _rooted(settings, path.parent), problems
 
 
-def _validate(data: dict[str, Any]) -> tuple[Settings, list[tuple[Path, str, str]]]:
+def _validate(
+    data: dict[str, Any], environment: dict[str, str]
+) -> tuple[Settings, list[tuple[Path, str, str]]]:
     """Settings of the good parts, and what is wrong with the others."""
     wrong: list[tuple[Path, str, str]] = []
     data = copy.deepcopy(data)
     for _ in range(50):
         try:
-            return Settings(**data), wrong
+            return Settings(**{**data, ENVIRONMENT: environment}), wrong
         except ValidationError as error:
             found = from_pydantic(error, Settings)
             wrong += [item for item in found if item not in wrong]
             for where, _, _ in found:
-                _remove(data, where)
+                if environment.pop(_variable(where), None) is None:
+                    _remove(data, where)
     return Settings.model_construct(), wrong
 
 
@@ -212,10 +225,14 @@ def _place(
     file: YamlFile, environment: Mapping[str, str], path: Path, message: str, remedy: str
 ) -> Problem:
     """Blame the environment where the value came from there."""
-    variable = PREFIX + "__".join(str(part).upper() for part in path)
+    variable = _variable(path)
     if variable in environment:
         return Problem("environment", 0, variable, message, remedy)
     return file.problem(path, message, remedy)
+
+
+def _variable(path: Path) -> str:
+    return PREFIX + "__".join(str(part).upper() for part in path)
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:

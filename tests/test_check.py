@@ -1,0 +1,137 @@
+"""`toba-hub check`: every mistake at once, each with file, line and key, and no network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub import configuration
+from hub.problems import Misconfigured, Problem
+
+SETTINGS = """\
+regency: toba
+inventory: [inventory.yaml, more.csv]
+web:
+  port: 99999
+  prot: 1
+store: {kind: duckdb}
+rules: {library: false, files: [rules.yaml, broken.yaml]}
+collectors:
+  mqtt:
+    brokers:
+      - {name: main, port: 1883, protcol: 5}
+channels:
+  meja: {type: log}
+teams:
+  dlh: {name: DLH, channels: [mejja]}
+"""
+
+INVENTORY = """\
+sites:
+  - {id: balige, name: Balige}
+devices:
+  - id: r-core
+    kind: router
+    site: balige
+    depends_on: [r-cor]
+  - id: aq1
+    kind: sensor
+    site: bailge
+    collect:
+      mqtt: {topik: aq1}
+"""
+
+CSV = "id,kind,site,depends_on\nr-a,router,balige,r-b\nr-b,router,balige,r-a\n"
+
+RULES = """\
+rules:
+  - name: hot
+    title: {id: Panas, en: Hot}
+    when: {measurement: environment, field: temprature, above: 30}
+    severity: warning
+"""
+
+BROKEN = "rules:\n  - name: x\n    when: {measurement: environment\n  - name: y\n"
+
+PLANTED = [
+    ("toba-hub.yaml", 4, "web.port"),
+    ("toba-hub.yaml", 5, "web.prot"),
+    ("toba-hub.yaml", 11, "collectors.mqtt.brokers[0].protcol"),
+    ("toba-hub.yaml", 15, "teams.dlh.channels[0]"),
+    ("inventory.yaml", 7, "devices[0].depends_on[0]"),
+    ("inventory.yaml", 10, "devices[1].site"),
+    ("inventory.yaml", 12, "devices[1].collect.mqtt.topik"),
+    ("more.csv", 2, "devices[0].depends_on"),
+    ("rules.yaml", 4, "rules[0].when.field"),
+    ("broken.yaml", 4, ""),
+]
+
+
+def plant(folder: Path) -> Path:
+    texts = {
+        "toba-hub.yaml": SETTINGS,
+        "inventory.yaml": INVENTORY,
+        "more.csv": CSV,
+        "rules.yaml": RULES,
+        "broken.yaml": BROKEN,
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / "toba-hub.yaml"
+
+
+def problems(path: Path) -> list[Problem]:
+    with pytest.raises(Misconfigured) as caught:
+        configuration.load(path)
+    return caught.value.problems
+
+
+def test_ten_planted_mistakes_are_all_named_with_file_line_and_key(tmp_path: Path) -> None:
+    found = {(Path(p.file).name, p.line, p.key) for p in problems(plant(tmp_path))}
+    assert found == set(PLANTED)
+
+
+def test_the_command_prints_each_on_a_line_of_its_own_and_fails(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "hub", "check", "-s", str(plant(tmp_path))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78
+    for name, line, key in PLANTED:
+        assert any(f"{name}:{line}: {key}".strip() in said for said in done.stderr.splitlines())
+    assert "did you mean protocol?" in done.stderr
+    assert "did you mean temperature?" in done.stderr.replace("`", "")
+    assert "10 problem(s)" in done.stderr
+
+
+def test_a_mistake_in_the_environment_is_blamed_on_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text(
+        "store: {kind: duckdb}\ninventory: []\nrules: {library: false}\n", encoding="utf-8"
+    )
+    monkeypatch.setitem(os.environ, "TOBA_WEB__PORT", "lots")
+    monkeypatch.setitem(os.environ, "TOBA_WBE__PORT", "1")
+    found = {(p.file, p.key) for p in problems(path)}
+    assert found == {("environment", "TOBA_WEB__PORT"), ("environment", "TOBA_WBE__PORT")}
+
+
+def test_a_secret_is_never_repeated_in_a_complaint(tmp_path: Path) -> None:
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text(
+        "inventory: []\nrules: {library: false}\nstore: {kind: duckdb, token: [hunter2]}\n",
+        encoding="utf-8",
+    )
+    (problem,) = problems(path)
+    assert problem.key == "store.token"
+    assert "hunter2" not in str(problem)
+
+
+def test_a_missing_settings_file_says_so_in_one_line(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "hub", "check", "-s", str(tmp_path / "none.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78
+    assert "none.yaml: can't be read: No such file or directory" in done.stderr
