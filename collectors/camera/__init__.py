@@ -1,0 +1,1 @@
+"""Cameras that live, or only seem to; see README.md."""

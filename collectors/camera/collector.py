@@ -1,0 +1,175 @@
+"""Watches cameras by what they say and by what they answer.
+
+MQTT status ─┐
+POST token  ─┼─► heartbeat ─► Camera (pure) ─► judgement ─► emit
+RTSP OPTIONS ┘ (poll)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collectors.camera import heartbeat, rtsp
+from collectors.camera.config import CameraConfig, CameraSection
+from collectors.camera.heartbeat import Goodbye
+from collectors.camera.listener import listen
+from collectors.camera.state import Camera, Judgement
+from hub.api import (
+    BadItem,
+    Collector,
+    Emit,
+    Event,
+    Hint,
+    Host,
+    NeverWorks,
+    Reading,
+    Receipt,
+    Route,
+    Series,
+    Target,
+    TryAgain,
+    Value,
+)
+
+
+class CameraCollector(Collector):
+    """Heartbeats (MQTT, HTTP) and RTSP OPTIONS, judged together."""
+
+    Config = CameraConfig
+    Section = CameraSection
+    config: CameraConfig
+
+    def __init__(self, config: Any, host: Host) -> None:
+        super().__init__(config, host)
+        self._emit: Emit | None = None
+        self._cameras: dict[str, Camera] = {}
+        self._urls: dict[str, rtsp.Address] = {}
+        self._tokens: dict[bytes, str] = {}
+        self._judged: dict[str, Judgement] = {}
+
+    async def start(self) -> None:
+        """Read the sections. Raises `NeverWorks` when two cameras share a token."""
+        now_ns = self.host.now_ns()
+        for target in self.host.targets():
+            section = CameraSection.model_validate(target.section)
+            interval_s = section.heartbeat_s or self.config.heartbeat_s
+            self._cameras[target.id] = Camera(now_ns, interval_s, section.heartbeat, section.fps)
+            if section.rtsp:
+                self._urls[target.id] = rtsp.address(section.rtsp)
+            if section.heartbeat_token:
+                key = _hash(section.heartbeat_token.get_secret_value())
+                other = self._tokens.setdefault(key, target.id)
+                if other != target.id:
+                    raise NeverWorks(f"{other} and {target.id} have the same heartbeat_token")
+
+    async def poll(self, target: Target, tier: str, emit: Emit) -> None:
+        """Ask RTSP, if the camera has it, and say what the camera is now."""
+        self._emit = emit
+        camera = self._cameras[target.id]
+        fields: dict[str, Value] = {}
+        if target.id in self._urls:
+            verdict = await rtsp.options(self._urls[target.id], self.config.rtsp_timeout_s)
+            camera.probed(verdict)
+            fields["rtsp_ok"] = int(verdict.alive)
+            if verdict.ms is not None:
+                fields["rtsp_ms"] = verdict.ms
+            self.host.count(f"rtsp_{'answered' if verdict.alive else 'missed'}")
+        self._tell(target.id, fields, self.host.now_ns(), emit)
+
+    async def run(self, emit: Emit) -> None:
+        """Listen to heartbeats until cancelled."""
+        self._emit = emit
+        broker = self.config.broker
+        if broker is not None:
+            tls = broker.tls.context() if broker.tls else None
+            await listen(broker, tls, self.host, self._heard)
+        await asyncio.Event().wait()
+
+    def routes(self) -> Sequence[Route]:
+        """`POST /api/v1/heartbeat/{token}`, for cameras and agents without MQTT."""
+        return (Route("POST", "heartbeat/{token}", self._posted),)
+
+    def _heard(self, device: str, payload: bytes, retained: bool) -> None:
+        """A message on a status topic; sensors' own are none of our business."""
+        if device not in self._cameras:
+            self.host.count("ignored")
+        elif retained:
+            self.host.count("retained_ignored")  # the broker's memory, no sign of life
+        else:
+            try:
+                self._take(device, payload)
+            except BadItem as error:
+                reason, _, detail = str(error).partition(": ")
+                self.host.refuse(reason, detail, device)
+
+    async def _posted(self, body: bytes, token: str) -> Mapping[str, Any]:
+        device = self._tokens.get(_hash(token))
+        if device is None:
+            self.host.refuse("unknown_token")
+            raise BadItem("unknown_token: no camera has this token")
+        receipt = self._take(device, body)
+        if receipt is not None:
+            await receipt
+        return {"device": device}
+
+    def _take(self, device: str, payload: bytes) -> Receipt | None:
+        """One live message of a camera. Raises `BadItem`."""
+        if self._emit is None:
+            raise TryAgain("the camera collector is still starting")
+        now_ns = self.host.now_ns()
+        said = heartbeat.parse(payload, now_ns)
+        if isinstance(said, Goodbye):
+            self._emit(
+                Hint(device, f"it says {said.word}"),
+                Event(device, said.word, now_ns, f"the camera says {said.word}"),
+            )
+            return None
+        for detail in said.refused:
+            self.host.refuse("wrong_value", detail, device)
+        if not said.live:
+            self.host.count("late_ignored")
+            return None
+        self.host.count("heartbeats")
+        camera = self._cameras[device]
+        camera.beat(said, now_ns)
+        told = {
+            "fps": said.fps,
+            "kbps": said.kbps,
+            "uptime_s": said.uptime_s,
+            "storage_pct": said.storage_pct,
+            "clock_drift_s": said.drift_s,
+        }
+        fields: dict[str, Value] = {k: v for k, v in told.items() if v is not None}
+        if camera.frozen is not None:
+            fields["frozen"] = int(camera.frozen)
+        return self._tell(device, fields, now_ns, self._emit)
+
+    def _tell(
+        self, device: str, fields: dict[str, Value], now_ns: int, emit: Emit
+    ) -> Receipt | None:
+        """Emit what was measured with the camera's state, and an event when that changed."""
+        camera = self._cameras[device]
+        age_s = camera.age_s(now_ns)
+        if age_s is not None:
+            fields["heartbeat_age_s"] = age_s
+        judged = camera.judge(now_ns)
+        events: list[Event] = []
+        if judged is not None:
+            fields["state"] = int(judged.state)
+            fields["up"] = int(judged.state > 0)
+            before = self._judged.get(device)
+            self._judged[device] = judged
+            if before is not None and before.state != judged.state:
+                name = judged.state.name.lower()
+                events.append(Event(device, name, now_ns, judged.why))
+        if not fields:
+            return None
+        return emit(Reading(Series.of("camera", device), now_ns, fields), *events)
+
+
+def _hash(token: str) -> bytes:
+    """Tokens are looked up by their hash, so that comparing tells nothing by its time."""
+    return hashlib.sha256(token.encode()).digest()

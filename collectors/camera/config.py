@@ -1,0 +1,103 @@
+"""Settings under `collectors.camera` and a camera's section in the inventory."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from collectors.camera import rtsp
+from hub.api import NeverWorks
+
+
+class Tls(BaseModel, extra="forbid"):
+    """Encryption to the broker. An empty section trusts the machine's own authorities."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    verify_host: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """Raises `NeverWorks` naming the files."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file:
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except (OSError, ssl.SSLError) as error:
+            files = ", ".join(str(f) for f in (self.ca_file, self.cert_file, self.key_file) if f)
+            raise NeverWorks(f"tls: {files}: {error}") from error
+        context.check_hostname = self.verify_host
+        return context
+
+
+class Broker(BaseModel, extra="forbid"):
+    """Where cameras publish their heartbeats."""
+
+    name: str = "main"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    protocol: Literal[4, 5] = 5
+    """5 = MQTT 5, 4 = MQTT 3.1.1."""
+    client_id: str = Field(default="toba-hub-camera", min_length=1, max_length=64)
+    username: str | None = None
+    password: SecretStr | None = None
+    tls: Tls | None = None
+    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    reconnect_max_s: Annotated[float, Field(ge=0.5, le=600)] = 30
+    topic: str = "toba/v1/{opd}/{site}/{device}/status"
+    """Levels in braces match anything; `{device}` is the camera's id."""
+
+    @field_validator("topic")
+    @classmethod
+    def _topic(cls, text: str) -> str:
+        levels = text.split("/")
+        if levels.count("{device}") != 1 or any("#" in level for level in levels):
+            raise ValueError("needs one level {device}, and no #")
+        return text
+
+    @model_validator(mode="after")
+    def _password_has_user(self) -> Self:
+        if self.password and not self.username:
+            raise ValueError("password needs username beside it")
+        return self
+
+
+class TierChange(BaseModel, extra="forbid"):
+    period_s: Annotated[float, Field(gt=0)] | None = None
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class CameraConfig(BaseModel, extra="forbid"):
+    """`collectors.camera`."""
+
+    broker: Broker | None = Field(default_factory=Broker)
+    """null: no heartbeats over MQTT."""
+    heartbeat_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """Expected time between two heartbeats; three missing ones are a fault."""
+    rtsp_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    tiers: dict[Literal["rtsp"], TierChange] = {}
+
+
+class CameraSection(BaseModel, extra="forbid"):
+    """`collect: {camera: …}` of a device."""
+
+    rtsp: str | None = None
+    """`rtsp://host:554/path`; without it only heartbeats tell."""
+    heartbeat: bool | None = None
+    """true: silence from the start is a fault; false: none are expected; null: from the first."""
+    heartbeat_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    """Expected time between two heartbeats, where it is not the settings' one."""
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Configured pictures a second; under half of them the camera is degraded."""
+    heartbeat_token: SecretStr | None = Field(default=None, min_length=16, max_length=128)
+    """For `POST /api/v1/heartbeat/<token>`."""
+
+    @field_validator("rtsp")
+    @classmethod
+    def _url(cls, url: str | None) -> str | None:
+        if url is not None:
+            rtsp.address(url)
+        return url

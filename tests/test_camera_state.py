@@ -1,0 +1,233 @@
+"""The camera collector's pure parts: heartbeats, the state machine, RTSP's head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from collectors.camera import heartbeat, rtsp
+from collectors.camera.collector import CameraCollector
+from collectors.camera.config import CameraConfig, CameraSection
+from collectors.camera.heartbeat import Heartbeat
+from collectors.camera.rtsp import Verdict
+from collectors.camera.state import NS, Camera, State
+from hub.api import BadItem, Event, Hint, NeverWorks, Reading, Target
+from hub.manifest import load
+from tests.collector_support import FakeHost, RecordingEmit
+
+FOLDER = Path(__file__).parents[1] / "collectors" / "camera"
+CASES = sorted(case.name for case in (FOLDER / "testcases").iterdir())
+T0 = 1_790_000_000 * NS
+OK, SILENT = Verdict(True, "ok", 3.0), Verdict(False, "connected but silent")
+
+
+def line(item: object) -> str:
+    if isinstance(item, Hint):
+        return f"# hint {item.device}"
+    if isinstance(item, Event):
+        return f"# event {item.device} {item.name}"
+    assert isinstance(item, Reading)
+    fields = ",".join(
+        f"{name}={f'{value}i' if isinstance(value, int) else f'{value:.10g}'}"
+        for name, value in sorted(item.fields.items())
+    )
+    return f"{item.series.key} {fields} {item.time_ns}"
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_heartbeat_becomes_what_its_folder_says(name: str) -> None:
+    case = FOLDER / "testcases" / name
+    host, emit = FakeHost([Target("cam1", "camera", "", {"fps": 25.0})], T0), RecordingEmit()
+    if name in ("full", "with_a_fingerprint"):
+        host.devices = [Target("cam1", "camera", "", {})]
+    collector = CameraCollector(CameraConfig(broker=None), host)
+    await collector.start()
+    collector._emit = emit
+    collector._heard("cam1", (case / "input.bin").read_bytes(), False)
+    assert [line(item) for item in emit.items] == read_lines(case / "expected.lp")
+    assert [reason for reason, _, _ in host.refused] == read_lines(case / "expected.err")
+    promised = load(FOLDER / "manifest.toml").measurements["camera"].fields
+    types = {"float": float, "int": int}
+    for reading in emit.readings:
+        for field, value in reading.fields.items():
+            assert type(value) is types[promised[field].type], field
+
+
+@given(st.binary(max_size=300))
+def test_no_payload_breaks_the_parser(payload: bytes) -> None:
+    refused = ""
+    try:
+        heartbeat.parse(payload, T0)
+    except BadItem as error:
+        refused = str(error)
+    assert not refused or ": " in refused
+
+
+def at(seconds: float) -> int:
+    return T0 + int(seconds * NS)
+
+
+def state(camera: Camera, seconds: float) -> State | None:
+    judged = camera.judge(at(seconds))
+    return None if judged is None else judged.state
+
+
+def test_nothing_is_claimed_before_anything_is_known() -> None:
+    assert state(Camera(T0), 10_000) is None
+
+
+def test_heartbeats_alone_make_a_camera_online_and_their_end_offline() -> None:
+    camera = Camera(T0, interval_s=10)
+    camera.beat(Heartbeat(), at(0))
+    assert [state(camera, s) for s in (0, 30, 30.5)] == [
+        State.ONLINE, State.ONLINE, State.OFFLINE,
+    ]  # fmt: skip
+
+
+def test_a_camera_that_must_send_heartbeats_and_never_did_is_offline() -> None:
+    camera = Camera(T0, interval_s=10, expects_heartbeats=True)
+    assert [state(camera, s) for s in (29, 31)] == [None, State.OFFLINE]
+
+
+def test_two_missed_probes_change_nothing_and_the_third_does() -> None:
+    camera = Camera(T0)
+    camera.probed(OK)
+    states = []
+    for _ in range(3):
+        camera.probed(SILENT)
+        states.append(state(camera, 1))
+    assert states == [State.ONLINE, State.ONLINE, State.OFFLINE]
+    camera.probed(OK)
+    assert state(camera, 2) is State.ONLINE
+
+
+def test_a_camera_that_never_answered_is_offline_only_after_three_probes() -> None:
+    camera = Camera(T0)
+    states = []
+    for _ in range(3):
+        camera.probed(SILENT)
+        states.append(state(camera, 1))
+    assert states == [None, None, State.OFFLINE]
+
+
+def test_one_proof_of_two_failing_is_degraded_and_says_which() -> None:
+    camera = Camera(T0, interval_s=10)
+    camera.beat(Heartbeat(), at(0))
+    for _ in range(3):
+        camera.probed(SILENT)
+    judged = camera.judge(at(1))
+    assert judged is not None
+    assert (judged.state, judged.why) == (State.DEGRADED, "RTSP: connected but silent")
+    camera.probed(OK)
+    judged = camera.judge(at(100))
+    assert judged is not None
+    assert (judged.state, judged.why) == (State.DEGRADED, "no heartbeat for 100 s")
+
+
+def test_a_picture_that_stays_the_same_is_frozen_and_degraded() -> None:
+    camera = Camera(T0, interval_s=10)
+    seen = []
+    for frame in ("a", "b", "b", "b", "c"):
+        camera.beat(Heartbeat(frame=frame, fps=25), at(0))
+        seen.append((camera.frozen, state(camera, 0)))
+    good, bad = (False, State.ONLINE), (True, State.DEGRADED)
+    assert seen == [good, good, good, bad, good]
+
+
+def test_without_fingerprints_nobody_claims_that_a_picture_moves() -> None:
+    camera = Camera(T0)
+    camera.beat(Heartbeat(fps=25), at(0))
+    assert camera.frozen is None
+
+
+@given(st.lists(st.sampled_from(["beat", "ok", "miss", "wait"]), max_size=40))
+def test_offline_needs_that_nothing_good_was_heard_lately(steps: list[str]) -> None:
+    camera, now, beat_at, misses, answered = Camera(T0, interval_s=10), 0.0, None, 0, False
+    for step in steps:
+        if step == "beat":
+            camera.beat(Heartbeat(), at(now))
+            beat_at = now
+        elif step == "wait":
+            now += 20
+        else:
+            camera.probed(OK if step == "ok" else SILENT)
+            misses = 0 if step == "ok" else misses + 1
+            answered = answered or step == "ok"
+        verdict = state(camera, now)
+        heart_good = beat_at is not None and now - beat_at <= 30
+        rtsp_good = answered and misses < 3
+        assert (verdict in (State.ONLINE, State.DEGRADED)) == (heart_good or rtsp_good)
+        if misses >= 3:
+            assert verdict is not State.ONLINE
+
+
+@pytest.mark.parametrize(
+    ("head", "alive", "name"),
+    [
+        (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", True, "ok"),
+        (b"RTSP/2.0 200\r\n\r\n", True, "ok"),
+        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", True, "locked"),
+        (b"RTSP/1.0 404 Not Found\r\n\r\n", False, "status 404"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False, "garbage: the answer is no RTSP"),
+        (b"RTSP/1.0 \xff\xfe\r\n\r\n", False, "garbage: the answer is no RTSP"),
+        (b"\r\n\r\n", False, "garbage: the answer is no RTSP"),
+        (b"RTSP/1.0 " + b"9" * 5000 + b"\r\n\r\n", False, "status 9999"),
+    ],
+)
+def test_an_rtsp_answer_has_a_name(head: bytes, alive: bool, name: str) -> None:
+    assert rtsp.judge(head, 1.0)[:2] == (alive, name)
+
+
+def test_a_url_loses_its_password_before_it_is_sent() -> None:
+    assert rtsp.address("rtsp://admin:geheim@10.0.0.1/stream?ch=1") == (
+        "10.0.0.1", 554, "rtsp://10.0.0.1:554/stream?ch=1",
+    )  # fmt: skip
+    assert rtsp.address("rtsp://[::1]:8554/a") == ("::1", 8554, "rtsp://[::1]:8554/a")
+
+
+@pytest.mark.parametrize("url", ["http://a/b", "rtsp://", "rtsp://a:99999/", "rtsp://a/ b", "x"])
+def test_a_url_that_is_none_is_refused_by_the_inventory(url: str) -> None:
+    with pytest.raises(ValidationError):
+        CameraSection.model_validate({"rtsp": url})
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"broker": {"topic": "a/b"}}, "needs one level"),
+        ({"broker": {"password": "x"}}, "needs username"),
+        ({"tiers": {"rstp": {}}}, "rtsp"),
+        ({"rtsp_timeout_s": 0}, "greater than 0"),
+    ],
+)
+def test_mistakes_in_settings_are_found(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        CameraConfig.model_validate(settings)
+
+
+async def test_two_cameras_with_one_token_are_both_named() -> None:
+    section = {"heartbeat_token": "0123456789abcdef"}
+    host = FakeHost([Target(name, "camera", "", section) for name in ("cam1", "cam2")])
+    collector = CameraCollector(CameraConfig(broker=None), host)
+    with pytest.raises(NeverWorks, match="cam1 and cam2") as caught:
+        await collector.start()
+    assert "0123456789abcdef" not in str(caught.value)
+
+
+def test_the_sample_in_the_readme_is_valid_and_is_the_sample_file() -> None:
+    sample = (FOLDER / "sample.yaml").read_text(encoding="utf-8")
+    assert sample in (FOLDER / "README.md").read_text(encoding="utf-8")
+    said = yaml.safe_load(sample)
+    CameraConfig.model_validate(said["collectors"]["camera"])
+    for device in said["devices"]:
+        CameraSection.model_validate(device["collect"]["camera"])
