@@ -98,13 +98,28 @@ class Control:
             await asyncio.gather(self._playing, return_exceptions=True)
 
 
+def read_inventory(text: str) -> dict[str, Any]:
+    """YAML as plain data. The hub checks inventories; here only what a simulation can't do without.
+
+    Raises `ValueError` and `yaml.YAMLError`.
+    """
+    inventory = yaml.safe_load(text)
+    if not isinstance(inventory, dict) or not isinstance(inventory.get("devices"), list):
+        raise ValueError("it holds no list `devices:`")
+    for number, device in enumerate(inventory["devices"]):
+        for key in ("id", "kind", "site"):
+            if not isinstance(device, dict) or not isinstance(device.get(key), str):
+                raise ValueError(f"devices[{number}] has no text `{key}:`")
+        collect = device.get("collect") or {}
+        if not isinstance(collect, dict) or not all(isinstance(s, dict) for s in collect.values()):
+            raise ValueError(f"devices[{number}].collect must hold a section for each collector")
+    return inventory
+
+
 async def serve(options: argparse.Namespace, lines: TextIO, out: TextIO) -> int:
     """Run the field until told to end; the exit status."""
     try:
-        text = await asyncio.to_thread(options.inventory.read_text, "utf-8")
-        inventory = yaml.safe_load(text)
-        if not isinstance(inventory, dict) or not isinstance(inventory.get("devices"), list):
-            raise ValueError("it holds no list `devices:`")
+        inventory = read_inventory(await asyncio.to_thread(options.inventory.read_text, "utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         sys.stderr.write(f"field: inventory {options.inventory}: {error}\n")
         return 2

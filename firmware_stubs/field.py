@@ -114,7 +114,7 @@ class Field:
         self.physics = Physics(seed, speed, started)
         self._faults = Faults(self._inventory, ramp_s)
         self._routers = Routers(
-            [d for d in devices if "snmp" in d.get("collect", {})], self.physics
+            [d for d in devices if "snmp" in (d.get("collect") or {})], self.physics
         )
         self._sensors: dict[str, Sensor] = {}
         self._cameras: dict[str, Camera] = {}
@@ -126,9 +126,9 @@ class Field:
                 self.physics,
                 started,
             )
-            if "mqtt" in device.get("collect", {}):
+            if "mqtt" in (device.get("collect") or {}):
                 self._sensors[device["id"]] = Sensor(*named)
-            if "camera" in device.get("collect", {}):
+            if "camera" in (device.get("collect") or {}):
                 self._cameras[device["id"]] = Camera(*named)
         self._published: dict[str, Published] = {}
         self._broker: EmbeddedBroker | None = None
@@ -270,7 +270,7 @@ class Field:
     def _rewritten(self) -> dict[str, Any]:
         inventory = copy.deepcopy(self._inventory)
         for device in inventory.get("devices") or []:
-            collect = device.get("collect", {})
+            collect = device.get("collect") or {}
             device["address"] = HOST
             if port := self._routers.ports.get(device["id"]):
                 collect["snmp"]["port"] = port

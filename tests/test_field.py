@@ -304,6 +304,14 @@ def test_the_menu_tells_what_is_in_force(field: FieldProcess) -> None:
     assert active() == []
 
 
+def test_the_script_plays_and_leaves_nothing_in_force(field: FieldProcess) -> None:
+    field.ask(script="demo", pace=20)
+    eventually(lambda: [r for r in field.ask(faults=True)["faults"] if r["active"]])
+    eventually(lambda: measures(field, "aq-balige")["pm25"] > 55.4)
+    eventually(lambda: not [r for r in field.ask(faults=True)["faults"] if r["active"]])
+    eventually(lambda: measures(field, "aq-balige")["pm25"] < 45)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -380,7 +388,13 @@ def test_a_broker_that_runs_is_used_and_its_restart_loses_no_reading(tmp_path: P
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "No such file"), ("devices: {", "inventory"), ("sites: []", "no list `devices:`")],
+    [
+        (None, "No such file"),
+        ("devices: {", "inventory"),
+        ("sites: []", "no list `devices:`"),
+        ("devices: [{id: a, kind: router}]", "devices[0] has no text `site:`"),
+        ("devices: [{id: a, kind: router, site: b, collect: {snmp: 1}}]", "devices[0].collect"),
+    ],
 )
 def test_an_inventory_that_can_not_be_read_is_one_clear_line(
     tmp_path: Path, text: str | None, words: str
