@@ -72,6 +72,9 @@ def _is_tag(part: str | int) -> bool:
 
 
 def _secret(path: Path) -> bool:
+    """A channel's URL too: many services want a token in it."""
+    if path[:1] == ("channels",) and path[-1] == "url":
+        return True
     words = ("password", "token", "secret", "community", "key")
     return any(word in str(part).lower() for part in path for word in words)
 

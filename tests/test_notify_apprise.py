@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 from aiohttp import web
+from pydantic import ValidationError
 
 from hub.notify.channels.apprise import AppriseChannel, AppriseConfig
 from hub.notify.channels.base import TryAgain
+from hub.problems import from_pydantic
+from hub.settings import Settings
 from tests.notify_support import http_stub, message, tools
 
 
@@ -42,3 +46,22 @@ async def test_every_failure_is_temporary_and_tells_apprises_reason_without_the_
             await channel.send(message())
         await channel.close()
     assert "s3cret" not in str(error.value)
+
+
+def test_an_unusable_url_and_its_token_reach_no_log_and_no_list_of_problems() -> None:
+    seen: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record.getMessage())
+
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    data = {"channels": {"wa": {"type": "apprise", "url": "whatsapp://s3cret@x/1"}}}
+    try:
+        with pytest.raises(ValidationError, match="is no URL that apprise knows") as error:
+            Settings(**data)  # type: ignore[arg-type]
+    finally:
+        logging.getLogger().removeHandler(listener)
+    assert seen == []
+    assert "s3cret" not in str(from_pydantic(error.value, Settings))

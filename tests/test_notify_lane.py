@@ -62,7 +62,9 @@ class Scripted:
 class Setting:
     """A lane, its outbox and what surrounds it."""
 
-    def __init__(self, conn: sqlite3.Connection, policy: Policy) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, policy: Policy, jitter: random.Random | None = None
+    ) -> None:
         self.conn = conn
         self.clock = Clock()
         self.log = Lines()
@@ -74,7 +76,7 @@ class Setting:
             self.woken.append,
             self.clock.now_ns,
             self.clock.monotonic,
-            random.Random(1),
+            jitter or random.Random(1),
         )
         self.lane = Lane(self.channel, policy, around)
 
@@ -155,6 +157,22 @@ async def test_one_message_that_never_gets_through_holds_up_no_other(setting: Se
     assert setting.states() == {"sent": 19, "owed": 1}
 
 
+class Shortest(random.Random):
+    """The dice that always fall on the shortest pause."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a + 0.05
+
+
+async def test_not_even_if_it_is_always_due_again_first(conn: sqlite3.Connection) -> None:
+    setting = Setting(conn, Policy(), Shortest())
+    poison, *others = [numbered(n) for n in range(1, 21)]
+    setting.channel.poison[poison.key] = TryAgain("500")
+    setting.owe(poison, *others)
+    await setting.go(5)
+    assert setting.channel.got == others
+
+
 async def test_the_servers_wish_to_wait_is_obeyed_and_bounded(setting: Setting) -> None:
     setting.channel.failures = [TryAgain("429", 120.0), TryAgain("429", 1e9)]
     setting.owe(numbered(1), numbered(2))
@@ -228,9 +246,9 @@ async def test_an_hour_of_silence_becomes_one_message_for_each_alert(setting: Se
     told = {m.alert: m for m in setting.channel.got}
     assert len(setting.channel.got) == 3
     assert (told["a"].state, told["a"].collapsed) == ("resolved", 1)
-    assert "Gangguan aktif dari" in told["a"].text
+    assert "Sudah pulih sebelum pesan ini dapat dikirim" in told["a"].text
     assert (told["b"].state, told["b"].collapsed) == ("firing", 2)
-    assert "ada 3 perubahan" in told["b"].text
+    assert "merangkum 3 perubahan" in told["b"].text
     assert (told["c"].state, told["c"].collapsed) == ("firing", 0)
     assert setting.states() == {"sent": 3, "merged": 3}
     assert setting.lane.counts.merged == 3

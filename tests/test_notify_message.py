@@ -91,6 +91,11 @@ def test_missing_languages_and_line_breaks_still_give_a_title_of_one_line() -> N
     assert message(title={}).title == "AKTIF · PERINGATAN · pm25_unhealthy"
 
 
+def test_words_that_no_catalogue_knows_are_said_as_they_are() -> None:
+    found = message(after="suspended", severity="fatal")
+    assert found.title == "suspended · fatal · PM2.5 tidak sehat di Balige"
+
+
 def test_a_message_survives_the_outbox_unchanged() -> None:
     found = message()
     assert load(dump(found)) == found
@@ -108,7 +113,7 @@ def test_an_alert_that_came_and_went_unheard_becomes_one_message_with_both_times
     resolved = message(id="9-0", after="resolved", since_ns=NOON - HOUR)
     one = collapse([firing], resolved)
     assert one.key == resolved.key
-    assert "Gangguan aktif dari Minggu, 22 November 2026 pukul 11.05 WIB sampai " in one.text
+    assert "aktif dari Minggu, 22 November 2026 pukul 11.05 WIB sampai " in one.text
     assert one.text.count("12.05 WIB") == 2
     assert collapse([], resolved) is resolved
 
@@ -120,7 +125,7 @@ def test_many_changes_unheard_tell_the_latest_state_and_their_number() -> None:
     one = collapse([collapse([first], over)], again)
     assert one.collapsed == 2
     assert one.first_ns == NOON - 3 * HOUR
-    assert "Sejak Minggu, 22 November 2026 pukul 09.05 WIB ada 3 perubahan" in one.text
+    assert "merangkum 3 perubahan sejak Minggu, 22 November 2026 pukul 09.05 WIB" in one.text
     assert collapse([first, over], again).text == one.text
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from hub.ledger import Ledger
 from hub.notify import outbox
-from hub.notify.channels import ChannelConfig, build
+from hub.notify.channels import ChannelConfig, Policy, build
+from hub.notify.channels.log import LogConfig
 from hub.notify.channels.webhook import WebhookConfig
-from hub.notify.message import Message
+from hub.notify.message import Facts, Message
 from hub.notify.notifier import Notifier
-from tests.notify_support import NOON, Lines, Stub, http_stub, numbered, tools, until
+from hub.notify.routing import Router, Team
+from rules.transition import Transition
+from tests.notify_support import NOON, ZONE, Lines, Stub, change, http_stub, numbered, tools, until
 
 
 def hook(url: str, **settings: object) -> ChannelConfig:
@@ -84,6 +89,15 @@ async def test_what_is_owed_while_it_runs_is_sent_as_soon_as_it_is_woken(
     assert (found["sent"], found["owed"], found["trouble"]) == (3, 0, 0)
 
 
+async def test_its_figures_can_still_be_asked_for_when_it_has_ended(tmp_path: Path) -> None:
+    notifier = Notifier(
+        tmp_path / "serve.db", build({"log": LogConfig(type="log")}, tools()), Lines()
+    )
+    async with running(notifier):
+        await asyncio.sleep(0)
+    assert notifier.statistics()["log"]["owed"] == 0
+
+
 async def test_a_channel_that_hangs_delays_no_other(
     tmp_path: Path, stub: Stub, stuck: Stub
 ) -> None:
@@ -141,10 +155,43 @@ def reached(stub: Stub, number: int) -> bool:
     return len(stub.asked) >= number
 
 
+def test_the_ledger_takes_a_transition_and_its_messages_once_however_often_it_is_folded(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "serve.db"
+    router = Router(
+        {"dlh": Team(channels=["hook"])},
+        {"hook": Policy()},
+        lambda _: Facts(),
+        language="id",
+        zone=ZONE,
+    )
+
+    def owe_for(conn: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
+        outbox.owe(conn, router.messages(transitions), NOON)
+
+    def fold(fails: bool = False) -> None:
+        ledger = Ledger(path)
+        outbox.create(ledger.db)
+        try:
+            both = [change(id="1-0"), change(id="1-1", after="resolved")]
+            ledger.commit(both, [], owe_for, (1, [object()] if fails else [1]))
+        finally:
+            ledger.close()
+
+    with pytest.raises(TypeError):
+        fold(fails=True)
+    assert totals(path) == {}
+    fold()
+    fold()
+    assert totals(path) == {"hook": {"owed": 2}}
+
+
 _RUNS = """
 import asyncio, sys
 from pathlib import Path
 from hub.notify.channels import build
+from hub.notify.channels.log import LogConfig
 from hub.notify.channels.webhook import WebhookConfig
 from hub.notify.notifier import Notifier
 from tests.notify_support import Lines, tools

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
+import hub.notify
 from hub.notify.channels import ChannelConfig, Policy, build, unknown_fallbacks
 from hub.notify.message import Facts
 from hub.notify.routing import Router, Team
@@ -97,6 +100,22 @@ async def test_every_kind_of_channel_is_built_from_settings_without_the_network(
 def test_mistakes_in_a_channel_are_found_when_settings_are_read(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         CHANNELS.validate_python({"x": wrong})
+
+
+def test_the_readmes_settings_are_what_the_hub_understands() -> None:
+    readme = (Path(hub.notify.__file__).parent / "README.md").read_text(encoding="utf-8")
+    sample = yaml.safe_load(readme.split("```yaml")[1].split("```")[0])
+    for channel in sample["channels"].values():
+        for key, value in channel.items():
+            if isinstance(value, dict):  # {file: …}: a secret that the settings read from there
+                channel[key] = "secret"
+    configs = CHANNELS.validate_python(sample["channels"])
+    assert {config.type for config in configs.values()} == {
+        config["type"] for config in EVERY_KIND.values()
+    }
+    assert list(unknown_fallbacks(configs)) == []
+    teams = {name: Team.model_validate(team) for name, team in sample["teams"].items()}
+    assert {channel for team in teams.values() for channel in team.channels} <= configs.keys()
 
 
 def test_fallbacks_that_lead_nowhere_are_named() -> None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from hub.clock import NS
-from hub.notify.words import WORDS, Language, moment, say
+from hub.notify.words import Language, label, moment, say
 from rules.text import span
 from rules.transition import Transition
 
@@ -184,9 +184,9 @@ def load(text: str) -> Message:
 
 def _title(m: Message) -> str:
     """One line: state, severity while it lasts, what. Line breaks would end a mail header."""
-    parts = [say(m.language, f"state.{m.state}")]
+    parts = [label(m.language, "state", m.state)]
     if m.state != "resolved":
-        parts.append(say(m.language, f"severity.{m.severity}"))
+        parts.append(label(m.language, "severity", m.severity))
     parts.append(_in(m.titles, m.language) or m.rule)
     return " · ".join(" ".join(part.split()) for part in parts)
 
@@ -206,11 +206,11 @@ def _lines(m: Message) -> list[str]:
     if m.who:
         lines.append(line("by", who=m.who))
     if m.why:
-        lines.append(line("why", why=_reason(m)))
+        lines.append(line("why", why=label(m.language, "why", m.why)))
     advice = _in(m.advices, m.language)
     if advice and m.state == "firing":
         lines.append(line("advice", advice=advice))
-    lines.append(_late(m, zone))
+    lines.append(_collapsed(m, zone))
     if m.instead_of:
         lines.append(line("instead", channel=m.instead_of))
     if m.link:
@@ -235,31 +235,21 @@ def _where(m: Message) -> list[str]:
 
 def _dependants(m: Message) -> str:
     things = [
-        f"{count} {_kind(kind, m.language)}" for kind, count in m.facts.dependants.items() if count
+        f"{count} {label(m.language, 'kind', kind)}"
+        for kind, count in m.facts.dependants.items()
+        if count
     ]
     return say(m.language, "dependants", things=", ".join(things)) if things else ""
 
 
-def _kind(kind: str, language: Language) -> str:
-    try:
-        return say(language, f"kind.{kind}")
-    except KeyError:
-        return kind  # an inventory may know kinds that no catalogue has
-
-
-def _reason(m: Message) -> str:
-    """The hub's own reasons are in the catalogue; a person's words are left alone."""
-    return WORDS[m.language].get(f"why.{m.why}", m.why)
-
-
-def _late(m: Message, zone: ZoneInfo) -> str:
+def _collapsed(m: Message, zone: ZoneInfo) -> str:
     if not m.collapsed:
         return ""
     first = moment(m.first_ns, zone, m.language)
     if m.collapsed == 1 and m.state == "resolved":
         time = moment(m.time_ns, zone, m.language)
-        return say(m.language, "late.once", first=first, time=time)
-    return say(m.language, "late.many", first=first, number=m.collapsed + 1)
+        return say(m.language, "collapsed.once", first=first, time=time)
+    return say(m.language, "collapsed.many", first=first, number=m.collapsed + 1)
 
 
 def _in(texts: Mapping[str, str], language: Language) -> str:

@@ -23,6 +23,8 @@ from hub.notify.lane import Lane, Surroundings
 KEEP_NS = 30 * 86_400 * NS
 """How long the outbox remembers what was done with."""
 _TIDY_S = 3_600.0
+NONE = outbox.Backlog(0, None, None)
+"""What is said of the outbox once it is closed."""
 
 
 class Notifier:
@@ -42,6 +44,7 @@ class Notifier:
         jitter: random.Random | None = None,
     ) -> None:
         self._conn = outbox.connect(path)
+        self._closed = False
         self._log = log
         self._now_ns = now_ns
         around = Surroundings(
@@ -73,6 +76,7 @@ class Notifier:
 
     async def close(self) -> None:
         """Close channels and connection; for a notifier that never ran."""
+        self._closed = True
         for name, lane in self.lanes.items():
             try:
                 await lane.channel.close()
@@ -88,7 +92,7 @@ class Notifier:
         """
         found: dict[str, dict[str, int | float | str]] = {}
         for name, lane in self.lanes.items():
-            backlog = outbox.backlog(self._conn, name)
+            backlog = NONE if self._closed else outbox.backlog(self._conn, name)
             age_ns = self._now_ns() - backlog.oldest_ns if backlog.oldest_ns else 0
             found[name] = {
                 "owed": backlog.number,

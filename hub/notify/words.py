@@ -36,10 +36,10 @@ WORDS: dict[Language, dict[str, str]] = {
         "why.the rule no longer covers it": "aturannya tidak lagi berlaku untuk ini",
         "why.the device was removed": "perangkatnya dihapus",
         "map": "Peta: {link}",
-        "late.once": "Pesan ini terlambat: saluran sempat terputus. "
-        "Gangguan aktif dari {first} sampai {time}.",
-        "late.many": "Pesan ini terlambat: saluran sempat terputus. "
-        "Sejak {first} ada {number} perubahan; ini keadaan terakhir.",
+        "collapsed.once": "Sudah pulih sebelum pesan ini dapat dikirim: "
+        "aktif dari {first} sampai {time}.",
+        "collapsed.many": "Pesan ini merangkum {number} perubahan sejak {first}; "
+        "ini keadaan terakhir.",
         "instead": "Dikirim lewat saluran ini karena saluran {channel} gagal.",
         "trial.title": "Pesan uji dari Toba Hub",
         "trial.text": "Jika pesan ini terbaca, saluran {channel} berfungsi. "
@@ -78,10 +78,10 @@ WORDS: dict[Language, dict[str, str]] = {
         "why.the rule no longer covers it": "the rule no longer covers it",
         "why.the device was removed": "the device was removed",
         "map": "Map: {link}",
-        "late.once": "This message is late: the channel was down. "
-        "The alert was firing from {first} to {time}.",
-        "late.many": "This message is late: the channel was down. "
-        "Since {first} there were {number} changes; this is the latest state.",
+        "collapsed.once": "It was over before this message could be sent: "
+        "firing from {first} to {time}.",
+        "collapsed.many": "This message sums up {number} changes since {first}; "
+        "this is the latest state.",
         "instead": "Sent through this channel because channel {channel} failed.",
         "trial.title": "Test message from Toba Hub",
         "trial.text": "If you can read this, channel {channel} works. Nothing needs to be done.",
@@ -101,6 +101,15 @@ WORDS: dict[Language, dict[str, str]] = {
 def say(language: Language, key: str, **values: object) -> str:
     """The catalogue's text for `key`, with its `{placeholders}` filled in."""
     return WORDS[language][key].format(**values)
+
+
+def label(language: Language, kind: str, word: str) -> str:
+    """The catalogue's word for a state, severity or kind of device; else the word itself.
+
+    Never an error: rules and inventory may know words that no catalogue has, and a message
+    with a foreign word is better than none.
+    """
+    return WORDS[language].get(f"{kind}.{word}", word)
 
 
 def moment(time_ns: int, zone: tzinfo, language: Language) -> str:

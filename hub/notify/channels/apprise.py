@@ -27,6 +27,9 @@ def _library() -> Any:
         import apprise
 
         apprise.Apprise.instantiate("json://localhost")
+    # Its log holds URLs with their tokens. What it says of a failure is in our error's text.
+    logging.getLogger("apprise").addHandler(logging.NullHandler())
+    logging.getLogger("apprise").propagate = False
     return apprise
 
 
