@@ -146,7 +146,7 @@ def settings_for(
         "rules": {"set": QUICK},
         "collectors": {
             "mqtt": {"brokers": [broker]},
-            # camera: {"broker": broker, "tiers": {"rtsp": {"period_s": 10}}},
+            "camera": {"broker": broker, "tiers": {"rtsp": {"period_s": 10}}},
             "snmp": {
                 "timeout_s": 1.0,
                 "retries": 1,
