@@ -16,7 +16,7 @@ from hub.settings import Settings
 from rules.model import Rule
 
 OWN_FIELDS = {
-    "alert": {"active", "severity", "state", "value"},
+    "alert": {"active", "severity", "state", "value", "text", "since_ms", "changed"},
     "hub": {"readings", "refused", "dropped", "polls", "failures", "journal_bytes", "journal_id"},
 }
 """What the hub itself measures, beside what the collectors promise."""

@@ -147,7 +147,7 @@ class Engine:
             return []
         self._repeated = minute
         return [
-            alert_point(a.device, a.rule, a.tags, minute * REPEAT_NS, a.state, a.severity, a.value)
+            alert_point(a, minute * REPEAT_NS, a.state)
             for a in self.watch.alerts()
             if a.state in ("firing", "acknowledged")
         ]
@@ -175,24 +175,23 @@ class Engine:
 
 def point(t: Transition) -> Reading:
     """A transition as a reading of the `alert` measurement."""
-    return alert_point(t.device, t.rule, t.tags, t.time_ns, t.after, t.severity, t.value)
+    return alert_point(t, t.time_ns, t.after, changed=True)
 
 
 def alert_point(
-    device: str,
-    rule: str,
-    tags: Any,
-    time_ns: int,
-    state: str,
-    severity: str | int,
-    value: Any,
+    alert: Transition | Alert, time_ns: int, state: str, *, changed: bool = False
 ) -> Reading:
-    others = {k: v for k, v in dict(tags).items() if k not in ("device", "rule")}
+    """How an alert stands. `changed` tells a transition from the repetition of an open alert:
+    dashboards mark the one on the time axis and find the other in any time window."""
+    others = {k: v for k, v in dict(alert.tags).items() if k not in ("device", "rule")}
     fields: dict[str, float | int | str] = {
         "active": int(state in ("firing", "acknowledged")),
-        "severity": severity if isinstance(severity, int) else SEVERITIES.index(severity),
+        "severity": SEVERITIES.index(alert.severity),
         "state": state,
+        "text": alert.title.get("id") or alert.rule,
+        "since_ms": alert.since_ns // 1_000_000,
+        "changed": int(changed),
     }
-    if isinstance(value, int | float):
-        fields["value"] = float(value)
-    return Reading(Series.of("alert", device, rule=rule, **others), time_ns, fields)
+    if isinstance(alert.value, int | float):
+        fields["value"] = float(alert.value)
+    return Reading(Series.of("alert", alert.device, rule=alert.rule, **others), time_ns, fields)
