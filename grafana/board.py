@@ -165,15 +165,15 @@ def alert_table(where: str = "") -> table.Panel:
     """The active alerts, one row each."""
     what = (
         'last("active") AS "active", "severity" AS "severity", "state" AS "state",'
-        ' "value" AS "value", "text" AS "text", "site" AS "site"'
+        ' "since_ms" AS "since_ms", "value" AS "value", "text" AS "text", "site" AS "site"'
     )
     panel = rows(
         "Daftar alarm aktif",
         "Every active alert: last state of each alert in the past 30 days, kept where active = 1."
-        " Time is that of the alert's last record. Click a device to open its network dashboard.",
+        " Click a device to open its network dashboard.",
         ask(select(what, "alert", where, by=ALERT_IDENTITY), table=True),
         columns=[
-            ("Time", "Catatan terakhir"),
+            ("since_ms", "Sejak"),
             ("severity", "Tingkat"),
             ("state", "Keadaan"),
             ("device", "Perangkat"),
@@ -185,7 +185,7 @@ def alert_table(where: str = "") -> table.Panel:
             ("sensor", "Sensor"),
             ("probe", "Penguji"),
         ],
-        hidden=["active", "part"],
+        hidden=["Time", "active", "part"],
         only=("active", 1),
         since=OPEN_ALERTS,
     )
@@ -193,6 +193,7 @@ def alert_table(where: str = "") -> table.Panel:
     panel = column(panel, "Tingkat", names=SEVERITY)
     panel = column(panel, "Keadaan", names=ALERT_STATE)
     panel = column(panel, "Nilai", unit="short")
+    panel = column(panel, "Sejak", unit="dateTimeFromNow")
     return column(
         panel,
         "Perangkat",
@@ -201,8 +202,10 @@ def alert_table(where: str = "") -> table.Panel:
 
 
 def alert_timeline(where: str = "") -> statetimeline.Panel:
-    """Each alert's state over time, from its transitions as they were stored."""
-    text = select('"state"', "alert", where, by=ALERT_IDENTITY)
+    """Each alert's state over time; an open alert is stored again every minute."""
+    text = select(
+        'last("state")', "alert", where, by=ALERT_IDENTITY, bucket="$__interval", end="fill(none)"
+    )
     return timeline(
         "Riwayat alarm",
         "State of each alert over time: pending, firing, acknowledged, resolved.",
@@ -212,7 +215,8 @@ def alert_timeline(where: str = "") -> statetimeline.Panel:
 
 
 def _alert_marks(where: str) -> dashboard.AnnotationQuery:
-    changes = "(\"state\" = 'firing' OR \"state\" = 'resolved')"
+    """A mark where an alert fires or is resolved, none where an open alert is repeated."""
+    changes = '"changed" = 1 AND ("state" = \'firing\' OR "state" = \'resolved\')'
     where = f"{changes} AND {where}" if where else changes
     query = AnnotationQuery(
         select('"text", "state", "device", "rule"', "alert", where),

@@ -33,6 +33,7 @@ RECENT = "15m"
 
 
 ROUTERS = "\"kind\" = 'router'"
+SENSORS = "\"kind\" = 'sensor'"
 
 
 def build() -> md.Dashboard:
@@ -57,7 +58,7 @@ def build() -> md.Dashboard:
                 [
                     (active_alerts(), 4, 4),
                     (critical_alerts(), 4, 4),
-                    *[(panel, 3, 4) for panel in _counts()],
+                    *[(panel, 2, 4) for panel in _counts()],
                     (_camera_availability(), 4, 4),
                 ],
             ),
@@ -81,6 +82,19 @@ def _counts() -> list[stat.Panel]:
             "Router mati",
             "Routers that were asked in the past 15 minutes and answered no probe last time.",
             reachable('count("up") - sum("up")', ROUTERS),
+            "Mati",
+        ),
+        _count(
+            "Sensor hidup",
+            "Sensor nodes that said they are there (MQTT status), past 15 minutes.",
+            reachable('sum("up")', SENSORS),
+            "Hidup",
+            good=True,
+        ),
+        _count(
+            "Sensor mati",
+            "Sensor nodes whose connection to the broker broke, past 15 minutes.",
+            reachable('count("up") - sum("up")', SENSORS),
             "Mati",
         ),
         _count(

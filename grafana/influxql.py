@@ -14,6 +14,9 @@ from grafana.sdk import Builder, Dataquery, mc
 ZONE = "Asia/Jakarta"
 """Where days begin (WIB). Only day windows need it; Grafana itself shows the dashboard's zone."""
 
+NETWORK = '"kind" =~ /^(router|switch|ap|ups)$/'
+"""What belongs to the network; sensor nodes and cameras report `device.up`, too."""
+
 ALERT_IDENTITY = ("device", "rule", "ifname", "sensor", "probe", "part")
 """What tells alerts apart. Never `site`: a device that moved would leave a second, older alert."""
 

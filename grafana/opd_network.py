@@ -12,7 +12,7 @@ from grafana.board import (
     values,
     variable,
 )
-from grafana.influxql import Given, ask, match, mean, reachable, select, windowed
+from grafana.influxql import NETWORK, Given, ask, match, mean, reachable, select, windowed
 from grafana.panels import (
     AVAILABLE,
     LOAD,
@@ -27,8 +27,7 @@ from grafana.panels import (
 from grafana.sdk import md
 from grafana.sdk import table as tables
 
-CHOSEN = match(opd="opd", device="device")
-ALERTS = f'"kind" =~ /^(router|switch|ap|ups)$/ AND {CHOSEN}'
+CHOSEN = f"{NETWORK} AND {match(opd='opd', device='device')}"
 PORTS = match(device="device", ifname="ifname")
 
 
@@ -39,12 +38,12 @@ def build() -> md.Dashboard:
         "Routers, switches and links of the offices: reachability, load, traffic, errors.",
         tag="opd-network",
         variables=[
-            variable("opd", "OPD", "Office.", values("opd", "device")),
+            variable("opd", "OPD", "Office.", values("opd", "device", NETWORK)),
             variable(
                 "device",
                 "Perangkat",
                 "Device of the chosen offices.",
-                values("device", "device", match(opd="opd")),
+                values("device", "device", f"{NETWORK} AND {match(opd='opd')}"),
             ),
             variable(
                 "ifname",
@@ -53,7 +52,7 @@ def build() -> md.Dashboard:
                 values("ifname", "interface", match(device="device")),
             ),
         ],
-        alerts_where=ALERTS,
+        alerts_where=CHOSEN,
         sections=[
             Section("Ringkasan", _summary()),
             Section("Keterjangkauan", _reach()),
@@ -62,8 +61,8 @@ def build() -> md.Dashboard:
             Section(
                 "Alarm",
                 [
-                    (alert_table(ALERTS), 24, 8),
-                    (alert_timeline(ALERTS), 24, 7),
+                    (alert_table(CHOSEN), 24, 8),
+                    (alert_timeline(CHOSEN), 24, 7),
                 ],
             ),
         ],
@@ -93,7 +92,7 @@ def _summary() -> list[Placed]:
             4,
             4,
         ),
-        (active_alerts(ALERTS), 4, 4),
+        (active_alerts(CHOSEN), 4, 4),
         (
             stats(
                 "Ketersediaan",

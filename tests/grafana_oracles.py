@@ -34,7 +34,7 @@ class Oracle:
     measurement: str
     field: str
     fold: Callable[[list[float]], float]
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     column: int = 1
     """Which column of the answer is compared; 0 is time."""
 
@@ -113,7 +113,7 @@ def _compare(
         for point in points
         if point.measurement == oracle.measurement
         and oracle.field in point.fields
-        and (not oracle.kind or point.tags.get("kind") == oracle.kind)
+        and (not oracle.kinds or point.tags.get("kind") in oracle.kinds)
     ]
     if not relevant:
         report.unchecked.append(name)
@@ -161,11 +161,11 @@ def _newest(points: Sequence[Point], measurement: str, name: str, *by: str) -> d
     return found
 
 
-def _reachable(up: int, kind: str = "") -> Whole:
-    """How many devices have a best probe of `up`."""
+def _reachable(up: int, *kinds: str) -> Whole:
+    """How many devices of these kinds have a best probe of `up`."""
 
     def count(points: Sequence[Point]) -> float:
-        of_kind = [point for point in points if not kind or point.tags.get("kind") == kind]
+        of_kind = [point for point in points if point.tags.get("kind") in kinds]
         best: dict[str, float] = {}
         for (device, _), value in _newest(of_kind, "device", "up", "device", "probe").items():
             best[device] = max(value, best.get(device, 0))
@@ -194,13 +194,17 @@ def _environment(title: str, name: str, fold: Callable[[list[float]], float]) ->
     return {("toba-environment", title, "A"): Oracle("environment", name, fold)}
 
 
+NETWORK = ("router", "switch", "ap", "ups")
+
 ORACLES: dict[tuple[str, str, str], Oracle | Whole] = {
     ("toba-command-center", "Router hidup", "A"): _reachable(1, "router"),
     ("toba-command-center", "Router mati", "A"): _reachable(0, "router"),
+    ("toba-command-center", "Sensor hidup", "A"): _reachable(1, "sensor"),
+    ("toba-command-center", "Sensor mati", "A"): _reachable(0, "sensor"),
     ("toba-command-center", "Kamera hidup", "A"): _cameras("up", 1),
     ("toba-command-center", "Kamera mati", "A"): _cameras("up", 0),
     ("toba-command-center", "Ketersediaan kamera", "A"): Oracle("camera", "up", _percent),
-    ("toba-command-center", "Koneksi kantor (OPD)", "A"): Oracle("device", "up", min, "router"),
+    ("toba-command-center", "Koneksi kantor (OPD)", "A"): Oracle("device", "up", min, ("router",)),
     ("toba-command-center", "PM2.5 rata-rata 24 jam", "A"): Oracle("environment", "pm25", _mean),
     ("toba-command-center", "Hujan 1 jam terakhir", "A"): Oracle(
         "environment", "rain_mm", math.fsum
@@ -210,16 +214,16 @@ ORACLES: dict[tuple[str, str, str], Oracle | Whole] = {
     ),
     ("toba-command-center", "Lalu lintas inti", "A"): Oracle("interface", "in_bps", _mean),
     ("toba-command-center", "Lalu lintas inti", "B"): Oracle("interface", "out_bps", _mean),
-    ("toba-opd-network", "Perangkat hidup", "A"): _reachable(1),
-    ("toba-opd-network", "Perangkat mati", "A"): _reachable(0),
-    ("toba-opd-network", "Ketersediaan", "A"): Oracle("device", "up", _percent),
-    ("toba-opd-network", "Waktu tempuh rata-rata", "A"): Oracle("device", "rtt_ms", _mean),
-    ("toba-opd-network", "Hidup atau mati", "A"): Oracle("device", "up", min),
-    ("toba-opd-network", "Waktu tempuh (RTT)", "A"): Oracle("device", "rtt_ms", _mean),
-    ("toba-opd-network", "Paket hilang", "A"): Oracle("device", "loss_pct", _mean),
-    ("toba-opd-network", "CPU", "A"): Oracle("device", "cpu_pct", _mean),
-    ("toba-opd-network", "Memori", "A"): Oracle("device", "mem_pct", _mean),
-    ("toba-opd-network", "Lama menyala", "A"): Oracle("device", "uptime_s", _last),
+    ("toba-opd-network", "Perangkat hidup", "A"): _reachable(1, *NETWORK),
+    ("toba-opd-network", "Perangkat mati", "A"): _reachable(0, *NETWORK),
+    ("toba-opd-network", "Ketersediaan", "A"): Oracle("device", "up", _percent, NETWORK),
+    ("toba-opd-network", "Waktu tempuh rata-rata", "A"): Oracle("device", "rtt_ms", _mean, NETWORK),
+    ("toba-opd-network", "Hidup atau mati", "A"): Oracle("device", "up", min, NETWORK),
+    ("toba-opd-network", "Waktu tempuh (RTT)", "A"): Oracle("device", "rtt_ms", _mean, NETWORK),
+    ("toba-opd-network", "Paket hilang", "A"): Oracle("device", "loss_pct", _mean, NETWORK),
+    ("toba-opd-network", "CPU", "A"): Oracle("device", "cpu_pct", _mean, NETWORK),
+    ("toba-opd-network", "Memori", "A"): Oracle("device", "mem_pct", _mean, NETWORK),
+    ("toba-opd-network", "Lama menyala", "A"): Oracle("device", "uptime_s", _last, NETWORK),
     ("toba-opd-network", "Lalu lintas per antarmuka", "A"): Oracle("interface", "in_bps", _mean),
     ("toba-opd-network", "Lalu lintas per antarmuka", "B"): Oracle("interface", "out_bps", _mean),
     ("toba-opd-network", "Kesalahan masuk dan keluar", "A"): Oracle(

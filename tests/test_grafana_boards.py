@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from grafana.build import build, load, main
 from grafana.influxql import ask
 from grafana.names import DASHBOARDS, DATABASE, DATASOURCE_UID, FOLDER_TITLE, FOLDER_UID
 from grafana.panels import stats
+from hub.configuration import OWN_FIELDS
 from tests.grafana_support import VARIABLE, panels, variables
 
 BOARDS = sorted(load())
@@ -139,6 +141,31 @@ def test_every_variable_that_is_used_is_defined_and_each_defined_is_used(
     for each in variables(board):
         if not each["includeAll"]:
             assert each["current"]["value"], f"{each['name']} has neither All nor a default"
+
+
+def test_dashboards_ask_only_for_what_some_collector_or_the_hub_promises(
+    board: dict[str, Any],
+) -> None:
+    promised: dict[str, set[str]] = {name: set(own) for name, own in OWN_FIELDS.items()}
+    for path in (DASHBOARDS.parent.parent / "collectors").glob("*/manifest.toml"):
+        for name, found in tomllib.loads(path.read_text("utf-8"))["measurements"].items():
+            promised.setdefault(name, set()).update(found["fields"], found["tags"])
+    queries = [t["query"] for panel in panels(board) for t in panel.get("targets", [])]
+    queries += [mark["target"].get("query", "") for mark in board["annotations"]["list"]]
+    asked = {
+        (measurement, name)
+        for query in queries
+        for measurement in re.findall(r'FROM "(\w+)"', query)
+        for name in re.findall(r'"(\w+)"', re.sub(r'AS "[^"]*"|FROM "\w+"', "", query))
+    }
+    assert len(asked) > 10
+    labels = {"site", "opd", "kind", "device", "rule", "ifname", "sensor", "probe", "part"}
+    unknown = {
+        f"{measurement}.{name}"
+        for measurement, name in asked
+        if name not in labels and name not in promised.get(measurement, set())
+    }
+    assert unknown == set()
 
 
 def test_links_lead_to_dashboards_and_variables_that_exist(board: dict[str, Any]) -> None:

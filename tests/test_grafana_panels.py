@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from grafana.build import load
 from tests.grafana_oracles import check_alerts, check_panels
-from tests.grafana_support import MINUTE_NS, Influx, Point, Span, influx_with_toba
+from tests.grafana_support import MINUTE_NS, Influx, Point, Span, chosen, influx_with_toba, render
 
 START_NS = 1_767_582_000_000_000_000
 """2026-01-05 03:00 UTC, 10:00 in Jakarta."""
@@ -73,6 +74,9 @@ def _environment(minute: int) -> Iterator[Point]:
             "rain_mm": 0.2 * (minute % 3), "noise_dba": 48.0 + minute % 12, "battery_v": 3.9,
             "rssi_dbm": -70 - minute % 5,
         })  # fmt: skip
+        node = {"device": f"aq-{site}", "probe": "mqtt", "site": site, "kind": "sensor"}
+        there = int(number == 1 or minute < 115)
+        yield Point("device", node, at, {"up": there, "uptime_s": 60.0 * minute})
         yield Point("environment", lake, at + 7, {
             "water_level_m": 903.5 + number / 10 + minute / 1000, "do_mgl": 6.5 - minute / 100,
             "ph": 7.5 + minute / 500, "turbidity_ntu": 3.0 + minute / 10, "battery_v": 3.7,
@@ -112,12 +116,14 @@ def test_a_panel_that_says_something_else_is_found_out(influx: Influx) -> None:
     assert any("Laju gambar" in problem for problem in report.problems)
 
 
-def alert(state: str, minute: int, **tags: str) -> Point:
+def alert(state: str, minute: int, changed: bool = True, **tags: str) -> Point:
     active = int(state in ("firing", "acknowledged"))
+    at = START_NS + minute * MINUTE_NS
     fields = {
         "active": active, "severity": 2, "state": state, "value": 1.5, "text": f"PM2.5 = {state}",
+        "since_ms": at // 10**6, "changed": int(changed),
     }  # fmt: skip
-    return Point("alert", tags, START_NS + minute * MINUTE_NS, fields)
+    return Point("alert", tags, at, fields)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +172,18 @@ def test_a_device_that_moved_leaves_no_second_alert(tmp_path: Path) -> None:
         )
 
     assert problems == []
+
+
+def test_an_open_alert_is_stored_every_minute_and_marked_once(tmp_path: Path) -> None:
+    names = {"device": "r-dlh", "rule": "down", "kind": "router", "opd": "dlh"}
+    board = load()["opd-network.json"]
+    query = board["annotations"]["list"][0]["target"]["query"]
+    with influx_with_toba(tmp_path) as influx:
+        influx.write(published())
+        influx.write([alert("firing", 10, **names)])
+        influx.write([alert("firing", minute, changed=False, **names) for minute in range(11, 40)])
+        influx.write([alert("resolved", 40, **names)])
+
+        marks = influx.ask(render(query, SPAN, chosen(board)))
+
+    assert [row["state"] for answer in marks for row in answer.named()] == ["firing", "resolved"]
