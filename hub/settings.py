@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from hub import yamlfile
-from hub.notify.channels import ChannelConfig
+from hub.notify.channels import ChannelConfig, unknown_fallbacks
 from hub.notify.routing import Team
 from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
 from hub.yamlfile import YamlFile
@@ -245,7 +245,16 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
 
 
 def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
-    return [
+    """Channels that a team or another channel names and that are not there."""
+    fallbacks = [
+        file.problem(
+            ("channels", name, "fallback"),
+            why,
+            nearest(settings.channels[name].fallback, settings.channels),
+        )
+        for name, why in unknown_fallbacks(settings.channels)
+    ]
+    return fallbacks + [
         file.problem(
             ("teams", team, "channels", index),
             f"no channel {channel!r}",

@@ -10,9 +10,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 import hub.notify
+from hub import settings
 from hub.notify.channels import ChannelConfig, Policy, build, unknown_fallbacks
 from hub.notify.message import Facts
 from hub.notify.routing import Router, Team
+from hub.problems import Misconfigured
 from tests.notify_support import ZONE, change, tools
 
 TEAMS = {
@@ -127,3 +129,15 @@ def test_fallbacks_that_lead_nowhere_are_named() -> None:
         }
     )
     assert [name for name, _ in unknown_fallbacks(configs)] == ["b", "c"]
+
+
+def test_a_fallback_that_leads_nowhere_is_a_mistake_of_the_settings_with_its_line(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "toba-hub.yaml"
+    file.write_text("channels:\n  a: {type: log}\n  b:\n    type: log\n    fallback: c\n")
+    with pytest.raises(Misconfigured) as error:
+        settings.read(file, {})
+    (problem,) = error.value.problems
+    assert problem.line == 5
+    assert "no channel 'c'" in str(problem)
