@@ -44,7 +44,7 @@ class Auth:
         """Who asks, or None. Raises `WebProblem` for a token that is not (any more) valid."""
         clear = bearer(request)
         if clear:
-            return self._of_token(clear)
+            return self.of_token(clear)
         if not is_local(request):
             return None
         if self.mode == "demo":
@@ -57,7 +57,8 @@ class Auth:
         except TokenError as error:
             raise WebProblem(503, "The tokens can't be read.", str(error)) from None
 
-    def _of_token(self, clear: str) -> Identity:
+    def of_token(self, clear: str) -> Identity:
+        """Whose token that is. Raises `WebProblem` 401, or 503 when the file is broken."""
         try:
             found = self.tokens.find(clear) if self.tokens is not None else None
         except TokenError as error:

@@ -59,7 +59,7 @@ function lakeName(shape) {
   const [south, , north] = state.regency.bounds;
   const ring = shape.geometry.type === "Polygon" ? shape.geometry.coordinates[0] : shape.geometry.coordinates[0][0];
   const lats = ring.map(([, lat]) => Math.min(Math.max(lat, south), north));
-  const [, y] = project.at(0, Math.min(...lats) * 0.62 + Math.max(...lats) * 0.38);
+  const [, y] = project.at(0, Math.min(...lats) * 0.8 + Math.max(...lats) * 0.2);
   const x = 8;
   return s("text", { x, y, class: "lake-name" }, shape.properties.name ?? "");
 }

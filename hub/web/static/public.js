@@ -13,16 +13,18 @@ function card(title, value, unit, more, kind) {
 const none = () => [h("p", { class: "muted" }, t("public.none"))];
 const orNone = (cards) => (cards.length ? cards : none());
 
+const where = (one) => (one.station.includes(one.site) ? one.station : `${one.station} · ${one.site}`);
+
 function air(one) {
   const [value, unit] = quantity(one.pm25, "µg/m³", "pm25");
   const mean = one.mean_24h === null ? [] : [h("p", { class: "muted" }, t("public.mean", { value: plain(one.mean_24h, "µg/m³", "pm25") }))];
-  return card(`${one.station} · ${one.site}`, value, `${unit} PM2.5`,
+  return card(where(one), value, `${unit} PM2.5`,
     [h("p", { class: "class" }, t(`air.${one.category}`)), ...mean, h("p", { class: "small" }, t(`air.${one.category}.advice`))], one.category);
 }
 
 function measured(one) {
   const [value, unit] = quantity(one.value, one.unit, one.field);
-  return card(`${one.station} · ${one.site}`, value, unit, [h("p", { class: "muted" }, fieldName(one.field))]);
+  return card(where(one), value, unit, [h("p", { class: "muted" }, fieldName(one.field))]);
 }
 
 function service(one) {

@@ -1,0 +1,171 @@
+"""The board in a real Chromium: what a person sees and does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hub.clock import NS, now_ns
+from hub.web.app import create_app
+from hub.web.serving import serve
+from tests.browser_support import Page, browser
+from tests.web_scene import Scene
+
+CHARTS = """const all = [...document.querySelectorAll('.chart')];
+return all.length === 2 && all.every(one => Number(one.dataset.points) > 20)"""
+ALERTS = "return document.querySelectorAll('#alerts .alert').length === 4"
+SHOTS = os.environ.get("TOBA_SCREENSHOTS")
+"""Set it to a folder to keep the pictures."""
+
+
+@dataclass
+class Board:
+    url: str
+    scene: Scene
+    app: object
+
+
+@pytest.fixture
+async def board() -> AsyncIterator[Board]:
+    """The regency with some trouble, on a real port."""
+    scene = Scene()
+    scene.fill(now_ns())
+    app = create_app(scene.backend, auth="demo")
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(app, port=0, started=port.set_result))
+    yield Board(f"http://127.0.0.1:{await port}", scene, app)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def keep(page: Page, tmp_path: Path, name: str, whole: bool = False) -> None:
+    folder = Path(SHOTS) if SHOTS else tmp_path
+    picture = await page.screenshot(folder / f"{name}.png", whole)
+    assert picture.stat().st_size > 30_000
+
+
+async def fits(page: Page) -> bool:
+    return bool(
+        await page.run(
+            "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
+    )
+
+
+async def test_the_wall_shows_everything_on_one_screen(board: Board, tmp_path: Path) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until(CHARTS)
+        await page.until(ALERTS)
+        assert await page.run(
+            "return document.documentElement.scrollHeight <= 1080"
+            " && [...document.querySelectorAll('.thing')].every("
+            "one => one.getBoundingClientRect().bottom <= 1080)"
+        )
+        assert await page.run("return document.querySelectorAll('.thing').length") == 44
+        assert await page.run("return document.querySelectorAll('.site').length") == 16
+        down = "return document.querySelector('.site[data-site=porsea]').dataset.state"
+        assert await page.run(down) == "down"
+        assert "menyeret 9 perangkat" in await page.run("return document.body.innerText")
+        await keep(page, tmp_path, "wall")
+        assert await page.log() == []
+
+
+async def test_a_phone_shows_the_same_without_scrolling_sideways(
+    board: Board, tmp_path: Path
+) -> None:
+    async with browser(390, 844) as page:
+        for path, ready in (
+            ("/", CHARTS),
+            ("/device/aq-balige", "return document.querySelectorAll('#readings tr').length > 2"),
+            ("/publik", "return document.querySelectorAll('.card').length > 3"),
+        ):
+            await page.open(board.url + path)
+            await page.until(ready)
+            assert await fits(page), path
+            await keep(page, tmp_path, f"phone{path.replace('/', '-')}", whole=True)
+        assert await page.log() == []
+
+
+async def test_acknowledging_in_the_browser_reaches_the_hub_and_comes_back(board: Board) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until(ALERTS)
+        await page.until("return !document.querySelector('.act-ack').hidden")
+        await page.click(".alert[data-severity=critical] .act-ack")
+        await page.write("dialog input[name=name]", "Rina")
+        await page.write("dialog textarea", "teknisi menuju lokasi")
+        await page.click("dialog button[type=submit]")
+        await page.until("return !document.querySelector('dialog').open")
+        key = "router_down/r-camat-porsea"
+        script = f"return document.querySelector('[data-key=\"{key}\"]').dataset.stage"
+        await page.until(f"{script} === 'acknowledged'")
+        text = f"return document.querySelector('[data-key=\"{key}\"]').innerText"
+        assert "teknisi menuju lokasi" in await page.run(text)
+    act = board.scene.backend.acts[-1]
+    assert (act["who"], act["why"], act["key"]) == ("demo: Rina", "teknisi menuju lokasi", key)
+
+
+async def test_silencing_asks_for_a_reason_first(board: Board) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until(ALERTS)
+        await page.until("return !document.querySelector('.act-silence').hidden")
+        await page.click(".act-silence")
+        await page.click("dialog button[type=submit]")
+        assert await page.run("return document.querySelector('dialog').open")
+        assert board.scene.backend.acts == []
+        await page.write("dialog textarea", "pemeliharaan")
+        await page.click("dialog button[type=submit]")
+        await page.until("return !document.querySelector('dialog').open")
+    act = board.scene.backend.acts[-1]
+    assert act["matcher"] == {"device": "r-camat-porsea", "rule": "router_down"}
+
+
+async def test_live_values_move_without_a_reload(board: Board) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until(ALERTS)
+        await page.click("[data-tab=environment]")
+        backend = board.scene.backend
+        backend.time_ns = now_ns()
+        backend.observe("environment", "aq-laguboti", {"pm25": 123.4}, sensor="main")
+        await page.until("return document.querySelector('#things').innerText.includes('123,4')")
+        backend.fire("rain", "rain-habinsaran", "critical")
+        await page.until("return document.querySelectorAll('#alerts .alert').length === 5")
+
+
+async def test_the_board_says_when_history_is_away_or_data_is_old(board: Board) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url + "/?lang=en")
+        await page.until(CHARTS)
+        backend = board.scene.backend
+        backend.report["store"] = {"name": "influxdb", "up": False}
+        backend.store_down = True
+        backend.wake()
+        await page.until("return document.body.innerText.includes('History is unreachable')")
+        memory = "return [...document.querySelectorAll('.chart')]"
+        await page.until(f"{memory}.every(one => one.dataset.source === 'memory')")
+        backend.time_ns = now_ns() + 300 * NS  # the hub's clock goes on, no reading comes
+        await page.until("return document.body.innerText.includes('Old data')", 20)
+
+
+async def test_the_board_says_when_the_hub_is_gone_and_returns_by_itself(board: Board) -> None:
+    async with browser(1280, 900) as page:
+        await page.open(board.url)
+        await page.until(ALERTS)
+        feed = board.app.state.feed  # type: ignore[attr-defined]
+        feed.close()
+        await page.until("return document.querySelector('#link').dataset.state === 'lost'")
+        assert await page.run(ALERTS)
+        feed.closing = False
+        beating = asyncio.create_task(feed.run())
+        await page.until("return document.querySelector('#link').dataset.state !== 'lost'", 45)
+        beating.cancel()
