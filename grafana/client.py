@@ -48,11 +48,12 @@ class Grafana:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise PushError(f"{url}: not a URL of Grafana, write it like http://grafana:3000")
         if parts.username or parts.password:
-            raise PushError("the URL contains a password; give it as --user and --password")
+            raise PushError("the URL contains a password; use a service account's token instead")
         if not token and not (user and password):
             raise PushError(
-                "no credentials: give a service account's token (Grafana: Administration →"
-                " Service accounts, role Editor; Admin if it shall set the data source, too)"
+                "no credentials: set grafana.token to a service account's token (Grafana:"
+                " Administration → Service accounts, role Editor; Admin if it shall set the data"
+                " source, too)"
             )
         self.url = url.rstrip("/")
         prefix = parts.path.strip("/")
@@ -96,7 +97,7 @@ class Grafana:
         except requests.exceptions.SSLError as error:
             raise PushError(
                 f"{self.url}: its certificate isn't trusted here ({_root(error)}); install the"
-                " issuer's certificate, or use --insecure on a network that you trust"
+                " issuer's certificate, or name its file in REQUESTS_CA_BUNDLE"
             ) from error
         except requests.exceptions.InvalidJSONError as error:
             raise PushError(

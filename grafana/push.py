@@ -149,8 +149,8 @@ def _plan_source(grafana: Grafana, source: Source | None) -> Change:
     theirs = grafana.maybe(lambda: grafana.face.api.GET(path), f"GET {path}")
     if theirs is None and source is None:
         raise PushError(
-            f"this Grafana has no data source with uid {DATASOURCE_UID}; say where InfluxDB is"
-            " (--influx-url, with --influx-password or --influx-token), or make one by hand"
+            f"this Grafana has no data source with uid {DATASOURCE_UID}, and the settings name no"
+            " InfluxDB: set store.kind to influxdb and store.url, or make the data source by hand"
         )
     if source is None or (theirs and theirs.get("readOnly")):
         state: State = "locked" if theirs and theirs.get("readOnly") else "same"

@@ -139,7 +139,7 @@ def test_what_is_provisioned_from_files_there_is_left_alone(stub: Stub) -> None:
 
 
 def test_without_a_data_source_there_or_given_nothing_is_pushed(stub: Stub) -> None:
-    with pytest.raises(PushError, match=r"no data source with uid influx; .*--influx-url"):
+    with pytest.raises(PushError, match=r"no data source with uid influx, .*set store.kind"):
         plan(connect(stub))
 
 
