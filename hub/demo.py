@@ -156,7 +156,7 @@ def settings_for(
                     "health": {"period_s": 10},
                 },
             },
-            # netprobe: {"tiers": {"ping": {"period_s": 10}}},
+            "netprobe": {"tiers": {"ping": {"period_s": 10}}},
         },
     }
 
