@@ -8,6 +8,7 @@ was asked; everything else is counted and dropped.
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import socket
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from collectors.snmp.codec import (
 from collectors.snmp.oids import Oid
 
 MAX_IN_FLIGHT = 2
+MOST_JITTER = 0.2
+"""A retry waits up to so much longer, as a share of the time-out."""
 RECEIVE_BUFFER = 4 << 20
 """Octets asked of the kernel: replies of many routers wait here while we decode others."""
 
@@ -110,6 +113,8 @@ class Endpoint(asyncio.DatagramProtocol):
         self._waiting: dict[int, _Waiting] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._loop = asyncio.get_running_loop()
+        # Seeded from the system once: asking it for every request id would be a system call each.
+        self._random = random.Random(secrets.randbits(128))
 
     @classmethod
     async def open(
@@ -152,7 +157,7 @@ class Endpoint(asyncio.DatagramProtocol):
     def _free_id(self) -> int:
         """Hard to guess, and always four octets on the wire."""
         while True:
-            request_id = 0x01000000 + secrets.randbelow(0x7E000000)
+            request_id = 0x01000000 + self._random.getrandbits(30)
             if request_id not in self._waiting:
                 return request_id
 
@@ -167,7 +172,9 @@ class Endpoint(asyncio.DatagramProtocol):
         waiting.sent_at = self._loop.time()
         self._transport.sendto(waiting.datagram, waiting.address)
         # A retry waits longer, and not in step with the others that lost a packet just now.
-        wait = waiting.timeout_s * (1 + secrets.randbelow(200) / 1000 * (waiting.attempts - 1))
+        wait = waiting.timeout_s
+        if waiting.attempts > 1:
+            wait *= 1 + self._random.random() * MOST_JITTER
         waiting.timer = self._loop.call_later(wait, self._transmit, waiting)
 
     def _fail(self, waiting: _Waiting, why: str) -> None:
@@ -229,6 +236,11 @@ class V2cSession:
                 self.address, prepared, self._timeout_s, self._retries
             )
         return Reply(message.error_status, message.error_index, message.varbinds, seconds, attempts)
+
+    def move(self, endpoint: Endpoint, address: Address) -> None:
+        """The agent is to be found elsewhere from now on."""
+        self._endpoint = endpoint
+        self.address = address
 
     def close(self) -> None:
         """Nothing of its own to close: the socket is shared."""

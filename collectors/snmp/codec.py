@@ -211,8 +211,6 @@ def _int(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 def _value(tag: int, content: bytes) -> Value:
     """One value; `Absent.UNREADABLE` for octets that its type does not allow."""
-    if tag == OCTETS:
-        return content
     if tag in _UNSIGNED32:
         # Four octets with the top bit set lack a leading zero; agents do that, the sense is clear.
         number = int.from_bytes(content, "big")
@@ -249,6 +247,7 @@ def _rare_value(tag: int, content: bytes) -> Value:
 def _varbinds(data: bytes, at: int, end: int) -> list[VarBind]:
     """The hot loop: one pass, short-form lengths read in place."""
     found: list[VarBind] = []
+    from_bytes = int.from_bytes
     while at < end:
         if data[at] != 0x30:
             raise Malformed(f"tag 0x{data[at]:02x} at octet {at} where a binding is due")
@@ -269,10 +268,15 @@ def _varbinds(data: bytes, at: int, end: int) -> list[VarBind]:
             start, size = _long_length(data, start, size & 0x7F)
         if start + size != stop or stop > end or not name or name[-1] & 0x80:
             raise Malformed(f"the binding at octet {at} is not filled by its name and value")
-        if (tag == COUNTER64 and 0 < size < 9) or (tag in _UNSIGNED32 and 0 < size < 5):
-            found.append((name, int.from_bytes(data[start:stop], "big")))
+        content = data[start:stop]
+        if tag == OCTETS:
+            found.append((name, content))
+        elif (tag in _UNSIGNED32 and 0 < size < 5) or (tag == COUNTER64 and 0 < size < 9):
+            found.append((name, from_bytes(content, "big")))
+        elif tag == INTEGER and size == 1 and content < b"\x80":
+            found.append((name, content[0]))
         else:
-            found.append((name, _value(tag, data[start:stop])))
+            found.append((name, _value(tag, content)))
         at = stop
     return found
 

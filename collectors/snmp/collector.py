@@ -49,7 +49,8 @@ class SnmpCollector(Collector):
             emit(Reading(device.series, self.host.now_ns(), {"up": 0}))
             port = session.address[1]
             # A name may have moved to another address meanwhile; state is kept, it's one device.
-            _, session.address = await self._resolve(target, port)
+            family, address = await self._resolve(target, port)
+            session.move(await self._endpoint(family), address)
             raise TryAgain(
                 f"{target.id}: no SNMP answer from {target.address} port {port} ({error}); "
                 "is the agent on, is the community right, may this address ask?"
