@@ -31,6 +31,8 @@ class SnmpCollector(Collector):
         await self._endpoint(socket.AF_INET)
 
     async def stop(self) -> None:
+        for known in self._devices.values():
+            known.session.close()
         for endpoint in self._endpoints.values():
             endpoint.close()
         self._endpoints.clear()
@@ -61,6 +63,8 @@ class SnmpCollector(Collector):
         known = self._devices.get(target.id)
         if known is not None and known.target == target:
             return known
+        if known is not None:
+            known.session.close()
         section = SnmpSection.model_validate(dict(target.section))
         family, address = await self._resolve(target, section.port)
         session = await self._session(family, address, section)
@@ -99,4 +103,4 @@ class SnmpCollector(Collector):
     def _forget_the_gone(self) -> None:
         listed = {target.id for target in self.host.targets()}
         for gone in self._devices.keys() - listed:
-            del self._devices[gone]
+            self._devices.pop(gone).session.close()
