@@ -17,6 +17,9 @@ from rules.model import Rule, parse_rules
 from rules.thing import Thing
 
 
+LIBRARY = FilePath(str(files("rules"))) / "library"
+
+
 def read(
     settings: RuleSettings,
     *,
@@ -42,8 +45,10 @@ def read(
         known |= names
         touched |= _apply(file.data, changes, settings.disable)
         taken = {rule.name: rule.source for rule in rules}
+        # The library names teams that a regency need not have; its own rules must mean somebody.
+        known_teams = None if path.parent == LIBRARY else teams or None
         found, wrong = parse_rules(
-            file.data, str(path), declared, tags=tags, teams=teams or None, taken=taken
+            file.data, str(path), declared, tags=tags, teams=known_teams, taken=taken
         )
         rules += found
         problems += [file.problem(*problem) for problem in wrong]
@@ -56,7 +61,7 @@ def paths(settings: RuleSettings) -> list[FilePath]:
     """The rule files in the order in which they are read; tests beside them are left out."""
     found: list[FilePath] = []
     if settings.library:
-        found += _folder(FilePath(str(files("rules"))) / "library")
+        found += _folder(LIBRARY)
     for path in settings.files:
         found += _folder(path) if path.is_dir() else [path]
     return found
