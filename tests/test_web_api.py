@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+import structlog
 
 from hub.api import TryAgain
 from hub.clock import NS
@@ -23,7 +24,7 @@ from tests.web_support import NOW, FakeBackend
 def backend() -> FakeBackend:
     """A whole regency with some trouble."""
     scene = Scene()
-    scene.fill(NOW)
+    scene.fill(NOW, steps=60)
     made = scene.backend
     made.quiet = [
         {"id": "7", "matcher": {"device": ["cam-1"]}, "who": "Rina", "why": "x", "until_ns": NOW}
@@ -186,9 +187,13 @@ async def test_a_bug_is_a_problem_document_without_its_inside(
         raise ZeroDivisionError("secret inside")
 
     monkeypatch.setattr(backend, "silences", broken)
-    answer = await web.get("/api/v1/silences")
+    with structlog.testing.capture_logs() as logged:
+        answer = await web.get("/api/v1/silences")
     assert answer.status_code == 500
     assert "secret" not in answer.text
+    assert [(one["event"], one["path"]) for one in logged] == [
+        ("BUG: a request failed", "/api/v1/silences")
+    ]
 
 
 async def test_a_body_over_64_kib_is_refused(web: httpx.AsyncClient, backend: FakeBackend) -> None:

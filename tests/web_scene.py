@@ -29,9 +29,9 @@ class Scene:
         behind = [one.id for one in self.devices if DEAD in one.depends_on]
         self.silent = {DEAD, *behind}
 
-    def fill(self, now: int) -> None:
+    def fill(self, now: int, steps: int = PAST_STEPS) -> None:
         """The past that the board remembers, then the trouble."""
-        for step in range(PAST_STEPS, -1, -1):
+        for step in range(steps, -1, -1):
             self.step(now - step * STEP_NS, dead=step < 40)
         self.trouble(now)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from hub import logs
 from hub.api import TryAgain
 from hub.store.base import StoreDown, StoreRefused
 
-log = structlog.get_logger()
+log = logs.get("web")
 
 
 class WebProblem(HTTPException):

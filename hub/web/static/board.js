@@ -56,6 +56,7 @@ function everySecond() {
 }
 
 onChange((changes) => {
+  showClock();
   showLink();
   showBanners();
   if (!state.ready || changes.link) return;
