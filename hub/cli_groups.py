@@ -66,13 +66,13 @@ def grafana_push(
         fail("no Grafana to push to: set grafana.url and grafana.token in the settings")
     store, given = conf.settings.store, conf.settings.grafana
     source = None
-    if store.kind == "influxdb":
+    if given.influx_url:
         source = pushing.Source(
-            store.url,
+            given.influx_url,
             store.database,
-            store.username,
-            store.password.get_secret_value(),
-            store.token.get_secret_value(),
+            given.influx_username,
+            given.influx_password.get_secret_value(),
+            given.influx_token.get_secret_value(),
         )
 
     def confirm(plan: pushing.Plan) -> bool:

@@ -16,7 +16,6 @@ from hub.yamlfile import YamlFile
 from rules.model import Rule, parse_rules
 from rules.thing import Thing
 
-
 LIBRARY = FilePath(str(files("rules"))) / "library"
 
 

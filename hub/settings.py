@@ -90,7 +90,14 @@ class Rules(Part):
 class Grafana(Part):
     url: str = ""
     token: SecretStr = SecretStr("")
+    """Of a service account that may edit dashboards and data sources."""
     folder: str = "Toba hub"
+    influx_url: str = ""
+    """InfluxDB as Grafana reaches it; empty: the data source is there already."""
+    influx_username: str = "grafana"
+    influx_password: SecretStr = SecretStr("")
+    influx_token: SecretStr = SecretStr("")
+    """Rights to read are enough: whoever sees a dashboard may ask anything that these may read."""
 
 
 class Settings(BaseSettings):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("hub", "collectors", "rules", "grafana", "firmware_stubs")
 
 FLOORS = [
-    ["hub.cli", "hub.cli_common", "hub.cli_groups", "hub.demo", "hub.doctor"],
+    ["hub.__main__", "hub.cli", "hub.cli_common", "hub.cli_groups", "hub.demo", "hub.doctor"],
     ["hub.app"],
     ["hub.backend"],
     ["hub.web"],
