@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import msgspec
@@ -457,9 +458,47 @@ def play(watch: Watch, number: int, now: int, one: Any) -> list[Transition]:
     return watch.act(number, now, act)
 
 
-@settings(max_examples=300, deadline=None)
+def likely(seed: int) -> list[Any]:
+    """Hours in which devices keep their moods for a while: chance alone rarely gets there."""
+    dice, script = Random(seed), []
+    mood = {AQ: 20.0, CORE: 1, OFFICE: 1}
+    for _ in range(600):
+        gap = dice.choice([0, 1, 5, 10, 10, 20, 30])
+        if dice.random() < 0.01:
+            gap = dice.choice([70, 400, -30, -900])
+        if dice.random() < 0.04:
+            series = dice.choice(list(mood))
+            mood[series] = dice.choice([20.0, 50.0, 80.0, None] if series is AQ else [0, 0, 1])
+        if dice.random() < 0.02:
+            kind = dice.choice(["acknowledge", "unacknowledge", "silence", "silence", "unsilence"])
+            key = dice.choice([PM_KEY, CORE_KEY, "silent:aq1", ""])
+            script.append(("act", gap, kind, key, dice.randrange(30, 600)))
+        elif dice.random() < 0.5:
+            script.append(("tick", gap))
+        else:
+            series = dice.choice(list(mood))
+            if (value := mood[series]) is not None:
+                field = dice.choice(["pm25", "rain_mm"]) if series is AQ else "up"
+                age = dice.choice([0, 0, 2, 40])
+                script.append(("read", gap, series, field, value, age, 0))
+    return script
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_likely_day_with_many_restarts_is_as_one_without(seed: int) -> None:
+    script = likely(seed)
+    same_either_way(script, set(Random(seed).sample(range(len(script)), 30)))
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.lists(inputs, max_size=60), st.sets(st.integers(0, 59), max_size=8))
 def test_a_restart_anywhere_gives_the_same_transitions(script: list[Any], cuts: set[int]) -> None:
+    same_either_way(script, cuts)
+
+
+def same_either_way(script: list[Any], cuts: set[int]) -> None:
+    """Play it with and without restarts at these steps; each alert's transitions form a chain."""
     found = rules(*EVERYTHING)
     straight, resumed = Watch(found, THINGS), Watch(found, THINGS)
     now, state = START, {}
