@@ -59,7 +59,7 @@ def test_a_root_cause_tells_what_it_drags_along_and_a_link_needs_a_public_url() 
     down = change(tags={"device": "r1"}, device="r 1")
     found = make(down, "x", known, language="id", zone=ZONE, public_url="https://kc.toba.go.id/")
     assert "Bergantung padanya: 14 kamera, 2 robot" in found.text
-    assert found.text.endswith("Peta: https://kc.toba.go.id/?device=r%201")
+    assert found.text.endswith("Peta: https://kc.toba.go.id/device/r%201")
     assert "Peta" not in make(down, "x", known, language="id", zone=ZONE).text
     assert "62,34" not in found.text
 

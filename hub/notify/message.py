@@ -122,7 +122,7 @@ def make(
             who=transition.who,
             why=transition.why,
             facts=facts,
-            link=f"{base}/?device={quote(transition.device, safe='')}" if base else "",
+            link=f"{base}/device/{quote(transition.device, safe='')}" if base else "",
         )
     )
 
