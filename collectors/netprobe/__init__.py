@@ -1,0 +1,1 @@
+"""Is the device's network there? See README.md."""

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# This file alone imports scapy, which is GPL-2.0-only, and runs as a program of its own
+# (python -m collectors.netprobe.helper). The hub speaks to it over a pipe:
+#
+#   hub    {"ping": [[1, "10.12.1.7"], …], "count": 3, "gap_ms": 200, "timeout_ms": 2000}
+#   helper {"ready": "raw"}                                    first line; or {"error", "remedy"}
+#   helper {"target": 1, "sent": 3, "lost": 1, "rtt_ms": 1.9, "why": ""}   as each is done
+"""Sends ICMP echo requests for the hub: opens its socket, drops every privilege, then listens."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import secrets
+import selectors
+import socket
+import statistics
+import struct
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from scapy.config import conf
+
+conf.ipv6_enabled = False  # before the layers are loaded: no routes are looked up, start is quicker
+
+from scapy.layers.inet import ICMP, IPerror  # noqa: E402
+from scapy.packet import Raw  # noqa: E402
+
+from collectors.netprobe import wire  # noqa: E402
+from collectors.netprobe.probes import Job, Probes, Result  # noqa: E402
+
+SOL_RAW, ICMP_FILTER = 255, 1  # linux/icmp.h; Python has no names for them
+MAX_LINE = 1 << 20
+BURST = 64
+"""Packets sent before answers are read again, so that round trips stay true."""
+NOBODY = 65_534
+CANT = 3
+"""Exit status when no kind of socket may be opened."""
+REMEDY = (
+    "give the hub CAP_NET_RAW (systemd: AmbientCapabilities=CAP_NET_RAW; "
+    "Docker: cap_add: [NET_RAW]), "
+    "or allow ICMP sockets to everybody: sysctl net.ipv4.ping_group_range='0 2147483647'"
+)
+Opener = Callable[[int, int, int], socket.socket]
+
+
+def open_socket(opener: Opener = socket.socket) -> tuple[socket.socket, str]:
+    """A raw ICMP socket, or a datagram one that needs no capability. Raises PermissionError."""
+    try:
+        raw = opener(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        # Only echo replies and "unreachable" are of use; a set bit keeps a type out.
+        raw.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", ~(1 << 0 | 1 << 3) & 0xFFFFFFFF))
+        return _ready(raw), "raw"
+    except PermissionError:
+        return _ready(opener(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)), "datagram"
+
+
+def _ready(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    return sock
+
+
+def drop_privileges() -> None:
+    """Become nobody without any capability, for good; what isn't permitted needs no dropping."""
+    if os.geteuid() == 0:
+        with suppress(OSError):
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL
+    header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    libc.capset(header, bytes(24))
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+
+
+class Helper:
+    """The loop: orders in, packets out, answers in, results out."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        mode: str,
+        orders: int,
+        results: int,
+        now: Callable[[], float],
+    ) -> None:
+        """`orders` and `results` are the pipe's ends; `now` gives seconds that never jump."""
+        self._now = now
+        self._sock = sock
+        self._raw = mode == "raw"
+        self._orders = orders
+        self._results = results
+        self._probes = Probes()
+        self._secret = secrets.token_bytes(wire.SECRET_BYTES)
+        blank = Raw(wire.payload(self._secret, 0))
+        self._template = bytes(ICMP(type=8, id=os.getpid() & 0xFFFF) / blank)
+        self._rest = b""
+
+    def run(self) -> None:
+        """Until the hub closes the pipe."""
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._orders, selectors.EVENT_READ, self._take_orders)
+            waiting.register(self._sock, selectors.EVENT_READ, self._hear)
+            open_ = True
+            while open_:
+                for key, _ in waiting.select(self._probes.wait_s(self._now())):
+                    open_ = key.data() and open_
+                self._send()
+                for result in self._probes.finished(self._now()):
+                    self._tell(as_json(result))
+
+    def _take_orders(self) -> bool:
+        data = os.read(self._orders, 65_536)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            try:
+                for job in jobs(json.loads(line)):
+                    self._probes.add(job, self._now())
+            except (ValueError, TypeError, KeyError) as error:
+                self._tell({"refused": f"{error}"[:200]})
+        if len(self._rest) > MAX_LINE:
+            self._tell({"refused": f"a line of more than {MAX_LINE} bytes"})
+            return False
+        return bool(data)
+
+    def _send(self) -> None:
+        for probe in self._probes.due(self._now(), BURST):
+            try:
+                self._sock.sendto(wire.fill(self._template, probe.number), (probe.address, 0))
+            except OSError as error:
+                self._probes.failed(probe.number, error.strerror or repr(error))
+
+    def _hear(self) -> bool:
+        for _ in range(4 * BURST):
+            try:
+                packet, (source, _port) = self._sock.recvfrom(2048)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error about an earlier packet, told through the socket
+            now = self._now()
+            message = wire.without_ip(packet) if self._raw else packet
+            number = wire.answered(message, self._secret)
+            if number is not None:
+                self._probes.heard(number, source, now)
+            elif message[:1] == b"\x03":
+                self._unreachable(message, source)
+        return True
+
+    def _unreachable(self, message: bytes, source: str) -> None:
+        """Somebody on the way says that a probe of ours can't go on."""
+        said = ICMP(message)
+        if IPerror in said and Raw in said:
+            number = wire.numbered(bytes(said[Raw]), self._secret)
+            if number is not None:
+                self._probes.failed(number, f"{said.sprintf('%ICMP.code%')} says {source}")
+
+    def _tell(self, said: dict[str, Any]) -> None:
+        tell(self._results, said)
+
+
+def tell(pipe: int, said: dict[str, Any]) -> None:
+    """One line of JSON."""
+    data = json.dumps(said).encode() + b"\n"
+    while data:
+        data = data[os.write(pipe, data) :]
+
+
+def jobs(order: dict[str, Any]) -> list[Job]:
+    """An order's jobs. Raises ValueError, TypeError or KeyError for one that can't be."""
+    count, gap_ms, timeout_ms = (int(order[key]) for key in ("count", "gap_ms", "timeout_ms"))
+    if not (1 <= count <= 100 and 0 <= gap_ms <= 60_000 and 1 <= timeout_ms <= 60_000):
+        raise ValueError("count, gap_ms or timeout_ms is out of range")
+    found = []
+    for target, address in order["ping"]:
+        try:
+            socket.inet_pton(socket.AF_INET, address)
+        except OSError:
+            raise ValueError(f"{address!r} is no IPv4 address") from None
+        found.append(Job(int(target), address, count, gap_ms / 1000, timeout_ms / 1000))
+    return found
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """A result as the hub reads it; `rtt_ms` is the median, null when nothing came back."""
+    median = statistics.median(result.rtt_ms) if result.rtt_ms else None
+    return {
+        "target": result.target,
+        "sent": result.sent,
+        "lost": result.lost,
+        "rtt_ms": None if median is None else round(median, 3),
+        "why": result.why,
+    }
+
+
+def main() -> int:
+    try:
+        sock, mode = open_socket()
+    except PermissionError:
+        tell(1, {"error": "no permission to send ICMP", "remedy": REMEDY})
+        return CANT
+    helper = Helper(sock, mode, 0, 1, partial(time.clock_gettime, time.CLOCK_MONOTONIC))
+    drop_privileges()
+    tell(1, {"ready": mode})
+    with suppress(BrokenPipeError, KeyboardInterrupt):
+        helper.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
