@@ -283,7 +283,7 @@ async def _summary(conf: Configuration, began_ns: int, dropped: dict[str, int]) 
     return {
         "store": conf.settings.store.kind,
         "readings": await _readings(conf, began_ns),
-        "alerts": {"raised": counts.get("firing", 0), "resolved": counts.get("resolved", 0)},
+        "alerts": {"raised": counts.get("raised", 0), "resolved": counts.get("resolved", 0)},
         "notifications": {
             "sent": owed.get("sent", 0),
             "failed": owed.get("failed", 0) + owed.get("expired", 0),

@@ -112,8 +112,12 @@ class Ledger:
         }
 
     def counts(self) -> dict[str, int]:
-        """How many transitions led to each state."""
-        return dict(self.db.execute("SELECT after, count(*) FROM transition GROUP BY after"))
+        """How many alerts were raised and resolved; told late is not raised again."""
+        row = self.db.execute(
+            "SELECT count(*) FILTER (WHERE after = 'firing' AND before NOT IN ('firing', 'acknowledged')),"
+            " count(*) FILTER (WHERE after = 'resolved') FROM transition"
+        ).fetchone()
+        return {"raised": row[0], "resolved": row[1]}
 
     def points(self, limit: int) -> list[Point]:
         """The oldest alert points that are not stored yet."""

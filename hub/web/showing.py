@@ -184,12 +184,15 @@ class Showing:
         return views.Tally(len(up), len(found), sum(state != "ok" for state in up))
 
     def _links(self) -> views.Tally:
-        """Interfaces that somebody wants up; those of a silent device count as down."""
+        """The uplinks that somebody wants up, or every such port of a device that marks none;
+        those of a silent device count as down. An unused port with no cable is no trouble."""
         up = total = 0
         for id, live in self.backend.live.devices.items():
             reached = self.states.get(id) not in ("down", "no_data", None)
-            for one in live.of("interface"):
-                if "oper_up" in one.fields and one.fields.get("admin_up", 1):
+            ports = [one for one in live.of("interface") if "oper_up" in one.fields]
+            marked = [one for one in ports if one.fields.get("uplink")]
+            for one in marked or ports:
+                if one.fields.get("admin_up", 1):
                     total += 1
                     up += reached and bool(one.fields["oper_up"])
         return views.Tally(up, total, 0)
