@@ -15,7 +15,7 @@ from rich.table import Table
 from hub import __version__, configuration, logs, supervisor
 from hub import app as hub_app
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
-from hub.cli_groups import grafana, journal, notify, token
+from hub.cli_groups import grafana, journal, notify, rules, token
 from hub.clock import NS, now_ns
 from hub.link import Link
 
@@ -29,6 +29,7 @@ cli = typer.Typer(
 cli.add_typer(grafana, name="grafana")
 cli.add_typer(journal, name="journal")
 cli.add_typer(notify, name="notify")
+cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 
 

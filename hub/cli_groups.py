@@ -1,4 +1,4 @@
-"""The verbs that come in groups: grafana, journal, notify, token."""
+"""The verbs that come in groups: grafana, journal, notify, rules, token."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def _group(about: str) -> typer.Typer:
 grafana = _group("Dashboards: build their JSON, push them into an existing Grafana.")
 journal = _group("The log of everything: how full, how whole, what is in it.")
 notify = _group("Notification channels.")
+rules = _group("Rules: try their cases.")
 token = _group("Tokens for the board's API.")
 
 
@@ -237,3 +238,43 @@ def token_revoke(name: str, settings: Settings = DEFAULT) -> None:
     except TokenError as error:
         fail(str(error))
     out.print(f"{name} no longer works")
+
+
+@rules.command("test")
+@plainly
+def rules_test(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Case files or folders; default: all in force.")
+    ] = None,
+    settings: Settings = DEFAULT,
+) -> None:
+    """Run the cases beside the rules: series in, alerts out."""
+    from hub import rulebook
+    from rules.testing import CaseError, run_cases
+
+    folders = paths or [
+        *rulebook.folders(
+            configuration.load(settings).settings.rules if settings.exists() else None
+        )
+    ]
+    found = sorted(
+        {
+            case
+            for path in folders
+            for case in (path.glob("*_test.yaml") if path.is_dir() else [path])
+        }
+    )
+    if not found:
+        fail(f"no *_test.yaml in {', '.join(map(str, folders))}")
+    results = []
+    for path in found:
+        try:
+            results += run_cases(path)
+        except CaseError as error:
+            fail(f"{path}: {error}")
+    bad = [result for result in results if not result.ok]
+    for result in bad:
+        out.print(str(result), highlight=False, markup=False)
+    out.print(f"{len(results) - len(bad)} of {len(results)} cases of {len(found)} files are good")
+    if bad:
+        raise typer.Exit(1)

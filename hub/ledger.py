@@ -114,8 +114,9 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """How many alerts were raised and resolved; told late is not raised again."""
         row = self.db.execute(
-            "SELECT count(*) FILTER (WHERE after = 'firing' AND before NOT IN ('firing', 'acknowledged')),"
-            " count(*) FILTER (WHERE after = 'resolved') FROM transition"
+            "SELECT count(*) FILTER (WHERE after = 'firing'"
+            "                        AND before NOT IN ('firing', 'acknowledged')),"
+            "       count(*) FILTER (WHERE after = 'resolved') FROM transition"
         ).fetchone()
         return {"raised": row[0], "resolved": row[1]}
 

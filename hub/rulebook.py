@@ -66,6 +66,14 @@ def paths(settings: RuleSettings) -> list[FilePath]:
     return found
 
 
+def folders(settings: RuleSettings | None) -> list[FilePath]:
+    """Where rule files and their cases stand: the library, and beside the regency's own."""
+    if settings is None:
+        return [LIBRARY]
+    own = {path if path.is_dir() else path.parent for path in settings.files}
+    return [*([LIBRARY] if settings.library else []), *sorted(own)]
+
+
 def _folder(folder: FilePath) -> list[FilePath]:
     return sorted(p for p in folder.glob("*.yaml") if not p.stem.endswith("_test"))
 
