@@ -144,7 +144,7 @@ class HubBackend:
         store: dict[str, Any] = {"name": self._store.name, "up": down is None}
         if down is not None and self._forwarder is not None:
             store |= {"since_ns": down, "reason": self._forwarder.why}
-        last_id = int(self._ingest.get("journal", {}).get("last_id", 0))
+        last_id = self._engine.durable_id() if self._engine else 0
         forwarded = self._forwarder.stored_id if self._forwarder else 0
         folded = self._engine.folded_id if self._engine else 0
         return HealthReport(

@@ -84,6 +84,10 @@ class Engine:
         """Records that are durable and not folded yet."""
         return self._reader.backlog() if self._reader else 0
 
+    def durable_id(self) -> int:
+        """The newest id on disk, as the journal's mark says just now."""
+        return self._reader.next_id - 1 + self._reader.backlog() if self._reader else 0
+
     async def run(self) -> None:
         """Until cancelled; keeps the state once more at the end."""
         self._reader = Reader(self._folder, max(0, self.folded_id - PRIME))
