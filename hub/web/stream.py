@@ -82,17 +82,20 @@ class Feed:
         self._next = asyncio.Event()
 
     async def run(self) -> None:
-        """Beat until cancelled or closed."""
+        """Beat until cancelled or closed, while anybody looks, for a tenth of a core at most."""
         while not self.closing:
-            self.beat()
-            self._wake()
+            start = monotonic()
+            if self.clients:
+                self.beat()
+                self._wake()
+            pause = max(self.beat_s, 9 * (monotonic() - start))
             try:
                 # Ages and states change without any news: look once a second all the same.
-                async with asyncio.timeout(max(self.beat_s, 1.0)):
+                async with asyncio.timeout(max(pause, 1.0)):
                     await self.backend.changed()
             except TimeoutError:
                 continue
-            await asyncio.sleep(self.beat_s)
+            await asyncio.sleep(pause)
 
     def close(self) -> None:
         """End every stream; browsers come back by themselves when the hub does."""

@@ -7,6 +7,9 @@ import { fieldName, language, plain, quantity, t } from "./text.js";
 
 const COLOURS = ["#5ec8f2", "#f7b955", "#8fd694", "#d7a1f9", "#ff8f80", "#9fb4c7"];
 const REFRESH_MS = 5000;
+const WINDOWS = [2, 5, 10, 30, 60, 300];
+const MOST_POINTS = 1800;
+const seconds = (span) => Number.parseInt(span, 10) * { m: 60, h: 3600, d: 86400 }[span.at(-1)];
 const EMPTY_AFTER = 3; // windows without a point before the line breaks
 
 /** Lines of several series over one common time axis, as uPlot wants them. */
@@ -55,8 +58,10 @@ export class Chart {
   }
 
   async load(span) {
+    const window = this.window(span);
     const answers = await Promise.all(this.wanted.parts.map(async (part) => {
       const query = new URLSearchParams({ measurement: part.measurement, field: part.field, device: part.device, since: span });
+      if (window) query.set("window", window);
       for (const tag of ["ifname", "sensor"]) if (part[tag]) query.set(tag, part[tag]);
       const answer = await get(`/api/v1/query?${query}`);
       return { answer, part };
@@ -68,6 +73,15 @@ export class Chart {
     const unit = answers[0]?.answer.unit ?? "";
     this.node.dataset.source = answers.some(({ answer }) => answer.source === "memory") ? "memory" : "store";
     this.show(lines, unit, answers[0]?.answer.window_s ?? 10);
+  }
+
+  /** Narrower windows than the span would give, while there is only a little to show. */
+  window(span) {
+    const times = this.plot?.data[0] ?? [];
+    const known = times.length > 1 ? times.at(-1) - times[0] : 0;
+    const least = seconds(span) / MOST_POINTS;
+    const fitting = WINDOWS.findLast((one) => one <= Math.max(known / 120, least));
+    return known && known < seconds(span) / 2 && fitting >= least ? `${fitting}s` : "";
   }
 
   show(lines, unit, window) {
@@ -92,7 +106,7 @@ export class Chart {
     const field = lines[0]?.field ?? "";
     return {
       ...this.size(), tzDate: zoned,
-      legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [10, 8, 0, 0],
+      legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [10, 26, 0, 0],
       scales: { y: { range: (plot, low, high) => range(low, high, unit) } },
       axes: [
         { ...AXIS, space: 70, size: 30, values: (plot, times) => times.map((time) => zonedText(time, times)) },
