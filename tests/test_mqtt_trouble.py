@@ -145,9 +145,18 @@ async def test_a_broker_that_forgot_our_session_is_reported(tmp_path: Path) -> N
             await until(lambda: line.values() == [1.0])
 
 
-async def test_a_first_visit_reports_no_lost_session(server: Mosquitto) -> None:
-    async with listening(server.port, 5) as line:
+async def test_a_first_visit_reports_no_lost_session(tmp_path: Path) -> None:
+    server = Mosquitto(tmp_path)
+    line = Line(server.port, 5)
+    starting = asyncio.create_task(line.start())
+    try:
+        await until(lambda: line.downs() == 1, "tried before the broker ran")
+        await asyncio.to_thread(server.start)
+        await starting
         assert line.host.counts["sessions_lost"] == 0
+    finally:
+        await line.stop()
+        await asyncio.to_thread(server.stop)
 
 
 async def test_one_dead_broker_does_not_trouble_the_other(server: Mosquitto) -> None:

@@ -20,6 +20,7 @@ class Link:
         self._host = host
         self._backoff = backoff
         self._is_up: bool | None = None
+        self._was_up = False
         self._up_since = 0.0
         self._reason = ""
 
@@ -28,7 +29,7 @@ class Link:
         self._up_since = asyncio.get_running_loop().time()
         if self._is_up is not True:
             self._host.log.info("broker is up", broker=self._broker, address=self._address)
-        self._is_up = True
+        self._is_up = self._was_up = True
 
     def progress(self) -> None:
         """Messages were acknowledged: the whole line works."""
@@ -36,7 +37,7 @@ class Link:
 
     def note_new_session(self) -> None:
         """The broker kept nothing for us: our first visit, or it lost what it had."""
-        if self._is_up is not None:
+        if self._was_up:
             self._host.count("sessions_lost")
             self._host.log.warning(
                 "broker has no session of ours: messages sent meanwhile are lost",
