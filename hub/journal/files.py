@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -62,7 +64,8 @@ class Cursor:
     """The last id that a reader is done with, for good.
 
     Set it only after what was read is durable elsewhere. It need not be synced: an older value
-    only keeps a segment longer.
+    only keeps a segment longer. It is written in place, since a full disk has room for nothing
+    else, and a disk filled by the journal is only freed by cursors that move.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -71,12 +74,37 @@ class Cursor:
 
     def get(self) -> int:
         """0 if it was never set or can't be read."""
-        try:
-            return int(self._path.read_text())
-        except (OSError, ValueError):
-            return 0
+        for _ in range(10):
+            try:
+                value, crc = self._path.read_bytes().split()
+                if int(crc, 16) == crc32(value):
+                    return int(value)
+            except (OSError, ValueError):
+                return 0
+        return 0
 
     def set(self, value: int) -> None:
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(str(value))
-        fresh.replace(self._path)
+        """Raises OSError; the cursor may then stand where it stood or read as 0."""
+        text = b"%020d" % value
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o640)
+        try:
+            os.pwrite(handle, b"%s %08x\n" % (text, crc32(text)), 0)
+        finally:
+            os.close(handle)
+
+
+def identity(folder: Path) -> str:
+    """Tells this journal from one that stood in the same place before; made when first asked for.
+
+    Ids begin at 1 in every journal, so whoever keeps one of them must know whose it is.
+    """
+    path = folder / "identity"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"identity.{os.getpid()}"
+        fresh.write_text(secrets.token_hex(8))
+        # Both processes may be the first to ask: the link is made by one of them.
+        with suppress(FileExistsError):
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_text()

@@ -91,7 +91,8 @@ class Reader:
                 self.next_id = item.id + 1
             damage, used = "", after
         self._offset += used
-        self._rest = data[used:]
+        # Bytes behind the mark may be taken back by a failed append: never remember them.
+        self._rest = data[used:] if self.next_id <= durable else b""
         return records
 
     def _miss(self, last_id: int, why: str) -> None:

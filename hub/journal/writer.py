@@ -114,8 +114,11 @@ class Journal:
         for (_, path), (next_first, next_path) in pairwise(known):
             if next_first - 1 > passed:
                 break
-            with next_path.open("rb") as file:
-                self._freed = list(unpack_segment(file.read(SEGMENT_HEADER)).earlier)
+            earlier = _earlier(next_path)
+            if earlier is not None:
+                self._freed = list(earlier)
+            elif next_path == known[-1][1]:
+                break  # it is just being created, in another thread
             path.unlink()
             freed += 1
         if freed:
@@ -147,7 +150,8 @@ class Journal:
                 self.last_id = max(self.last_id, first_id - 1)
                 continue
             self._size = size
-            self._freed = list(_earlier(known[0][1]))
+            # A spoiled header can't say what went before it; the next one comes close.
+            self._freed = next((list(e) for _, p in known if (e := _earlier(p))), [0, 0, 0])
             break
         promised = self._mark.get()
         if promised > self.last_id:
@@ -220,12 +224,13 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def _earlier(path: Path) -> tuple[int, int, int]:
+def _earlier(path: Path) -> tuple[int, int, int] | None:
+    """What the segment's header counts; None when it is spoiled or not written yet."""
     with path.open("rb") as file:
         try:
             return unpack_segment(file.read(SEGMENT_HEADER)).earlier
         except Spoiled:
-            return (0, 0, 0)
+            return None
 
 
 def _time(block: bytes) -> int:
