@@ -103,7 +103,12 @@ async def run_serve(conf: Configuration, *, field_socket: Path | None = None) ->
         now=now_ns,
     )
     backend.watch(engine, forwarder)
-    app = create_app(backend, auth=settings.web.auth, tokens=Tokens(data / "tokens.json"))
+    app = create_app(
+        backend,
+        auth=settings.web.auth,
+        tokens=Tokens(data / "tokens.json"),
+        max_streams=settings.web.max_streams,
+    )
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
         stack.push_async_callback(store.close)

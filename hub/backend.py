@@ -65,6 +65,12 @@ class HubBackend:
         self._ingest: dict[str, Any] = {}
         self._ingest_why = "the ingest process has not answered yet"
         self._change = asyncio.Event()
+        self._units = {
+            (measurement, name): field.unit
+            for plugin in conf.plugins.values()
+            for measurement, spec in plugin.manifest.measurements.items()
+            for name, field in spec.fields.items()
+        }
         self._engine: Engine | None = None
         self._forwarder: Forwarder | None = None
 
@@ -106,12 +112,7 @@ class HubBackend:
         return now_ns()
 
     def units(self) -> Mapping[tuple[str, str], str]:
-        return {
-            (measurement, name): field.unit
-            for plugin in self._conf.plugins.values()
-            for measurement, spec in plugin.manifest.measurements.items()
-            for name, field in spec.fields.items()
-        }
+        return self._units
 
     def alerts(self) -> Sequence[Alert]:
         return self._engine.alerts() if self._engine else []

@@ -49,6 +49,8 @@ class Web(Part):
     """Where people reach the board from outside; without it, messages hold no link."""
     auth: Literal["tokens", "demo"] = "tokens"
     """demo: everybody who reaches the port may acknowledge and start faults."""
+    max_streams: int = Field(64, ge=1, le=10_000)
+    """Boards that may be open at the same time."""
 
 
 class Journal(Part):

@@ -20,6 +20,29 @@ _COMPARISONS = {
     "id": {"above": "di atas", "below": "di bawah", "equals": "sama dengan", "not_equals": "bukan"},
     "en": {"above": "above", "below": "below", "equals": "equal to", "not_equals": "other than"},
 }
+_FIELDS = {
+    "pm25": ("PM2.5", "PM2.5"),
+    "pm10": ("PM10", "PM10"),
+    "temperature": ("Suhu", "Temperature"),
+    "humidity": ("Kelembapan", "Humidity"),
+    "rain_mm": ("Curah hujan", "Rain"),
+    "water_level_m": ("Tinggi muka air", "Water level"),
+    "do_mgl": ("Oksigen terlarut", "Dissolved oxygen"),
+    "ph": ("pH", "pH"),
+    "turbidity_ntu": ("Kekeruhan", "Turbidity"),
+    "noise_dba": ("Kebisingan", "Noise"),
+    "wind_ms": ("Kecepatan angin", "Wind speed"),
+    "battery_v": ("Baterai", "Battery"),
+    "cpu_pct": ("Beban CPU", "CPU load"),
+    "mem_pct": ("Pemakaian memori", "Memory use"),
+    "temperature_c": ("Suhu perangkat", "Device temperature"),
+    "util_pct": ("Pemakaian tautan", "Link use"),
+    "loss_pct": ("Paket hilang", "Packet loss"),
+    "rtt_ms": ("Waktu tempuh", "Round trip"),
+    "heartbeat_age_s": ("Umur denyut", "Heartbeat age"),
+}
+"""What people call a field, in Bahasa Indonesia and English; others go by their own name."""
+
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
 
 
@@ -97,6 +120,11 @@ def _detail(rule: Rule, value: float | None, language: str) -> str:
     limit = "batas" if language == "id" else "limit"
     comparison = _COMPARISONS[language][when.comparison]
     return (
-        f"{when.field}{window} {texts['value']}{unit} "
+        f"{_name(when.field, language)}{window} {texts['value']}{unit} "
         f"({limit}: {comparison} {texts['threshold']}{unit})"
     )
+
+
+def _name(field: str, language: str) -> str:
+    names = _FIELDS.get(field)
+    return names[LANGUAGES.index(language)] if names else field
