@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hub import logs
@@ -52,6 +53,10 @@ class Committer:
         self._health = health
         self._drafts: list[Draft] = []
         self._bytes = 0
+        self.trouble = ""
+        """Why the journal can't be written at the moment; empty: it can."""
+        # A thread of its own: in the shared pool an fsync would queue behind slow name look-ups.
+        self._thread = ThreadPoolExecutor(1, "journal")
         self._batch: asyncio.Future[int] | None = None
         self._wake = asyncio.Event()
         self._closing = False
@@ -62,14 +67,12 @@ class Committer:
         A full class is refused at once: its source keeps the message, or the reading is
         dropped and counted by the caller. Acts have no quota here, only the disk.
         """
-        loop = asyncio.get_running_loop()
-        if klass != Class.ACT and not (self.journal.room(klass) and self._bytes < _BATCH_BYTES):
-            refused: asyncio.Future[int] = loop.create_future()
-            refused.set_exception(TryAgain(f"the journal has no room for {Class(klass).name}"))
-            refused.exception()
-            return Receipt(refused, 0)
+        if self._closing:
+            return _refused("the hub is ending")
+        if klass != Class.ACT and not self.room(klass):
+            return _refused(f"the journal has no room for {Class(klass).name}")
         if self._batch is None:
-            self._batch = loop.create_future()
+            self._batch = asyncio.get_running_loop().create_future()
         receipt = Receipt(self._batch, len(self._drafts))
         self._drafts += drafts
         self._bytes += sum(len(draft[3]) for draft in drafts)
@@ -82,12 +85,16 @@ class Committer:
 
     async def run(self) -> None:
         """Write batches until closed. Never cancel it: an append would go on in its thread."""
-        while not self._closing or self._drafts:
-            await self._wake.wait()
-            await self._commit()
+        try:
+            while not self._closing or self._batch is not None:
+                await self._wake.wait()
+                await self._commit()
+        finally:
+            self._closing = True
+            self._thread.shutdown(wait=False)
 
     def close(self) -> None:
-        """Take what is queued to the disk, then end `run`."""
+        """Take what is queued to the disk, then end `run`; what comes later is refused."""
         self._closing = True
         self._wake.set()
 
@@ -97,18 +104,46 @@ class Committer:
         self._wake.clear()
         if batch is None:
             return
+        loop = asyncio.get_running_loop()
         try:
-            first, last = await asyncio.to_thread(self.journal.append, drafts)
+            first, last = await loop.run_in_executor(self._thread, self.journal.append, drafts)
         except OSError as error:
-            # Nobody was told that these are safe, and the file is as it was before: sources that
-            # keep their messages send them again, polled readings are gone and counted.
-            self._health.count("journal_errors")
-            self._health.count("dropped", len(drafts), reason="journal_write_failed")
-            log.error("the journal can't be written", error=str(error), records=len(drafts))
-            batch.set_exception(TryAgain(f"the journal can't be written: {error.strerror}"))
-            batch.exception()
-            await asyncio.sleep(_RETRY_S)
+            self._failed(drafts, error)
+            _refuse(batch, self.trouble)
+            # While ending there is no time to wait for space.
+            await asyncio.sleep(0 if self._closing else _RETRY_S)
             return
+        except BaseException:
+            # A bug, or our own cancellation: nobody may wait for ever, and nobody acknowledges.
+            _refuse(batch, "the journal's writer ended")
+            raise
+        if self.trouble:
+            log.info("the journal is written again")
+            self.trouble = ""
         self._health.count("journal_records", last - first + 1)
         self._health.count("journal_syncs")
         batch.set_result(first)
+
+    def _failed(self, drafts: Sequence[Draft], error: OSError) -> None:
+        """Nobody was told that these are safe, and the file is as it was before: sources that
+        keep their messages send them again, what was polled is gone and counted."""
+        gone = sum(klass == Class.POLLED for _, _, klass, _ in drafts)
+        self._health.count("journal_errors")
+        if gone:
+            self._health.count("dropped", gone, reason="journal_write_failed")
+        if not self.trouble:
+            log.error("the journal can't be written; nothing is acknowledged", error=str(error))
+        self.trouble = f"the journal can't be written: {error.strerror or error}"
+
+
+def _refused(why: str) -> Receipt:
+    """A receipt that was decided at once."""
+    batch: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _refuse(batch, why)
+    return Receipt(batch, 0)
+
+
+def _refuse(batch: asyncio.Future[int], why: str) -> None:
+    if not batch.done():
+        batch.set_exception(TryAgain(why))
+        batch.exception()  # it is no mistake to let it go unseen

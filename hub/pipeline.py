@@ -6,6 +6,8 @@ The pure half is `Checker`; `Pipeline` hands what passed to the journal and give
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from hub.clock import NS
 from hub.committer import Committer
 from hub.health import Health
 from hub.journal import Class, Kind
+from hub.journal.record import MAX_PAYLOAD
 from hub.journal.writer import Draft
 from hub.manifest import FieldSpec, Manifest
 from hub.reading import Quality, Series, Value
@@ -26,6 +29,9 @@ AHEAD_NS = 600 * NS
 SERIES_PER_DEVICE = 1000
 SERIES_PER_COLLECTOR = 500_000
 TEXT = 4096
+_INT64 = 2**63
+_FLOAT = int(sys.float_info.max)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Refusal(NamedTuple):
@@ -50,8 +56,8 @@ class Checker:
             specs = self._admit(series)
         if isinstance(specs, Refusal):
             return None, [specs]
-        if not YEAR_2000 <= time_ns <= now_ns + AHEAD_NS:
-            return None, [Refusal("time", f"time_ns {time_ns}", series.device)]
+        if type(time_ns) is not int or not YEAR_2000 <= time_ns <= now_ns + AHEAD_NS:
+            return None, [Refusal("time", f"time_ns {time_ns!r}"[:200], series.device)]
         kept: dict[str, Value] = {}
         refused: list[Refusal] = []
         for name, value in fields.items():
@@ -93,13 +99,18 @@ def _fit(value: Value, spec: FieldSpec) -> Value | None:
     """The value in the declared type, or None where that would change what it says."""
     if spec.type == "float":
         if isinstance(value, float):
-            return value if math.isfinite(value) else None
-        return float(value) if isinstance(value, int) else None
+            return float(value) if math.isfinite(value) else None
+        return float(value) if isinstance(value, int) and abs(value) <= _FLOAT else None
     if spec.type == "int":
-        if isinstance(value, int):
-            return int(value) if -(2**63) <= value < 2**63 else None
-        return int(value) if isinstance(value, float) and value.is_integer() else None
-    return value if isinstance(value, str) and len(value) <= TEXT else None
+        if isinstance(value, float) and not value.is_integer():
+            return None
+        return int(value) if isinstance(value, int | float) and -_INT64 <= value < _INT64 else None
+    return value if isinstance(value, str) and _is_text(value) else None
+
+
+def _is_text(value: str) -> bool:
+    """Half a surrogate pair, which JSON lets through, is nothing that can be written down."""
+    return len(value) <= TEXT and (value.isascii() or not _SURROGATE.search(value))
 
 
 def _outside(value: float, spec: FieldSpec) -> bool:
@@ -140,7 +151,7 @@ class Pipeline:
                 return pending
         now_ns = self._now()
         readings: list[Reading] = []
-        drafts: list[Draft] = []
+        others: list[Draft] = []
         for item in items:
             if isinstance(item, Reading):
                 good, refused = self._checker.check(item, now_ns)
@@ -151,22 +162,48 @@ class Pipeline:
             elif isinstance(item, Hint):
                 self._hint(item)
             else:
-                drafts.append(self._other(item, now_ns))
-        if readings or redelivery is not None:
-            payload = pack_readings(self.name, readings, redelivery)
-            drafts.insert(0, (now_ns, Kind.READINGS, self._class, payload))
-        self._health.count("readings", len(readings), collector=self.name)
-        if not self._committer.room(self._class):
+                others += self._other(item, now_ns)
+        drafts = self._records(readings, redelivery, now_ns) + others
+        if self._committer.room(self._class):
+            self._health.count("readings", len(readings), collector=self.name)
+        else:
             self._count_full(len(readings))
         receipt = self._committer.submit(drafts, self._class)
         if redelivery is not None:
             self._window.note(redelivery, receipt)
         return receipt
 
-    def _other(self, item: Event | Proposal, now_ns: int) -> Draft:
-        if isinstance(item, Event):
-            return now_ns, Kind.EVENT, self._class, pack_event(self.name, item)
-        return now_ns, Kind.PROPOSAL, self._class, pack_proposal(self.name, item)
+    def _records(
+        self, readings: list[Reading], redelivery: Redelivery | None, now_ns: int
+    ) -> list[Draft]:
+        """One record, which readers take whole; two where that would be too large for one."""
+        if not readings and redelivery is None:
+            return []
+        payload = pack_readings(self.name, readings, redelivery)
+        if len(payload) <= MAX_PAYLOAD or len(readings) < 2:
+            return [(now_ns, Kind.READINGS, self._class, payload)]
+        half = len(readings) // 2
+        return [
+            *self._records(readings[:half], redelivery, now_ns),
+            *self._records(readings[half:], None, now_ns),
+        ]
+
+    def _other(self, item: Event | Proposal, now_ns: int) -> list[Draft]:
+        """The record of an event or proposal; none when it holds what can't be written down."""
+        kind = Kind.EVENT if isinstance(item, Event) else Kind.PROPOSAL
+        try:
+            payload = (
+                pack_event(self.name, item)
+                if isinstance(item, Event)
+                else pack_proposal(self.name, item)
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            self._refuse("unwritable", f"{kind.name.lower()}: {error}"[:200], item.device)
+            return []
+        if len(payload) > MAX_PAYLOAD:
+            self._refuse("too_large", kind.name.lower(), item.device)
+            return []
+        return [(now_ns, kind, self._class, payload)]
 
     def _count_full(self, readings: int) -> None:
         """A full polled class drops and counts; an acknowledged one stays with its source."""

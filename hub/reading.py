@@ -74,7 +74,7 @@ class Series:
         if found is not None:
             return found
         for text in (measurement, *(part for pair in tags for part in pair)):
-            if not text or text.endswith("\\") or any(ord(c) < 32 for c in text):
+            if not text or text.endswith("\\") or any(map(_unwritable, text)):
                 raise BadSeries(f"{text!r} can't name a series (empty, control character or \\)")
         series = object.__new__(cls)
         series.measurement = measurement
@@ -128,6 +128,11 @@ class Reading(NamedTuple):
     time_ns: int
     fields: Mapping[str, Value]
     quality: int = 0
+
+
+def _unwritable(char: str) -> bool:
+    """A control character, or half a surrogate pair, which has no UTF-8."""
+    return char < " " or "\ud800" <= char <= "\udfff"
 
 
 def _split(text: str, separator: str) -> list[str]:

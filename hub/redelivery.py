@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
+import msgspec
+
 from hub.api import Redelivery
 from hub.committer import Receipt
-from hub.journal import Kind, Reader
+from hub.journal import Kind, Reader, Record
+from hub.reading import BadSeries
 from hub.records import unpack_readings
 
 CAPACITY = 65_536
@@ -31,10 +34,8 @@ class Window:
         try:
             while records := reader.read():
                 for record in records:
-                    if record.kind == Kind.READINGS:
-                        again = unpack_readings(record.payload).redelivery
-                        if again is not None:
-                            self.note(again, None)
+                    if record.kind == Kind.READINGS and (again := _redelivery(record)):
+                        self.note(again, None)
         finally:
             reader.close()
         return len(self._taken)
@@ -57,4 +58,12 @@ class Window:
         digest, receipt = self._taken.get((message.session, message.packet_id), (b"", None))
         if digest == message.digest and receipt is not None and receipt.pending():
             return receipt
+        return None
+
+
+def _redelivery(record: Record) -> Redelivery | None:
+    """What cannot be read, the readers of the journal complain of; here it must stop nobody."""
+    try:
+        return unpack_readings(record.payload).redelivery
+    except (msgspec.DecodeError, BadSeries):
         return None

@@ -1,0 +1,204 @@
+"""One fsync a batch; what fails is told to all who wait and to nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from hub.api import TryAgain
+from hub.committer import Committer, Receipt
+from hub.health import Health
+from hub.journal import Class, Journal, Kind, Reader
+from hub.journal.writer import Draft
+
+
+class Disk(Journal):
+    """A real journal whose appends can be held up and made to fail."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, now_ns=1)
+        self.go = threading.Event()
+        self.go.set()
+        self.error: Exception | None = None
+        self.appends: list[int] = []
+
+    def append(self, drafts: Iterable[Draft]) -> tuple[int, int]:
+        drafts = list(drafts)
+        self.appends.append(len(drafts))
+        assert self.go.wait(10)
+        if self.error is not None:
+            raise self.error
+        return super().append(drafts)
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[tuple[Committer, Disk, Health]]:
+    disk, health = Disk(folder), Health()
+    committer = Committer(disk, health)
+    task = asyncio.create_task(committer.run())
+    try:
+        yield committer, disk, health
+    finally:
+        disk.go.set()
+        committer.close()
+        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 5)
+        disk.close()
+
+
+def submit(committer: Committer, payload: bytes = b"x", klass: int = Class.POLLED) -> Receipt:
+    return committer.submit([(1, Kind.READINGS, klass, payload)], klass)
+
+
+async def begun(disk: Disk, number: int) -> None:
+    """Wait until that many appends have begun."""
+    async with asyncio.timeout(5):
+        while len(disk.appends) < number:
+            await asyncio.sleep(0.001)
+
+
+def payloads(folder: Path) -> list[bytes]:
+    reader = Reader(folder)
+    try:
+        return [record.payload for batch in iter(reader.read, []) for record in batch]
+    finally:
+        reader.close()
+
+
+async def test_what_arrives_during_one_fsync_is_the_next_batch(tmp_path: Path) -> None:
+    async with running(tmp_path) as (committer, disk, health):
+        disk.go.clear()
+        first = submit(committer)
+        await begun(disk, 1)
+        later = [submit(committer, b"%d" % n) for n in range(500)]
+        assert not first.durable()
+        assert len({id(r.batch) for r in later}) == 1
+        disk.go.set()
+        assert [await first, await later[0], await later[499]] == [1, 2, 501]
+        assert disk.appends == [1, 500]
+        assert health.total("journal_syncs") == 2
+        assert health.total("journal_records") == 501
+        assert all(r.durable() and not r.pending() for r in later)
+
+
+async def test_a_failed_append_is_told_to_its_batch_and_later_ones_work(tmp_path: Path) -> None:
+    async with running(tmp_path) as (committer, disk, health):
+        await submit(committer, b"before")
+        disk.error = OSError(errno.ENOSPC, "No space left on device")
+        polled, kept = submit(committer), submit(committer, klass=Class.ACKNOWLEDGED)
+        for receipt in (polled, kept):
+            with pytest.raises(TryAgain, match="No space left on device"):
+                await receipt
+            assert not receipt.durable()
+            assert not receipt.pending()
+        assert committer.trouble == "the journal can't be written: No space left on device"
+        assert health.by("dropped", "reason") == {"journal_write_failed": 1}, (
+            "what its source keeps is not lost"
+        )
+        disk.error = None
+        assert await submit(committer, b"after") == 2
+        assert committer.trouble == ""
+        assert payloads(tmp_path) == [b"before", b"after"]
+
+
+async def test_one_waiter_that_is_cancelled_cancels_no_other(tmp_path: Path) -> None:
+    async with running(tmp_path) as (committer, disk, _):
+        disk.go.clear()
+        receipts = [submit(committer) for _ in range(3)]
+
+        async def wait(receipt: Receipt) -> int:
+            return await receipt
+
+        waiters = [asyncio.create_task(wait(receipt)) for receipt in receipts]
+        await begun(disk, 1)
+        waiters[1].cancel()
+        await asyncio.sleep(0)
+        disk.go.set()
+        one, two, three = await asyncio.gather(*waiters, return_exceptions=True)
+        assert (one, three) == (1, 3)
+        assert isinstance(two, asyncio.CancelledError)
+        assert receipts[1].durable(), "it was written all the same"
+
+
+async def test_closing_writes_what_was_queued_and_refuses_what_comes_later(tmp_path: Path) -> None:
+    disk, health = Disk(tmp_path), Health()
+    committer = Committer(disk, health)
+    queued = [submit(committer, b"%d" % n) for n in range(3)]
+    empty = committer.submit([], Class.POLLED)
+    committer.close()
+    late = submit(committer, b"late")
+    with pytest.raises(TryAgain, match="ending"):
+        await late
+    await asyncio.wait_for(committer.run(), 5)
+    assert [await r for r in queued] == [1, 2, 3]
+    await empty
+    assert payloads(tmp_path) == [b"0", b"1", b"2"]
+    disk.close()
+
+
+async def test_closing_with_nothing_queued_ends(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    committer = Committer(disk, Health())
+    committer.close()
+    await asyncio.wait_for(committer.run(), 5)
+    disk.close()
+
+
+async def test_closing_lets_nobody_wait_for_ever_even_with_nothing_to_write(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    committer = Committer(disk, Health())
+    empty = committer.submit([], Class.POLLED)
+    committer.close()
+    await asyncio.wait_for(committer.run(), 5)
+    await asyncio.wait_for(empty.batch, 1)
+    disk.close()
+
+
+async def test_a_bug_in_the_writer_is_no_silence(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    committer = Committer(disk, Health())
+    disk.error = RuntimeError("a bug")
+    task = asyncio.create_task(committer.run())
+    receipt = submit(committer)
+    with pytest.raises(TryAgain, match="writer ended"):
+        await receipt
+    with pytest.raises(RuntimeError, match="a bug"):
+        await task
+    with pytest.raises(TryAgain):
+        await submit(committer)
+    disk.close()
+
+
+async def test_while_the_disk_stands_still_memory_does_not_grow_without_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as (committer, disk, _):
+        disk.go.clear()
+        submit(committer)
+        await begun(disk, 1)
+        taken = 0
+        while committer.room(Class.POLLED):
+            submit(committer, bytes(1024 * 1024))
+            taken += 1
+            assert taken < 100
+        with pytest.raises(TryAgain):
+            await submit(committer)
+        act = submit(committer, klass=Class.ACT)
+        assert not act.batch.done(), "acts have a reserve"
+        disk.go.set()
+        await act
+
+
+async def test_the_fsync_does_not_queue_behind_what_else_uses_threads(tmp_path: Path) -> None:
+    busy = threading.Event()
+    async with running(tmp_path) as (committer, _, _):
+        blocked = [asyncio.create_task(asyncio.to_thread(busy.wait, 10)) for _ in range(64)]
+        await asyncio.sleep(0.01)
+        try:
+            assert await asyncio.wait_for(submit(committer).batch, 3) == 1
+        finally:
+            busy.set()
+            await asyncio.gather(*blocked)
