@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from hub.api import Quality
@@ -55,7 +54,7 @@ def to_ns(stamp: object) -> int | None:
         return stamp * _unit(stamp)
     if isinstance(stamp, float):
         # A double holds microseconds of this century exactly, not nanoseconds.
-        return round(stamp * 1e6) * 1000 * _unit(stamp) // NS if math.isfinite(stamp) else None
+        return round(stamp * 1e6) * 1000 * _unit(stamp) // NS if abs(stamp) < 1e30 else None
     if isinstance(stamp, str) and len(stamp) <= 40:
         try:
             moment = datetime.fromisoformat(stamp)
