@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
-from collectors.mqtt import transport3, transport5
+from collectors.mqtt import diagnose, transport3, transport5
 from collectors.mqtt.backoff import Backoff
 from collectors.mqtt.config import Broker, MqttConfig, MqttSection
 from collectors.mqtt.delivery import Delivery, Devices
 from collectors.mqtt.link import Link
-from hub.api import Collector, Emit, Host, TryAgain
+from hub.api import Check, Collector, Emit, Host, Target, TryAgain
 
 
 class MqttCollector(Collector):
@@ -33,6 +34,12 @@ class MqttCollector(Collector):
         """Load certificates. Raises `NeverWorks` naming the file that can't be used."""
         for broker in self.config.brokers:
             self._tls[broker.name] = broker.tls.context() if broker.tls else None
+
+    @classmethod
+    async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
+        """Every broker: does it let us in, does it lose messages?"""
+        found = await asyncio.gather(*(diagnose.examine(broker) for broker in config.brokers))
+        return [check for checks in found for check in checks]
 
     async def run(self, emit: Emit) -> None:
         """Listen until cancelled; a broker that is away troubles no other."""
