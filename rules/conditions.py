@@ -22,6 +22,10 @@ class Edge(Enum):
     FALSE = 2
 
 
+UNCHANGED, TRUE, FALSE = Edge
+"""At hand for the hot path: looking up a member takes as long as the comparison before it."""
+
+
 class Condition(Protocol):
     """The seam: something that watches numbers."""
 
@@ -78,15 +82,15 @@ class Level:
         else:
             answer = value != threshold
         if answer is self.holds:
-            return Edge.UNCHANGED
+            return UNCHANGED
         self.holds = answer
-        return Edge.TRUE if answer else Edge.FALSE
+        return TRUE if answer else FALSE
 
     def deny(self) -> Edge:
         if self.holds is False:
-            return Edge.UNCHANGED
+            return UNCHANGED
         self.holds = False
-        return Edge.FALSE
+        return FALSE
 
     def restart(self) -> None:
         """Nothing of the past is kept."""
@@ -154,11 +158,14 @@ class Windowed:
         return self._level.holds
 
     def feed(self, time_ns: int, value: float) -> Edge:
-        self._forget(time_ns // self._bucket_ns - BUCKETS)
-        self._add(time_ns, value)
+        index = time_ns // self._bucket_ns
+        buckets = self._buckets
+        if buckets and buckets[0][0] <= index - BUCKETS:
+            self._forget(index - BUCKETS)
+        self._add(time_ns, index, value)
         self.value = self._answer()
         if time_ns - self._started_ns < self._needed_ns:
-            return Edge.UNCHANGED
+            return UNCHANGED
         return self._level.feed(time_ns, self.value)
 
     def _forget(self, last: int) -> None:
@@ -168,15 +175,16 @@ class Windowed:
             self._count -= old.count
             self._total -= old.total
 
-    def _add(self, time_ns: int, value: float) -> None:
-        index, total = time_ns // self._bucket_ns, round(value * MICRO)
-        if not self._buckets:
+    def _add(self, time_ns: int, index: int, value: float) -> None:
+        total = round(value * MICRO)
+        buckets = self._buckets
+        if not buckets:
             self._started_ns = time_ns
         # >=: after the clock was set back a reading may belong to an older bucket.
-        if self._buckets and self._buckets[-1][0] >= index:
-            self._buckets[-1][1].add(total, value)
+        if buckets and buckets[-1][0] >= index:
+            buckets[-1][1].add(total, value)
         else:
-            self._buckets.append((index, Bucket(total, value)))
+            buckets.append((index, Bucket(total, value)))
         self._count += 1
         self._total += total
 
@@ -255,19 +263,19 @@ class Absence:
         """A sign of life."""
         since, self.heard_ns = self.silent_since, now_ns
         if self.holds is False:
-            return Edge.UNCHANGED
+            return UNCHANGED
         if since is not None:
             self.value = (now_ns - since) / 1e9
         self.holds = False
-        return Edge.FALSE
+        return FALSE
 
     def tick(self, now_ns: int) -> Edge:
         """The clock says."""
         due = self.due_ns
         if due is None or now_ns < due:
-            return Edge.UNCHANGED
+            return UNCHANGED
         self.holds = True
-        return Edge.TRUE
+        return TRUE
 
     def silence_s(self, now_ns: int) -> float:
         """For how long nothing was heard, seconds."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from hub.reading import Quality, Value
 from rules.alert import AlertState, DataState, Signal, State, Step, Timing, due, step
-from rules.conditions import Absence, Edge, Windowed, condition
+from rules.conditions import UNCHANGED, Absence, Edge, Windowed, condition
 from rules.duration import DAY, MINUTE
 from rules.rule import Rule
 
@@ -140,24 +140,25 @@ class Comparing(Track):
     ) -> Steps:
         """A reading that is neither late nor retained. The hot path: mind what it does."""
         newest = self.newest_ns
-        if newest is not None and (time_ns < newest or (time_ns == newest and self._once)):
+        if newest is not None and time_ns <= newest and (time_ns < newest or self._once):
             return ()
-        if isinstance(value, str) or not -_HUGE < value < _HUGE:
+        if type(value) is str or not -_HUGE < value < _HUGE:  # type: ignore[operator]
             return ()
         self.quality = quality
         applies = self._applies(fields) if self._picky else True
         if applies is None:
             return ()
+        calm = self.calm
         steps: Steps = ()
-        if not self.calm and self.alert.state is State.PENDING and not self.fresh(time_ns):
+        if not calm and self.alert.state is State.PENDING and not self.fresh(time_ns):
             steps = self.signal(Signal.DOUBT, time_ns)
         if newest is not None and time_ns != newest:
             gap, known = time_ns - newest, self.interval_ns
             if gap != known:
                 self.interval_ns = gap if known is None or gap < 2 * known else 2 * known
         self.newest_ns, self.lag_ns = time_ns, now_ns - time_ns
-        edge = self._feed(time_ns, value) if applies else self.condition.deny()
-        if edge is Edge.UNCHANGED and self.calm:
+        edge = self._feed(time_ns, value) if applies else self.condition.deny()  # type: ignore[arg-type]
+        if calm and edge is UNCHANGED:
             return steps
         return steps + self.edge(edge, time_ns)
 
@@ -215,20 +216,24 @@ class Comparing(Track):
 class Missing(Track):
     """An absence: the device should say something from time to time."""
 
-    __slots__ = ("absence",)
+    __slots__ = ("_only_if", "absence")
 
     def __init__(self, rule: Rule, device: str) -> None:
         super().__init__(rule, device, (), "")
+        self._only_if = rule.when.only_if
         self.absence = Absence(rule.when.absent_ns)
 
     def read(
         self, value: Value, fields: Mapping[str, Value], time_ns: int, now_ns: int, quality: int
     ) -> Steps:
-        """A sign of life, if the companions say so."""
-        only_if = self.rule.when.only_if
+        """A sign of life, if the companions say so. Nearly always it says nothing new."""
+        only_if, absence = self._only_if, self.absence
         if only_if and not _applies(only_if, fields):
             return ()
-        return self.edge(self.absence.heard(now_ns), now_ns)
+        if absence.holds is False and self.calm:
+            absence.heard_ns = now_ns
+            return ()
+        return self.edge(absence.heard(now_ns), now_ns)
 
     @property
     def waiting(self) -> bool:

@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from hub.clock import NS
 from hub.reading import Quality, Reading, Series, Value
 
-NOT_ALIVE = Quality.RETAINED | Quality.LATE
+NOT_ALIVE = int(Quality.RETAINED | Quality.LATE)
+_SAME_NS = NS // 2
+"""News that come closer together tell nothing of how often a device speaks."""
 UNSHOWN = frozenset({"alert"})
 """Measurements that the hub writes about others: no sign of life of the device they name."""
 
@@ -152,12 +154,14 @@ class LiveState:
 
     def _told(self, device: DeviceLive, now_ns: int, *, alive: bool) -> None:
         gap = now_ns - device.told_ns
-        if device.told_ns and gap > NS // 2:
+        if gap > _SAME_NS and device.told_ns:
             device.gap_ns = gap if not device.gap_ns else (device.gap_ns * 7 + gap) // 8
-        device.told_ns = max(device.told_ns, now_ns)
-        if alive:
-            device.heard_ns = max(device.heard_ns, now_ns)
-        self.newest_ns = max(self.newest_ns, now_ns)
+        if gap > 0:
+            device.told_ns = now_ns
+        if alive and now_ns > device.heard_ns:
+            device.heard_ns = now_ns
+        if now_ns > self.newest_ns:
+            self.newest_ns = now_ns
 
     def _admit(self, device: DeviceLive, series: Series) -> SeriesLive | None:
         if self.series_count >= self.max_series:
@@ -169,12 +173,13 @@ class LiveState:
 
     def _keep(self, one: SeriesLive, time_ns: int, fields: Mapping[str, Value]) -> None:
         time_ms = time_ns // 1_000_000
+        one.fields.update(fields)
+        times, rings = one.times, one.rings
         for name, value in fields.items():
-            one.fields[name] = value
-            one.times[name] = time_ns
+            times[name] = time_ns
             if isinstance(value, str):
                 continue
-            ring = one.rings.get(name)
+            ring = rings.get(name)
             if ring is None:
                 if self.ring_count >= self.max_rings:
                     continue
