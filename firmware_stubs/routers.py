@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from firmware_stubs.physics import Physics, bump
@@ -159,8 +160,9 @@ class Routers:
     def state(self) -> dict[str, dict[str, Any]]:
         """What is true of each router now, to compare with what was polled.
 
-        `requests`: SNMP messages that came; `uptime_s`; `interfaces` by ifName with `oper_up`
-        (0/1), `speed_bps`, `in_octets` and `out_octets` (octets since boot, exact).
+        `requests`: SNMP messages that came; `uptime_s`; `cpu_pct`, the mean of its processors;
+        `mem_pct`; `interfaces` by ifName with `oper_up` (0/1), `speed_bps`, `in_octets` and
+        `out_octets` (octets since boot, exact).
         """
         clock = asyncio.get_running_loop().time
         return {name: _state(stub, clock()) for name, stub in self._stubs.items()}
@@ -193,6 +195,8 @@ def _state(stub: RouterStub, clock_s: float) -> dict[str, Any]:
     return {
         "requests": stub.requests,
         "uptime_s": router.uptime_s,
+        "cpu_pct": fmean(router.load_pct(number) for number in range(1, router.processors + 1)),
+        "mem_pct": router.mem_pct if router.forced_mem_pct is None else router.forced_mem_pct,
         "interfaces": {
             port.name: {
                 "oper_up": int(port.admin_up and port.oper_up),

@@ -45,11 +45,23 @@ Whole = Callable[[Sequence[Point]], float]
 
 @dataclass
 class Report:
-    """`checked` names query and values; `unchecked` had nothing published to compare with."""
+    """`checked` names query and values; `bounded` was known only between two values; `unchecked`
+    had nothing published to compare with."""
 
     checked: list[str] = field(default_factory=list)
+    bounded: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    compared: set[str] = field(default_factory=set)
+    """Queries (`dashboard / panel / ref`) of which a value was compared exactly."""
+
+
+Tolerance = Callable[[str], tuple[float, float]]
+"""By field: how far, relative and absolute, an answer may be from what was published."""
+
+
+def _exact(_: str) -> tuple[float, float]:
+    return 1e-9, 0.0
 
 
 def check_panels(
@@ -57,12 +69,18 @@ def check_panels(
     published: Sequence[Point],
     span: Span,
     *,
+    highest: Sequence[Point] | None = None,
     interval: str = "1m",
-    tolerance: float = 1e-9,
+    tolerance: Tolerance = _exact,
 ) -> Report:
     """Run every panel query, template variable and annotation over `span`; compare each series'
-    newest value with the published points (their tags must include site, opd and kind)."""
+    newest value with the published points (their tags must include site, opd and kind).
+
+    Where what was published is known only between two values, `published` has the lower one and
+    `highest` the higher, point for point: every fold here lies between its folds over both.
+    """
     report = Report()
+    both = (published, published if highest is None else highest)
     for board in load().values():
         for query in [each["query"] for each in variables(board)]:
             found = influx.ask(render(query, span, chosen(board), interval))
@@ -84,60 +102,94 @@ def check_panels(
         if oracle is None:
             report.problems.append(f"{target.name}: no oracle in tests/grafana_oracles.py")
             continue
-        within = [point for point in published if own.holds(point.time_ns)]
-        _compare(report, target.name, oracle, answers, within, bucket_ns(query), tolerance)
+        within = [[p for p in points if own.holds(p.time_ns)] for points in both]
+        if isinstance(oracle, Oracle):
+            near = tolerance(oracle.field)
+            _compare(report, target.name, oracle, answers, within, bucket_ns(query), near)
+        else:
+            got = answers[0].rows[-1][1] if answers else 0  # such panels show "0" for no answer
+            _judge(report, target.name, got, [oracle(points) for points in within], (1e-9, 0.0))
     return report
 
 
 def _compare(
     report: Report,
     name: str,
-    oracle: Oracle | Whole,
+    oracle: Oracle,
     answers: Sequence[Answer],
-    points: Sequence[Point],
+    points: Sequence[Sequence[Point]],
     bucket: int,
-    tolerance: float,
+    near: tuple[float, float],
 ) -> None:
-    if not isinstance(oracle, Oracle):
-        wanted = oracle(points)
-        got = answers[0].rows[-1][1] if answers else 0  # such panels show "0" for no answer
-        if math.isnan(wanted):
-            report.unchecked.append(name)
-        elif math.isclose(got, wanted, rel_tol=tolerance):
-            report.checked.append(f"{name}: {got}")
-        else:
-            report.problems.append(f"{name}: the store says {got}, published was {wanted}")
-        return
     relevant = [
-        point
-        for point in points
-        if point.measurement == oracle.measurement
-        and oracle.field in point.fields
-        and (not oracle.kinds or point.tags.get("kind") in oracle.kinds)
+        sorted((p for p in some if _concerns(oracle, p)), key=lambda point: point.time_ns)
+        for some in points
     ]
-    if not relevant:
+    if not relevant[0]:
         report.unchecked.append(name)
         return
     if not answers:
         report.problems.append(f"{name}: no answer, though {oracle.field} was published")
+        return
+    keys = sorted(answers[0].tags)
+    by_series = [_by(keys, some) for some in relevant]
     for answer in answers:
         rows = [row for row in answer.rows if row[oracle.column] is not None]
         if not rows:
             continue
         at, got = rows[-1][0], rows[-1][oracle.column]
-        values = [
-            float(point.fields[oracle.field])
-            for point in sorted(relevant, key=lambda point: point.time_ns)
-            if all(point.tags.get(key, "") == value for key, value in answer.tags.items())
-            and (not bucket or at <= point.time_ns < at + bucket)
-        ]
-        wanted = oracle.fold(values) if values else math.nan
-        if math.isclose(got, wanted, rel_tol=tolerance):
-            report.checked.append(f"{name} {dict(answer.tags)}: {got}")
+        wanted = []
+        for series in by_series:
+            values = [
+                float(point.fields[oracle.field])
+                for point in series.get(tuple(answer.tags[key] for key in keys), ())
+                if not bucket or at <= point.time_ns < at + bucket
+            ]
+            wanted.append(oracle.fold(values) if values else math.nan)
+        if math.isnan(wanted[0]):
+            tags = dict(answer.tags)
+            report.problems.append(f"{name} {tags}: the store says {got}, nothing was published")
         else:
-            report.problems.append(
-                f"{name} {dict(answer.tags)}: the store says {got}, published was {wanted}"
-            )
+            _judge(report, name, got, wanted, near, f" {dict(answer.tags)}")
+
+
+def _concerns(oracle: Oracle, point: Point) -> bool:
+    return (
+        point.measurement == oracle.measurement
+        and oracle.field in point.fields
+        and (not oracle.kinds or point.tags.get("kind") in oracle.kinds)
+    )
+
+
+def _by(keys: Sequence[str], points: Sequence[Point]) -> dict[tuple[str, ...], list[Point]]:
+    found: dict[tuple[str, ...], list[Point]] = {}
+    for point in points:
+        found.setdefault(tuple(point.tags.get(key, "") for key in keys), []).append(point)
+    return found
+
+
+def _judge(
+    report: Report,
+    name: str,
+    got: float,
+    wanted: Sequence[float],
+    near: tuple[float, float],
+    which: str = "",
+) -> None:
+    low, high = min(wanted), max(wanted)
+    relative, absolute = near
+    if math.isnan(low):
+        report.unchecked.append(name)
+        return
+    slack = max(absolute, relative * max(abs(low), abs(high)))
+    if not low - slack <= got <= high + slack:
+        words = f"{low}" if low == high else f"between {low} and {high}"
+        report.problems.append(f"{name}{which}: the store says {got}, published was {words}")
+    elif high - low <= slack:
+        report.checked.append(f"{name}{which}: {got}")
+        report.compared.add(name)
+    else:
+        report.bounded.append(f"{name}{which}: {got}")
 
 
 def _mean(values: list[float]) -> float:
