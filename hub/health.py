@@ -13,8 +13,11 @@ class Health:
         self._counters: defaultdict[tuple[str, tuple[tuple[str, str], ...]], int] = defaultdict(int)
         self._gauges: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
 
-    def count(self, name: str, number: int = 1, **labels: str) -> None:
-        self._counters[name, tuple(sorted(labels.items()))] += number
+    def count(self, name: str, number: int = 1, **labels: str) -> int:
+        """Add to a counter; what it is now."""
+        key = name, tuple(sorted(labels.items()))
+        self._counters[key] += number
+        return self._counters[key]
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self._gauges[name, tuple(sorted(labels.items()))] = value

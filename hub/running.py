@@ -1,8 +1,9 @@
 """Runs one collector: schedule, jitter, time-out, back-off, one log line down and one up.
 
 heap of (due, target, tier) ─► task a poll ─► ok: due + period
-                                          └─► failed: only the device's fastest tier goes on,
-                                              as a cheap probe, until it answers again
+                                          └─► failed: the device's fastest tier is asked at once;
+                                              if that fails too, it alone goes on, as a cheap
+                                              probe, until it answers again
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hub.clock import monotonic
 from hub.health import Health
 from hub.manifest import TierSpec
 from hub.pipeline import Pipeline
+from hub.reading import BadSeries
 from hub.redelivery import Window
 from hub.registry import Plugin
 
@@ -29,6 +31,10 @@ RESTART_S = (1.0, 60.0)
 """First and longest pause before a stream is started again."""
 SPREAD_S = 0.02
 """First polls are this far apart, so that a fleet does not answer at once."""
+HINT_EVERY_S = 1.0
+"""Between two polls of a device's tier, however many ask for one."""
+STOP_S = 5.0
+"""How long a collector may take to end."""
 
 
 @dataclass(slots=True)
@@ -52,9 +58,8 @@ class TargetHost:
         self.health.count(f"collector_{what}", number, collector=self.name)
 
     def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
-        self.health.count("refused", 1, collector=self.name, reason=reason)
         # The first of each kind and then every thousandth: a broken sensor must not fill the log.
-        number = self.health.by("refused", "reason")[reason]
+        number = self.health.count("refused", 1, collector=self.name, reason=reason)
         if number <= 3 or number % 1000 == 0:
             self.log.warning("refused", reason=reason, detail=detail, device=device, number=number)
 
@@ -64,13 +69,19 @@ class TargetHost:
 
 @dataclass(slots=True)
 class _State:
-    """What is known of one device."""
+    """What is known of one device; everything by tier."""
 
     target: Target
     fastest: str
-    failures: int = 0
     never: bool = False
+    failures: dict[str, int] = field(default_factory=dict)
+    """How often in a row each failed; what answers is not in it."""
     running: set[str] = field(default_factory=set)
+    began: dict[str, float] = field(default_factory=dict)
+    hinted: set[str] = field(default_factory=set)
+    """To be polled beside the schedule, soon."""
+    again: set[str] = field(default_factory=set)
+    """Hinted at while being polled: what was read may be older than the hint."""
 
 
 class Runner:
@@ -102,19 +113,20 @@ class Runner:
                 if self._plugin.manifest.polls and self._states:
                     group.create_task(self._schedule(group), name=f"{self.name} schedule")
         finally:
-            await self.collector.stop()
+            await self._stop()
 
     def hint(self, hint: Hint) -> None:
-        """Poll a device now."""
-        if hint.device not in self._states:
-            return
-        for tier in [hint.tier] if hint.tier in self._tiers else self._tiers:
-            heapq.heappush(self._heap, (monotonic(), hint.device, tier, True))
-        self._wake.set()
+        """Poll a device now. A flood of hints makes one poll each `HINT_EVERY_S`."""
+        state = self._states.get(hint.device)
+        if state is not None:
+            for tier in [hint.tier] if hint.tier in self._tiers else self._tiers:
+                self._ask(state, tier)
 
     def down(self) -> list[str]:
         """Devices that failed their last poll."""
         return [name for name, state in self._states.items() if state.failures]
+
+    # the collector as a whole: whatever it raises, the other collectors go on
 
     async def _start(self) -> bool:
         pause = RESTART_S[0]
@@ -122,13 +134,23 @@ class Runner:
             try:
                 await self.collector.start()
                 return True
-            except TryAgain as error:
-                self._host.log.warning("can't start yet", why=str(error), again_in_s=pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, RESTART_S[1])
             except NeverWorks as error:
                 self._host.log.error("left out until its configuration is changed", why=str(error))
                 return False
+            except TryAgain as error:
+                self._host.log.warning("can't start yet", why=str(error), again_in_s=pause)
+            except Exception:
+                self._host.count("crashes")
+                self._host.log.error("crashed in its start", again_in_s=pause, exc_info=True)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RESTART_S[1])
+
+    async def _stop(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self.collector.stop()
+        except Exception:
+            self._host.log.error("did not stop cleanly", exc_info=True)
 
     async def _stream(self) -> None:
         pause = RESTART_S[0]
@@ -142,12 +164,16 @@ class Runner:
                 return
             except TryAgain as error:
                 self._host.log.warning("stream broke, starting again", why=str(error))
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if _being_cancelled():
+                    raise
                 self._host.count("crashes")
                 self._host.log.error("stream crashed, starting again", exc_info=True)
             pause = RESTART_S[0] if monotonic() - began > RESTART_S[1] else pause
             await asyncio.sleep(pause)
             pause = min(pause * 2, RESTART_S[1])
+
+    # polls
 
     async def _schedule(self, group: asyncio.TaskGroup) -> None:
         begin, spread = monotonic(), max(1.0, SPREAD_S * len(self._states))
@@ -173,15 +199,27 @@ class Runner:
             except TimeoutError:
                 pass
 
+    def _ask(self, state: _State, tier: str) -> None:
+        if tier not in state.hinted:
+            state.hinted.add(tier)
+            due = max(monotonic(), state.began.get(tier, 0.0) + HINT_EVERY_S)
+            heapq.heappush(self._heap, (due, state.target.id, tier, True))
+            self._wake.set()
+
     def _launch(self, group: asyncio.TaskGroup, name: str, tier: str, hinted: bool) -> None:
         state = self._states[name]
+        if hinted:
+            state.hinted.discard(tier)
         if state.never:
             return
         if tier in state.running:
-            if not hinted:
+            if hinted:
+                state.again.add(tier)
+            else:
                 self._host.count("overruns")
-        elif not state.failures or tier == state.fastest:
+        elif tier == state.fastest or state.fastest not in state.failures:
             state.running.add(tier)
+            state.began[tier] = monotonic()
             spec = self._tiers[tier]
             group.create_task(self._poll(state, tier, spec), name=f"{self.name} {name} {tier}")
 
@@ -190,38 +228,60 @@ class Runner:
         try:
             async with asyncio.timeout(spec.timeout_s):
                 await self.collector.poll(state.target, tier, self._pipeline.emit)
-            self._went_well(state)
+            self._went_well(state, tier)
         except (TryAgain, TimeoutError, OSError) as error:
-            why = str(error) or f"no answer within {spec.timeout_s:g} s"
-            self._failed(state, why)
+            self._failed(state, tier, str(error) or f"no answer within {spec.timeout_s:g} s")
         except NeverWorks as error:
             state.never = True
             self._host.count("never")
             self._host.log.error(
                 "not polled until its configuration changes", device=name, why=str(error)
             )
-        except BadItem as error:
+        except (BadItem, BadSeries) as error:
             self._host.refuse("bad_item", str(error), name)
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if _being_cancelled():
+                raise
             self._host.count("crashes")
-            self._host.log.error("poll crashed", device=name, tier=tier, exc_info=True)
+            self._failed(state, tier, f"BUG in the collector: {error!r}", traceback=True)
         finally:
             state.running.discard(tier)
+            if tier in state.again:
+                state.again.discard(tier)
+                self._ask(state, tier)
             self._host.count("polls")
             self._host.health.count(
                 "poll_ms", round((monotonic() - began) * 1000), collector=self.name
             )
 
-    def _went_well(self, state: _State) -> None:
-        if state.failures:
-            self._host.log.info("answers again", device=state.target.id, missed=state.failures)
-            state.failures = 0
+    def _went_well(self, state: _State, tier: str) -> None:
+        missed = state.failures.pop(tier, 0)
+        if not missed:
+            return
+        if not state.failures:
+            self._host.log.info("answers again", device=state.target.id, missed=missed)
+        if tier == state.fastest:
+            # What was left out meanwhile need not wait for its turn.
+            for other in self._tiers:
+                if other != tier:
+                    self._ask(state, other)
 
-    def _failed(self, state: _State, why: str) -> None:
-        state.failures += 1
+    def _failed(self, state: _State, tier: str, why: str, *, traceback: bool = False) -> None:
         self._host.count("failures")
-        if state.failures == 1:
-            self._host.log.warning("does not answer", device=state.target.id, why=why)
+        if not state.failures:
+            self._host.log.warning(
+                "does not answer", device=state.target.id, tier=tier, why=why, exc_info=traceback
+            )
+        if tier not in state.failures and tier != state.fastest:
+            # Is it the device or this tier alone? The cheapest question tells.
+            self._ask(state, state.fastest)
+        state.failures[tier] = state.failures.get(tier, 0) + 1
+
+
+def _being_cancelled() -> bool:
+    """True when we are to end; a CancelledError alone may come out of anything awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def tiers(plugin: Plugin, config: Any) -> dict[str, TierSpec]:
@@ -231,7 +291,7 @@ def tiers(plugin: Plugin, config: Any) -> dict[str, TierSpec]:
     for name, spec in plugin.manifest.tiers.items():
         change = changed.get(name)
         values = change.model_dump(exclude_none=True) if isinstance(change, BaseModel) else change
-        found[name] = spec.model_copy(update=values or {})
+        found[name] = TierSpec.model_validate({**spec.model_dump(), **(values or {})})
     return found
 
 
