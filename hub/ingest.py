@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub import link, logs
-from hub.api import Hint, Route
+from hub.api import Hint, Route, TryAgain
 from hub.clock import now_ns
 from hub.committer import Committer
 from hub.health import Health
@@ -86,11 +86,14 @@ class Ingest:
             first, last = self.journal.lost
             self.health_of.count("dropped", last - first + 1, reason="journal_tail_lost")
         log.info("journal open", last_id=self.journal.last_id, redelivery_window=known)
-        self.runners = [
-            self._runner(plugin, inventory, settings.collectors.get(name, {}))
-            for name, plugin in plugins.items()
-            if enabled(settings, name)
-        ]
+        self.runners: list[Runner] = []
+        for name, plugin in plugins.items():
+            if enabled(settings, name):
+                try:
+                    section = settings.collectors.get(name, {})
+                    self.runners.append(self._runner(plugin, inventory, section))
+                except Exception:  # a plugin's code may fail in any way; the others go on
+                    log.error("left out: it can't be made", collector=name, exc_info=True)
         self._routes = _compile(r for runner in self.runners for r in runner.collector.routes())
 
     def _runner(self, plugin: Plugin, inventory: Inventory, section: Mapping[str, Any]) -> Runner:
@@ -113,11 +116,14 @@ class Ingest:
 
     async def run(self, inventory_text: str, rules_text: str) -> None:
         """Until cancelled. Collectors stop first, then what they handed over is written."""
-        commit = asyncio.create_task(self.committer.run(), name="commit")
         server = await link.serve(self.settings.data / "ingest.sock", self)
+        commit = asyncio.create_task(self.committer.run(), name="commit")
         try:
-            await self._note_configuration(inventory_text, rules_text)
             async with asyncio.TaskGroup() as group:
+                group.create_task(_needed(commit), name="commit")
+                group.create_task(
+                    self._note_configuration(inventory_text, rules_text), name="configuration"
+                )
                 group.create_task(self._ticks(), name="ticks")
                 group.create_task(self._keep_house(), name="house")
                 group.create_task(self._measure_ourselves(), name="own health")
@@ -126,7 +132,7 @@ class Ingest:
         finally:
             await server.cleanup()
             self.committer.close()
-            await commit
+            await asyncio.wait({commit})
             self.journal.close()
 
     # what the serve process asks (hub.link.IngestSide)
@@ -146,6 +152,7 @@ class Ingest:
                 "last_id": self.journal.last_id,
                 "bytes": sum(self.journal.used(k) for k in Class),
             },
+            "trouble": self._trouble(),
             "dropped": self.health_of.by("dropped", "reason"),
             "refused": self.health_of.by("refused", "reason"),
             "collectors": {
@@ -158,6 +165,15 @@ class Ingest:
             },
             "down": {runner.name: runner.down()[:100] for runner in self.runners},
         }
+
+    def _trouble(self) -> list[str]:
+        """What a person must know: why nothing, or not everything, gets in."""
+        found = [self.committer.trouble] if self.committer.trouble else []
+        if not self.journal.room(Class.ACKNOWLEDGED):
+            found.append("the journal is full: sensors' messages wait at their broker")
+        if not self.journal.room(Class.POLLED):
+            found.append("the journal is full: polled readings are dropped")
+        return found
 
     async def route(self, method: str, path: str, body: bytes) -> Mapping[str, Any] | None:
         for known, pattern, handle in self._routes:
@@ -215,11 +231,25 @@ class Ingest:
         """The rule set and inventory in force are part of the log, when they changed."""
         digest = hashlib.sha256(f"{inventory_text}\0{rules_text}".encode()).hexdigest()
         marker = self.settings.data / "configuration.sha256"
-        if marker.exists() and marker.read_text() == digest:
+        if marker.exists() and marker.read_bytes() == digest.encode():
             return
         payload = pack_map({"sha256": digest, "inventory": inventory_text, "rules": rules_text})
-        await self.committer.submit([(now_ns(), Kind.CONFIG, Class.ACT, payload)], Class.ACT)
-        marker.write_text(digest)
+        noted = False
+        while True:
+            try:
+                if not noted:
+                    draft = (now_ns(), Kind.CONFIG, Class.ACT, payload)
+                    await self.committer.submit([draft], Class.ACT)
+                noted = True
+                marker.write_text(digest)
+                return
+            except (TryAgain, OSError):  # a full disk, which the committer complains of
+                await asyncio.sleep(HEALTH_S)
+
+
+async def _needed(commit: asyncio.Task[None]) -> None:
+    """Without the journal's writer the process must end, and be started again."""
+    await asyncio.shield(commit)
 
 
 def enabled(settings: Settings, collector: str) -> bool:
