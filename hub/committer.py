@@ -10,13 +10,17 @@ from typing import Any
 from hub import logs
 from hub.api import TryAgain
 from hub.health import Health
-from hub.journal import Class, Journal
+from hub.journal import Class, Journal, Kind
 from hub.journal.writer import Draft
+from hub.records import join_readings
 
 log = logs.get("journal")
 
 _BATCH_BYTES = 8 * 1024 * 1024
 _RETRY_S = 0.5
+_SHEAF = 64
+"""Messages in one record at most, each of `_SMALL` bytes at most."""
+_SMALL = 1024
 
 
 class Receipt:
@@ -45,13 +49,31 @@ class Receipt:
         return self.batch.done() and not self.batch.cancelled() and self.batch.exception() is None
 
 
+class Sheaf:
+    """A record in the making. Sensors' messages share one, since readers pay by the record."""
+
+    __slots__ = ("_kind", "_klass", "payloads", "time_ns")
+
+    def __init__(self, time_ns: int, kind: int, klass: int, payload: bytes) -> None:
+        self.time_ns = time_ns
+        """When the last message came: none in it is from the future."""
+        self._kind = kind
+        self._klass = klass
+        self.payloads = [payload]
+
+    def draft(self) -> Draft:
+        return self.time_ns, self._kind, self._klass, join_readings(self.payloads)
+
+
 class Committer:
     """Feeds the journal from the event loop; the fsync runs in a thread."""
 
     def __init__(self, journal: Journal, health: Health) -> None:
         self.journal = journal
         self._health = health
-        self._drafts: list[Draft] = []
+        self._sheaves: list[Sheaf] = []
+        self._open: Sheaf | None = None
+        """The last one, while it takes more messages."""
         self._bytes = 0
         self.trouble = ""
         """Why the journal can't be written at the moment; empty: it can."""
@@ -71,13 +93,31 @@ class Committer:
             return _refused("the hub is ending")
         if klass != Class.ACT and not self.room(klass):
             return _refused(f"the journal has no room for {Class(klass).name}")
-        if self._batch is None:
-            self._batch = asyncio.get_running_loop().create_future()
-        receipt = Receipt(self._batch, len(self._drafts))
-        self._drafts += drafts
-        self._bytes += sum(len(draft[3]) for draft in drafts)
-        self._wake.set()
-        return receipt
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = asyncio.get_running_loop().create_future()
+            self._wake.set()
+        offset = -1
+        for draft in drafts:
+            self._bind(draft)
+            if offset < 0:
+                offset = len(self._sheaves) - 1
+        return Receipt(batch, offset)
+
+    def _bind(self, draft: Draft) -> None:
+        """Put a record behind the others, or a message into the record that is still open."""
+        time_ns, kind, klass, payload = draft
+        self._bytes += len(payload)
+        joins = kind == Kind.READINGS and klass == Class.ACKNOWLEDGED and len(payload) <= _SMALL
+        if joins and self._open is not None:
+            self._open.payloads.append(payload)
+            self._open.time_ns = time_ns
+            if len(self._open.payloads) == _SHEAF:
+                self._open = None
+            return
+        sheaf = Sheaf(time_ns, kind, klass, payload)
+        self._sheaves.append(sheaf)
+        self._open = sheaf if joins else None
 
     def room(self, klass: int) -> bool:
         """False when a reading of that class would be refused now."""
@@ -99,8 +139,8 @@ class Committer:
         self._wake.set()
 
     async def _commit(self) -> None:
-        drafts, batch = self._drafts, self._batch
-        self._drafts, self._batch, self._bytes = [], None, 0
+        batch, drafts = self._batch, [sheaf.draft() for sheaf in self._sheaves]
+        self._sheaves, self._open, self._batch, self._bytes = [], None, None, 0
         self._wake.clear()
         if batch is None:
             return

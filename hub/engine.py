@@ -25,7 +25,7 @@ from hub.journal import Kind, Reader, Record
 from hub.journal.files import Cursor
 from hub.ledger import Ledger
 from hub.reading import BadSeries, Reading, Series
-from hub.records import unpack_event, unpack_map, unpack_readings
+from hub.records import readings_in, unpack_event, unpack_map
 from rules.act import Act
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
@@ -36,7 +36,7 @@ log = logs.get("engine")
 POLL_S = 0.02
 READ_BYTES = 256 * 1024
 SNAPSHOT_S = 10.0
-PRIME = 50_000
+PRIME = 5_000
 """Records before the cursor that are shown on the board after a restart."""
 REPEAT_NS = 60 * NS
 """An open alert's point is written again this often, so that it stays in any dashboard's window."""
@@ -124,7 +124,7 @@ class Engine:
         found: list[Transition] = []
         try:
             if record.kind == Kind.READINGS:
-                for reading in unpack_readings(record.payload).readings:
+                for reading in readings_in(record.payload):
                     self._show(reading, record.time_ns)
                     if fresh:
                         found += self.watch.observe(record.id, reading, record.time_ns)

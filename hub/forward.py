@@ -26,7 +26,7 @@ from hub.journal import Kind, Reader
 from hub.journal.files import Cursor
 from hub.ledger import Ledger
 from hub.reading import BadSeries, Reading
-from hub.records import unpack_readings
+from hub.records import readings_in
 from hub.store.base import Batch, Store, StoreDown, StoreRefused
 
 log = logs.get("forward")
@@ -104,7 +104,7 @@ class Forwarder:
             for record in records:
                 if record.kind == Kind.READINGS:
                     try:
-                        readings += unpack_readings(record.payload).readings
+                        readings += readings_in(record.payload)
                     except (msgspec.DecodeError, BadSeries, TypeError) as error:
                         self._health.count("parked", 1, reason="undecodable")
                         self._park([{"id": record.id, "reason": f"can't be decoded: {error}"}])

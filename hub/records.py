@@ -1,8 +1,12 @@
-"""What the journal's payloads hold: msgpack in, objects out, and back."""
+"""What the journal's payloads hold: msgpack in, objects out, and back.
+
+Of READINGS it is what one `emit` handed over, or a msgpack array (of 16-bit length) of many such:
+a record costs as much as decoding ten messages, and sensors send theirs one by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +16,10 @@ from hub.reading import Reading, Series, Value
 
 _encode = msgspec.msgpack.Encoder().encode
 _Wire = tuple[str, int, dict[str, Value], int]
-_readings = msgspec.msgpack.Decoder(tuple[str, tuple[str, int, bytes] | None, list[_Wire]]).decode
+_Hand = tuple[str, tuple[str, int, bytes] | None, list[_Wire]]
+_hand = msgspec.msgpack.Decoder(_Hand).decode
+_hands = msgspec.msgpack.Decoder(list[_Hand]).decode
+_ARRAY16 = b"\xdc"
 _any = msgspec.msgpack.Decoder().decode
 _parse = Series.parse
 
@@ -34,9 +41,40 @@ def pack_readings(
     )
 
 
+def join_readings(payloads: Sequence[bytes]) -> bytes:
+    """One payload of up to 65 535 that `pack_readings` made."""
+    if len(payloads) == 1:
+        return payloads[0]
+    return b"".join([_ARRAY16, len(payloads).to_bytes(2, "big"), *payloads])
+
+
+def readings_in(payload: bytes) -> list[Reading]:
+    """All readings of a payload, in order.
+
+    Raises msgspec.DecodeError or BadSeries for bytes that we did not make.
+    """
+    return [
+        Reading(_parse(key), time_ns, fields, quality)
+        for _, _, wires in _handed(payload)
+        for key, time_ns, fields, quality in wires
+    ]
+
+
+def redeliveries_in(payload: bytes) -> list[Redelivery]:
+    """The messages that a payload was made of, as far as their source may send them again.
+
+    Raises as `readings_in` does.
+    """
+    return [Redelivery(*again) for _, again, _ in _handed(payload) if again]
+
+
+def _handed(payload: bytes) -> list[_Hand]:
+    return _hands(payload) if payload[:1] == _ARRAY16 else [_hand(payload)]
+
+
 def unpack_readings(payload: bytes) -> Handed:
-    """Raises msgspec.DecodeError or BadSeries for bytes that `pack_readings` did not make."""
-    collector, again, wires = _readings(payload)
+    """What `pack_readings` made. Raises as `readings_in` does."""
+    collector, again, wires = _hand(payload)
     return Handed(
         collector,
         Redelivery(*again) if again else None,

@@ -10,8 +10,7 @@ import msgspec
 from hub.api import Redelivery
 from hub.committer import Receipt
 from hub.journal import Kind, Reader, Record
-from hub.reading import BadSeries
-from hub.records import unpack_readings
+from hub.records import redeliveries_in
 
 CAPACITY = 65_536
 """More than any broker keeps in flight: packet ids are 16 bit wide."""
@@ -30,15 +29,24 @@ class Window:
 
     def load(self, folder: Path, last_id: int) -> int:
         """Fill it from the end of the journal; return how many messages were found."""
-        reader = Reader(folder, max(0, last_id - CAPACITY))
+        span = 0
+        while len(self._taken) < CAPACITY and span < min(last_id, CAPACITY):
+            # A record may hold one message or many: look back as far as needed, but no further.
+            span = min(max(4 * span, CAPACITY // 64, 1), CAPACITY)
+            self._taken.clear()
+            self._load(folder, max(0, last_id - span))
+        return len(self._taken)
+
+    def _load(self, folder: Path, after_id: int) -> None:
+        reader = Reader(folder, after_id)
         try:
             while records := reader.read():
                 for record in records:
-                    if record.kind == Kind.READINGS and (again := _redelivery(record)):
-                        self.note(again, None)
+                    if record.kind == Kind.READINGS:
+                        for message in _redeliveries(record):
+                            self.note(message, None)
         finally:
             reader.close()
-        return len(self._taken)
 
     def note(self, message: Redelivery, receipt: Receipt | None) -> None:
         """Remember a message; `receipt` is None when it is known to be on disk."""
@@ -61,9 +69,9 @@ class Window:
         return None
 
 
-def _redelivery(record: Record) -> Redelivery | None:
+def _redeliveries(record: Record) -> list[Redelivery]:
     """What cannot be read, the readers of the journal complain of; here it must stop nobody."""
     try:
-        return unpack_readings(record.payload).redelivery
-    except (msgspec.DecodeError, BadSeries):
-        return None
+        return redeliveries_in(record.payload)
+    except msgspec.DecodeError:
+        return []

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from hub.api import TryAgain
+from hub.api import Reading, Redelivery, Series, TryAgain
 from hub.committer import Committer, Receipt
 from hub.health import Health
-from hub.journal import Class, Journal, Kind, Reader
+from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.journal.writer import Draft
+from hub.records import pack_readings, readings_in
+from hub.redelivery import Window
 
 
 class Disk(Journal):
@@ -202,3 +204,67 @@ async def test_the_fsync_does_not_queue_behind_what_else_uses_threads(tmp_path: 
         finally:
             busy.set()
             await asyncio.gather(*blocked)
+
+
+def reading(number: int) -> Reading:
+    return Reading(Series.of("environment", "aq1"), number, {"pm25": float(number)})
+
+
+def message(committer: Committer, number: int, klass: int = Class.ACKNOWLEDGED) -> Receipt:
+    again = Redelivery("main/hub", number + 1, b"%08d" % number)
+    payload = pack_readings("mqtt", [reading(number)], again)
+    return committer.submit([(1000 + number, Kind.READINGS, klass, payload)], klass)
+
+
+async def test_messages_that_wait_for_one_fsync_share_records_and_keep_their_order(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as (committer, _, _health):
+        for number in range(150):
+            message(committer, number)
+        act = committer.submit([(1200, Kind.ACT, Class.ACT, b"\x80")], Class.ACT)
+        last = [message(committer, number) for number in range(150, 152)]
+        assert await act == 4, "acts are told their record's id"
+        assert [await receipt for receipt in last] == [5, 5]
+    reader = Reader(tmp_path)
+    records = reader.read()
+    reader.close()
+    times = [(record.kind, record.time_ns) for record in records]
+    assert times[:3] == [(Kind.READINGS, 1063), (Kind.READINGS, 1127), (Kind.READINGS, 1149)]
+    assert times[3:] == [(Kind.ACT, 1200), (Kind.READINGS, 1151)]
+    assert all(r.time_ns <= record.time_ns for record in records for r in _readings(record))
+    assert [r for record in records for r in _readings(record)] == [reading(n) for n in range(152)]
+    window = Window()
+    assert window.load(tmp_path, 5) == 152
+    assert window.seen(Redelivery("main/hub", 100, b"%08d" % 99))
+
+
+async def test_polled_and_large_messages_have_records_of_their_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as (committer, _, _health):
+        for _ in range(3):
+            message(committer, 1, Class.POLLED)
+        large = [submit(committer, b"x" * 2000, Class.ACKNOWLEDGED) for _ in range(2)]
+        assert [await receipt for receipt in large] == [4, 5]
+
+
+async def test_the_redelivery_window_looks_back_by_messages_not_by_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.redelivery.CAPACITY", 100)
+    async with running(tmp_path) as (committer, _, _health):
+        for number in range(50):
+            await message(committer, number)
+        for number in range(50, 1050):
+            message(committer, number)
+        for number in range(1050, 1060):
+            await message(committer, number)
+    window = Window()
+    reader = Reader(tmp_path)
+    assert window.load(tmp_path, reader.backlog()) == 100
+    reader.close()
+    seen = [n for n in range(1060) if window.seen(Redelivery("main/hub", n + 1, b"%08d" % n))]
+    assert seen == list(range(960, 1060))
+
+
+def _readings(record: Record) -> list[Reading]:
+    return readings_in(record.payload) if record.kind == Kind.READINGS else []

@@ -31,7 +31,7 @@ def main() -> int:
     results: list[Result] = []
     for name in given.names or NAMES:
         bench = importlib.import_module(f"tests.bench.{name}")
-        say(f"{name}: {bench.__doc__.splitlines()[0]}")
+        say(f"{name}: {(bench.__doc__ or name).splitlines()[0]}")
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
             found: list[Result] = bench.run(Path(folder), options)
         for result in found:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from hub.journal.files import Mark
+from hub.journal import Kind, Reader
+from hub.records import redeliveries_in
 from tests.bench.publisher import LIMIT, SERIES, device
 from tests.bench.report import cpu_s
 from tests.hub_support import Hub, mqtt, wait_for
@@ -25,7 +28,7 @@ RULES: list[dict[str, Any]] = [
 ]
 """Each message meets all five; one is a window, one is crossed."""
 BEHIND = 40_000
-"""Records that a reader of the journal may lag behind before the publisher waits."""
+"""Messages that a reader of the journal may lag behind before the publisher waits."""
 
 
 def rule_file(rules: Sequence[dict[str, Any]]) -> str:
@@ -61,7 +64,7 @@ def inventory(sensors: int) -> dict[str, Any]:
 
 
 class Loaded:
-    """A running hub and how far each of its parts has come, in records of the journal."""
+    """A running hub and how far each of its parts has come, in MQTT messages."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -70,29 +73,37 @@ class Loaded:
             pid = hub.child(name)
             assert pid is not None, f"no {name} process\n{hub.log()}"
             self.pids[name] = pid
-        self._mark = Mark(hub.data / "journal", write=False)
-        self._behind: dict[str, int] = {"engine": 0, "forward": 0}
+        self._ids: list[int] = [0]
+        self._messages: list[int] = [0]
+        """How many messages there are up to each of `_ids`."""
+        self._lag = 0
         self._stop = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        self._threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._count, self._watch)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def durable(self) -> int:
-        """The last id on disk; behind it the hub acknowledges."""
-        return self._mark.get()
+        """Messages on disk; the hub acknowledges them."""
+        return self._messages[-1]
 
     def progress(self) -> dict[str, int]:
-        """The last id that is durable, folded and stored."""
+        """How many messages are durable, folded and stored."""
+        last_id, durable = self._ids[-1], self._messages[-1]
         backlog = self.hub.get("/api/v1/health")["backlog"]
-        durable = self.durable()
         return {
             "durable": durable,
-            "folded": durable - int(backlog["engine"]),
-            "stored": durable - int(backlog["forward"]),
+            "folded": self._up_to(last_id - int(backlog["engine"])),
+            "stored": self._up_to(last_id - int(backlog["forward"])),
         }
+
+    def _up_to(self, record_id: int) -> int:
+        return self._messages[max(0, bisect_right(self._ids, record_id) - 1)]
 
     def keeps_up(self) -> bool:
         """False while a reader lags too far behind; known a fifth of a second late."""
-        return max(self._behind.values()) < BEHIND
+        return self._lag < BEHIND
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, by process."""
@@ -104,17 +115,33 @@ class Loaded:
 
     def _idle(self) -> bool:
         now = self.progress()
-        return now["durable"] - min(now.values()) <= 3
+        return now["durable"] == min(now.values())
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
-            backlog = self.hub.get("/api/v1/health")["backlog"]
-            self._behind = {name: int(backlog[name]) for name in self._behind}
+            now = self.progress()
+            self._lag = now["durable"] - min(now.values())
+
+    def _count(self) -> None:
+        """Read the journal as the hub's own readers do."""
+        reader = Reader(self.hub.data / "journal")
+        while not self._stop.is_set():
+            for record in reader.read():
+                count = messages_in(record.payload) if record.kind == Kind.READINGS else 0
+                self._messages.append(self._messages[-1] + count)
+                self._ids.append(record.id)
+            time.sleep(0.002)
+        reader.close()
 
     def close(self) -> None:
         self._stop.set()
-        self._watcher.join(10)
-        self._mark.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+def messages_in(payload: bytes) -> int:
+    """MQTT messages of one record; a hub's own readings are none."""
+    return len(redeliveries_in(payload))
 
 
 @contextmanager
@@ -126,6 +153,7 @@ def loaded_hub(
     (folder / "rules.yaml").write_text(rule_file(rules), encoding="utf-8")
     settings = {
         **mqtt(broker.port),
+        "store": {"kind": "duckdb"},
         "rules": {"library": False, "files": ["rules.yaml"]},
     }
     hub = Hub(folder, settings, inventory(SERIES))

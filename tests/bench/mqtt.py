@@ -1,6 +1,6 @@
 """MQTT QoS 1 into the journal, through five rules and on to DuckDB; against mosquitto_sub.
 
-2 000 series, three-field JSON; each message meets five rules of which one is a window, and 1 % cross.
+2 000 series, three-field JSON; each message meets five rules, one of them a window, and 1 % cross.
 The publisher goes as fast as the slowest part of the hub lets it, so no backlog grows. The value is
 the messages a second by which the slowest of acknowledging, folding and storing came forward.
 The peer keeps nothing: `mosquitto_sub -q 1` with a session of its own on the same broker.
