@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class Health:
@@ -18,6 +18,15 @@ class Health:
         key = name, tuple(sorted(labels.items()))
         self._counters[key] += number
         return self._counters[key]
+
+    def counter(self, name: str, **labels: str) -> Callable[[int], None]:
+        """Adds to that counter; for who counts thousands of times a second."""
+        counters, key = self._counters, (name, tuple(sorted(labels.items())))
+
+        def add(number: int) -> None:
+            counters[key] += number
+
+        return add
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self._gauges[name, tuple(sorted(labels.items()))] = value

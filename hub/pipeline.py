@@ -45,12 +45,26 @@ class Checker:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
+        self._promised = {
+            name: {field: _range(spec) for field, spec in measurement.fields.items()}
+            for name, measurement in manifest.measurements.items()
+        }
         self._specs: dict[Series, Mapping[str, FieldSpec] | Refusal] = {}
+        self._ranges: dict[str, Mapping[str, Range]] = {}
+        """By series key."""
         self._series_of: dict[str, int] = {}
 
     def check(self, reading: Reading, now_ns: int) -> tuple[Reading | None, list[Refusal]]:
         """The reading as it may be stored, and what had to be left out of it."""
         series, time_ns, fields, quality = reading
+        ranges = self._ranges.get(series.key)
+        if (
+            ranges is not None
+            and type(time_ns) is type(quality) is int
+            and YEAR_2000 <= time_ns <= now_ns + AHEAD_NS
+            and _as_promised(fields, ranges)
+        ):
+            return reading, []
         specs = self._specs.get(series)
         if specs is None:
             specs = self._admit(series)
@@ -92,7 +106,30 @@ class Checker:
             return Refusal("too_many_series", series.key[:200], series.device)
         self._series_of[series.device] = count + 1
         self._specs[series] = spec.fields
+        self._ranges[series.key] = self._promised[series.measurement]
         return spec.fields
+
+
+Range = tuple[type, float, float]
+"""A numeric type, and the lowest and highest number of it that is good as it is."""
+_NONE: Range = (type(None), 0, 0)
+
+
+def _range(spec: FieldSpec) -> Range:
+    if spec.type == "string":
+        return _NONE  # texts are looked at one by one
+    kind, most = (float, sys.float_info.max) if spec.type == "float" else (int, _INT64 - 1)
+    low = -most if spec.min is None else max(-most, spec.min)
+    return kind, low, most if spec.max is None else min(most, spec.max)
+
+
+def _as_promised(fields: Mapping[str, Value], ranges: Mapping[str, Range]) -> bool:
+    """Nearly all readings: nothing to convert, to refuse or to doubt."""
+    for name, value in fields.items():
+        kind, low, high = ranges.get(name, _NONE)
+        if type(value) is not kind or not low <= value <= high:  # type: ignore[operator]
+            return False
+    return bool(fields)
 
 
 def _fit(value: Value, spec: FieldSpec) -> Value | None:
@@ -139,6 +176,7 @@ class Pipeline:
         self._committer = committer
         self._window = window
         self._health = health
+        self._count = health.counter("readings", collector=name)
         self._now = now
         self._hint = hint
         self._refuse = refuse
@@ -164,11 +202,11 @@ class Pipeline:
             else:
                 others += self._other(item, now_ns)
         drafts = self._records(readings, redelivery, now_ns) + others
-        if self._committer.room(self._class):
-            self._health.count("readings", len(readings), collector=self.name)
+        receipt = self._committer.submit(drafts, self._class)
+        if receipt.pending():
+            self._count(len(readings))
         else:
             self._count_full(len(readings))
-        receipt = self._committer.submit(drafts, self._class)
         if redelivery is not None:
             self._window.note(redelivery, receipt)
         return receipt
