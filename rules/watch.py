@@ -86,7 +86,9 @@ class Watch:
             plan = self._roster.meet(series, fields)
         if not plan:
             return []
-        out = self._enter(record_id, now_ns)
+        out: list[Transition] = []
+        if record_id != self._record or now_ns != self._now or self._waiting or self._closing:
+            out = self._enter(record_id, now_ns)
         now = self._now
         if quality:
             quality = int(quality)
