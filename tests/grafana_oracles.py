@@ -365,6 +365,13 @@ def check_alerts(
     return problems
 
 
+def active_alerts(influx: Influx, span: Span, uid: str = "toba-command-center") -> list[Any]:
+    """The rows that a dashboard's table of active alerts shows."""
+    (board,) = [each for each in load().values() if each["uid"] == uid]
+    (panel,) = [each for each in panels(board) if each["title"] == "Daftar alarm aktif"]
+    return _active_rows(panel, _asked(influx, span, board, panel))
+
+
 def _asked(
     influx: Influx, span: Span, board: Mapping[str, Any], panel: Mapping[str, Any]
 ) -> list[Answer]:
