@@ -34,7 +34,8 @@ from hub.forward import Forwarder
 from hub.health import Health
 from hub.ingest import Ingest
 from hub.journal import Locked, TooNew
-from hub.ledger import Ledger
+from hub.journal.files import identity
+from hub.ledger import of_journal
 from hub.link import Link
 from hub.notify import channels, outbox
 from hub.notify.notifier import Notifier
@@ -62,7 +63,7 @@ async def run_serve(conf: Configuration, *, field_socket: Path | None = None) ->
     settings, data, health = conf.settings, conf.settings.data, Health()
     # The port first: whoever can't have it should hear so at once, before anything is opened.
     taken = listen(settings.web.host, settings.web.port)
-    ledger = Ledger(data / "serve.db")
+    ledger = of_journal(data / "serve.db", identity(data / "journal"))
     outbox.create(ledger.db)
     link = Link(data / "ingest.sock")
     store = _store(conf)
@@ -92,6 +93,7 @@ async def run_serve(conf: Configuration, *, field_socket: Path | None = None) ->
         show=backend.live.observe,
         event=backend.event,
         changed=backend.change,
+        now_ns=now_ns(),
     )
     forwarder = Forwarder(
         store,

@@ -139,6 +139,9 @@ class HubBackend:
         reasons = []
         if self._ingest_why:
             reasons.append(self._ingest_why)
+        reasons += self._ingest.get("trouble", [])
+        if self._engine is not None and self._engine.trouble:
+            reasons.append(self._engine.trouble)
         down = self._forwarder.down_since_ns if self._forwarder else None
         if self._forwarder is not None and down is not None:
             reasons.append(f"the store takes no readings: {self._forwarder.why}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ PRIME = 5_000
 REPEAT_NS = 60 * NS
 """An open alert's point is written again this often, so that it stays in any dashboard's window."""
 
+STALE_NS = 600 * NS
+"""Without any state of before, alerts older than this at the start are told to nobody."""
+RETRY_S = 1.0
+
 Owe = Callable[[sqlite3.Connection, Sequence[Transition]], object]
 
 
@@ -59,9 +64,10 @@ class Engine:
         show: Callable[[Reading, int], None],
         event: Callable[[dict[str, Any]], None],
         changed: Callable[[], None],
+        now_ns: int = 0,
     ) -> None:
         """`show` gets every reading with the time it was received; `changed` is called after
-        each stretch of records."""
+        each stretch of records. `now_ns` is when the process started."""
         self._folder = folder
         self._ledger = ledger
         self._health = health
@@ -70,12 +76,32 @@ class Engine:
         self._event = event
         self._changed = changed
         self._cursor = Cursor(folder, "engine")
-        self.folded_id, state = ledger.snapshot()
-        self.watch = Watch(rules, things) if state is None else Watch.restore(rules, things, state)
+        self.trouble = ""
+        """Why nothing is folded at the moment; empty: all is well."""
+        self.folded_id = 0
+        self._tell_from_ns = 0
+        self.watch = self._restore(rules, things) or Watch(rules, things)
+        if not self.folded_id:
+            self._tell_from_ns = now_ns - STALE_NS
         self._kept_id = self.folded_id
         self._kept_at = monotonic()
         self._repeated = 0
         self._reader: Reader | None = None
+        self._owing = False
+        """True while what was folded is not committed: the watch is ahead of the ledger."""
+
+    def _restore(self, rules: Sequence[Rule], things: Sequence[Thing]) -> Watch | None:
+        """The state of the snapshot, if there is one that this version can read."""
+        try:
+            last_id, state = self._ledger.snapshot()
+            watch = None if state is None else Watch.restore(rules, things, state)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # whatever is wrong with it, the journal has the truth
+            log.error("the rules' state can't be read, folding the journal anew", why=repr(error))
+            return None
+        self.folded_id = last_id
+        return watch
 
     def alerts(self) -> list[Alert]:
         return list(self.watch.alerts())
@@ -96,27 +122,31 @@ class Engine:
                 records = self._reader.read(READ_BYTES)
                 if not records:
                     if monotonic() - self._kept_at > SNAPSHOT_S:
-                        self._commit([], [], keep=True)
+                        await self._insist([], [], keep=True)
                     await asyncio.sleep(POLL_S)
                     continue
                 self._lost(self._reader)
-                self._take(records)
+                await self._take(records)
                 self._changed()
                 await asyncio.sleep(0)
         finally:
-            self._commit([], [], keep=True)
             self._reader.close()
+            if not self._owing:
+                with suppress(sqlite3.Error):  # what is not kept is folded again
+                    self._commit([], [], keep=True)
 
-    def _take(self, records: Sequence[Record]) -> None:
+    async def _take(self, records: Sequence[Record]) -> None:
+        self._owing = True
         transitions: list[Transition] = []
         points: list[Reading] = []
         for record in records:
             found = self._fold(record)
             transitions += found
-            points += [point(t) for t in found]
             if record.kind == Kind.TICK and record.id > self._kept_id:
                 points += self._repeat(record.time_ns)
-        self._commit(transitions, points, keep=monotonic() - self._kept_at > SNAPSHOT_S)
+            # Last: at the same time the change counts, not the repetition.
+            points += [point(t) for t in found]
+        await self._insist(transitions, points, keep=monotonic() - self._kept_at > SNAPSHOT_S)
 
     def _fold(self, record: Record) -> list[Transition]:
         """One record into the board and, if it was not folded before, into the rules."""
@@ -136,13 +166,25 @@ class Engine:
             elif fresh and record.kind == Kind.ACT:
                 act = Act(**unpack_map(record.payload))
                 found = self.watch.act(record.id, record.time_ns, act)
-        except (msgspec.DecodeError, BadSeries, TypeError, ValueError) as error:
-            # A record that this version can't read must not stop the fold for ever.
-            self._health.count("unfolded", 1, kind=str(record.kind))
-            log.error("skipping a record that can't be read", id=record.id, why=str(error))
+        except Exception as error:
+            # One record must not stop the fold for ever: neither one that this version can't
+            # read, nor one that a fault in a rule trips over.
+            self._skip(record, error)
         if fresh:
             self.folded_id = record.id
         return found
+
+    def _skip(self, record: Record, error: Exception) -> None:
+        number = self._health.count("unfolded", 1, kind=str(record.kind))
+        if number <= 3 or number % 1000 == 0:
+            unreadable = isinstance(error, (msgspec.DecodeError, BadSeries))
+            log.error(
+                "skipping a record",
+                id=record.id,
+                why=str(error) if unreadable else f"BUG in a rule: {error!r}",
+                number=number,
+                exc_info=not unreadable,
+            )
 
     def _repeat(self, now_ns: int) -> list[Reading]:
         """The open alerts again, at whole minutes, so that folding twice gives the same points."""
@@ -156,19 +198,43 @@ class Engine:
             if a.state in ("firing", "acknowledged")
         ]
 
+    async def _insist(
+        self, transitions: list[Transition], points: list[Reading], *, keep: bool
+    ) -> None:
+        """Commit, however long the disk refuses. Nothing more is folded meanwhile."""
+        while True:
+            try:
+                self._commit(transitions, points, keep=keep)
+            except sqlite3.OperationalError as error:
+                if not self.trouble:
+                    log.error("alerts can't be kept, trying again", why=str(error))
+                self.trouble = f"alerts can't be kept: {error}"
+                await asyncio.sleep(RETRY_S)
+                continue
+            if self.trouble:
+                log.info("alerts are kept again")
+            self.trouble, self._owing = "", False
+            return
+
+    def _tell(self, db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
+        """Owe people what is news. Folding an old journal anew brings up no old stories."""
+        self._owe(db, [t for t in transitions if t.time_ns >= self._tell_from_ns])
+
     def _commit(self, transitions: list[Transition], points: list[Reading], *, keep: bool) -> None:
         keep = keep and self.folded_id > self._kept_id
         if not (transitions or points or keep):
             return
         snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
-        new = self._ledger.commit(transitions, points, self._owe, snapshot)
+        new = self._ledger.commit(transitions, points, self._tell, snapshot)
         for t in transitions:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
         self._health.count("transitions", new)
         if keep:
             self._kept_id, self._kept_at = self.folded_id, monotonic()
             # Behind the commit: the journal may free what this snapshot has taken in.
-            self._cursor.set(self.folded_id)
+            # An older cursor only keeps a segment longer.
+            with suppress(OSError):
+                self._cursor.set(self.folded_id)
 
     def _lost(self, reader: Reader) -> None:
         for lost in reader.lost:

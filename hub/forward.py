@@ -12,8 +12,13 @@ written twice is the same points again. Either way, nothing is stored twice.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +28,20 @@ from hub import logs
 from hub.clock import monotonic
 from hub.health import Health
 from hub.journal import Kind, Reader
-from hub.journal.files import Cursor
-from hub.ledger import Ledger
+from hub.journal.files import Cursor, identity
+from hub.ledger import Ledger, Point
 from hub.reading import BadSeries, Reading
 from hub.records import readings_in
-from hub.store.base import Batch, Store, StoreDown, StoreRefused
+from hub.store.base import Batch, Store, StoreDown, StoreRefused, Written
 
 log = logs.get("forward")
 
 PAUSE_S = (0.5, 30.0)
+LONGEST_WISH_S = 300.0
+"""A server may ask for more patience; it is asked again after this in any case."""
+BUG_TRIES = 3
+PARKED_BYTES = 64 * 1024 * 1024
+"""Then the file of parked points becomes `.1`, and what was `.1` is gone."""
 POLL_S = 0.05
 READ_BYTES = 256 * 1024
 """Of the journal at a time: a batch grows beyond its size by at most this."""
@@ -61,6 +71,9 @@ class Forwarder:
         self._parked = parked
         self._now = now
         self._cursor = Cursor(folder, "forward")
+        # A store remembers the last id of each lane. Ids begin at 1 again in a new journal or
+        # ledger: under the old one's name everything of it would be taken for a repetition.
+        self._lanes = {"live": f"live {identity(folder)}", "alerts": f"alerts {ledger.id}"}
         self.down_since_ns: int | None = None
         self.why = ""
         self.stored_id = 0
@@ -68,7 +81,8 @@ class Forwarder:
     async def run(self) -> None:
         """Until cancelled. Opens the store, however long that takes."""
         await self._insist(self.store.open)
-        self.stored_id = max(self._cursor.get(), await self.store.last_id("live"))
+        last_id = await self._insist(lambda: self.store.last_id(self._lanes["live"]))
+        self.stored_id = max(self._cursor.get(), last_id)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._readings(), name="forward readings")
             group.create_task(self._alerts(), name="forward alerts")
@@ -89,8 +103,10 @@ class Forwarder:
                 # One gathering is one batch: the store keeps its last id to know it again.
                 await self._write(readings, last_id, "live")
                 self.stored_id = last_id
-                # Only now: the journal may free what every cursor has passed.
-                self._cursor.set(last_id)
+                # Only now: the journal may free what every cursor has passed. An older cursor
+                # only keeps a segment longer.
+                with suppress(OSError):
+                    self._cursor.set(last_id)
                 self._health.gauge("forward_backlog", reader.backlog())
         finally:
             reader.close()
@@ -107,7 +123,9 @@ class Forwarder:
                         readings += readings_in(record.payload)
                     except (msgspec.DecodeError, BadSeries, TypeError) as error:
                         self._health.count("parked", 1, reason="undecodable")
-                        self._park([{"id": record.id, "reason": f"can't be decoded: {error}"}])
+                        await self._park(
+                            [{"id": record.id, "reason": f"can't be decoded: {error}"}]
+                        )
             if records and not began:
                 began = monotonic()
             late = began and monotonic() - began >= self._linger_s
@@ -121,22 +139,42 @@ class Forwarder:
             points = self._ledger.points(self._batch)
             if points:
                 await self._write([p.reading for p in points], points[-1].seq, "alerts")
-                self._ledger.stored(points)
+                await self._insist(partial(self._forget, points))
             else:
                 await asyncio.sleep(POLL_S * 4)
 
     async def _write(self, readings: Sequence[Reading], last_id: int, lane: str) -> None:
         if not readings:
             return
-        batch = Batch(readings, last_id, lane)
-        written = await self._insist(lambda: self.store.write(batch))
+        written = await self._stored(Batch(readings, last_id, self._lanes[lane]))
         self._health.count("stored", len(readings) - len(written.rejected), lane=lane)
         if written.rejected:
             self._health.count("parked", len(written.rejected), reason="refused_by_store")
-            self._park(
+            await self._park(
                 {"series": r.series.key, "time_ns": r.time_ns, "fields": r.fields, "reason": reason}
                 for r, reason in ((readings[i], why) for i, why in written.rejected.items())
             )
+
+    async def _stored(self, batch: Batch) -> Written:
+        """Write a batch. One that the store's code fails over is refused whole, after some tries:
+        the batches behind it must not wait for a mended version."""
+        why = ""
+        for _ in range(BUG_TRIES):
+            try:
+                written: Written = await self._insist(lambda: self.store.write(batch))
+                return written
+            except Exception as error:
+                why = f"BUG in the store: {error!r}"
+                self._health.count("store_bugs")
+                log.error("a batch can't be written", store=self.store.name, exc_info=True)
+                await asyncio.sleep(PAUSE_S[0])
+        return Written(dict.fromkeys(range(len(batch.readings)), why))
+
+    async def _forget(self, points: Sequence[Point]) -> None:
+        try:
+            self._ledger.stored(points)
+        except sqlite3.OperationalError as error:
+            raise StoreDown(f"what was stored can't be noted: {error}") from error
 
     async def _insist(self, attempt: Callable[[], Any]) -> Any:
         """Try until it works; say once that the store is away and once that it is back."""
@@ -155,7 +193,8 @@ class Forwarder:
                 self.why = str(error)
                 self._health.count("store_failures")
                 asked = getattr(error, "retry_after_s", None)
-                await asyncio.sleep(asked if asked else random.uniform(pause / 2, pause))
+                wait = min(asked, LONGEST_WISH_S) if asked else random.uniform(pause / 2, pause)
+                await asyncio.sleep(wait)
                 pause = min(pause * 2, PAUSE_S[1])
                 continue
             if self.down_since_ns is not None:
@@ -166,7 +205,28 @@ class Forwarder:
                 self.down_since_ns, self.why = None, ""
             return result
 
-    def _park(self, entries: Any) -> None:
-        with self._parked.open("ab") as file:
-            for entry in entries:
-                file.write(msgspec.json.encode({"parked_ns": self._now(), **entry}) + b"\n")
+    async def _park(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Keep what can't be stored, each with its reason, for a person to look at."""
+        now_ns = self._now()
+        lines = [msgspec.json.encode({"parked_ns": now_ns, **entry}) + b"\n" for entry in entries]
+        await self._insist(partial(self._append, b"".join(lines)))
+
+    async def _append(self, lines: bytes) -> None:
+        """All of it or nothing: half a line would spoil the next one."""
+        try:
+            handle = os.open(self._parked, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            try:
+                size = os.fstat(handle).st_size
+                try:
+                    if os.write(handle, lines) < len(lines):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                except OSError:
+                    os.ftruncate(handle, size)
+                    raise
+            finally:
+                os.close(handle)
+            if size + len(lines) > PARKED_BYTES:
+                self._parked.replace(self._parked.with_name(f"{self._parked.name}.1"))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise StoreDown(f"refused points can't be parked in {self._parked}: {why}") from error

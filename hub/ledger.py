@@ -8,6 +8,7 @@ The snapshot may be older than the newest transition: what lies between is folde
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,10 +17,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from hub import logs
 from hub.reading import Reading, Series
 from rules.watch import Transition
 
+log = logs.get("ledger")
+
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS owner (
+  one INTEGER PRIMARY KEY CHECK (one = 1), ledger TEXT NOT NULL, journal TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS snapshot (
   one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, state BLOB NOT NULL
 ) STRICT;
@@ -51,10 +58,28 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open or create. Raises sqlite3.Error if the file is no ledger."""
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.db.execute("PRAGMA journal_mode = WAL")
-        # FULL: a committed transition survives a power cut, and no message is sent before that.
-        self.db.execute("PRAGMA synchronous = FULL")
-        self.db.executescript(_SCHEMA)
+        try:
+            self.db.execute("PRAGMA journal_mode = WAL")
+            # FULL: a committed transition survives a power cut, and no message is sent before that.
+            self.db.execute("PRAGMA synchronous = FULL")
+            self.db.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self.db.close()
+            raise
+
+    def claim(self, journal: str) -> bool:
+        """Make this the ledger of that journal; False if it is another's."""
+        self.db.execute(
+            "INSERT OR IGNORE INTO owner VALUES (1, ?, ?)", (secrets.token_hex(8), journal)
+        )
+        return bool(self.db.execute("SELECT journal FROM owner").fetchone()[0] == journal)
+
+    @property
+    def id(self) -> str:
+        """Tells this file from one that stood in the same place before: `point.seq` begins at 1
+        in each."""
+        row = self.db.execute("SELECT ledger FROM owner").fetchone()
+        return row[0] if row else ""
 
     def snapshot(self) -> tuple[int, Any]:
         """The last folded record's id and the state after it; (0, None) at the beginning."""
@@ -74,7 +99,9 @@ class Ledger:
             fresh = [t for t in transitions if self._insert(t)]
             owe(self.db, fresh)
             self.db.executemany(
-                "INSERT OR IGNORE INTO point (series, time_ns, fields) VALUES (?, ?, ?)",
+                # Of two points at one time the later wins, under a number of its own: the
+                # earlier may be on its way to the store right now.
+                "INSERT OR REPLACE INTO point (series, time_ns, fields) VALUES (?, ?, ?)",
                 [(r.series.key, r.time_ns, _pack(r.fields)) for r in points],
             )
             if snapshot is not None:
@@ -84,7 +111,7 @@ class Ledger:
                 )
             self.db.execute("COMMIT")
         except BaseException:
-            self.db.execute("ROLLBACK")
+            self.db.rollback()  # or nothing, where a full disk made SQLite do it by itself
             raise
         return len(fresh)
 
@@ -106,10 +133,15 @@ class Ledger:
 
     def open_alerts(self) -> dict[str, dict[str, Any]]:
         """The last transition of each alert that is pending, firing or acknowledged, by key."""
-        last = {t["key"]: t for t in reversed(self.history(1_000_000))}
-        return {
-            k: t for k, t in last.items() if t["after"] in ("pending", "firing", "acknowledged")
-        }
+        last: dict[str, dict[str, Any]] = {}
+        # In the order of the journal: the clock may have been set back in between.
+        for (body,) in self.db.execute("SELECT body FROM transition ORDER BY rowid"):
+            transition = _unpack(body)
+            if transition["after"] in ("pending", "firing", "acknowledged"):
+                last[transition["key"]] = transition
+            else:
+                last.pop(transition["key"], None)
+        return last
 
     def counts(self) -> dict[str, int]:
         """How many alerts were raised and resolved; told late is not raised again."""
@@ -142,3 +174,41 @@ class Ledger:
 
     def close(self) -> None:
         self.db.close()
+
+
+def of_journal(path: Path, journal: str) -> Ledger:
+    """Open the ledger that belongs to a journal.
+
+    One that can't be read, or that knows the record ids of another journal, is set aside, not
+    wiped, and the journal is folded into a new one. Raises sqlite3.OperationalError (disk, rights).
+    """
+    try:
+        ledger = Ledger(path)
+        found = ledger.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        why = "" if found == "ok" else str(found)
+        if not why and not ledger.claim(journal):
+            why = "it belongs to another journal"
+        if not why:
+            return ledger
+        ledger.close()
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        why = str(error)
+    aside = _set_aside(path)
+    log.error("alerts of before are set aside, beginning anew", why=why, file=str(aside))
+    ledger = Ledger(path)
+    ledger.claim(journal)
+    return ledger
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a database away with the files that belong to it."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.aside{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
