@@ -1,6 +1,6 @@
 """Which SNMP client? Processor time per value, and what each makes of an agent's faults.
 
-    python -m tests.bench_snmp_spike        # JSON lines; collectors/snmp/README.md has the figures
+    python -m tests.bench.snmp_spike        # JSON lines; collectors/snmp/README.md has the figures
 
 Ours, gufo-snmp (`get_many`) and pysnmp ask the same agents for the same known instances, in turns
 (A B C A B C …); medians of the rounds. The agents run in processes of their own, so only the
@@ -78,7 +78,7 @@ class StubProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench_snmp_spike", "serve"],
+            [sys.executable, "-m", "tests.bench.snmp_spike", "serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
