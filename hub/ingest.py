@@ -10,11 +10,11 @@ from typing import Any
 
 from hub import link, logs
 from hub.api import Hint, Route, TryAgain
-from hub.clock import now_ns
+from hub.clock import now_ns, to_datetime
 from hub.committer import Committer
 from hub.health import Health
 from hub.inventory import Inventory
-from hub.journal import Class, Journal, Kind
+from hub.journal import Class, Journal, Kept, Kind
 from hub.manifest import FieldSpec, Manifest, MeasurementSpec
 from hub.pipeline import Pipeline
 from hub.reading import Reading, Series
@@ -70,21 +70,24 @@ class Ingest:
         quotas = {
             Class.ACKNOWLEDGED: settings.journal.acknowledged_mib * MIB,
             Class.POLLED: settings.journal.polled_mib * MIB,
+            Class.ACT: settings.journal.acts_mib * MIB,
         }
         self.journal = Journal(
             settings.data / "journal",
             now_ns=now_ns(),
             segment_bytes=settings.journal.segment_mib * MIB,
             quotas={int(k): v for k, v in quotas.items()},
+            free_bytes=settings.journal.free_mib * MIB,
             cursors=CURSORS,
         )
         self.committer = Committer(self.journal, self.health_of)
         self.window = Window()
         known = self.window.load(self.journal.folder, self.journal.last_id)
         if self.journal.lost:
-            log.error("the journal has lost its tail", ids=self.journal.lost)
-            first, last = self.journal.lost
-            self.health_of.count("dropped", last - first + 1, reason="journal_tail_lost")
+            log.error("the journal has lost its tail", what=str(self.journal.lost))
+            self.health_of.count("dropped", self.journal.lost.records, reason="journal_tail_lost")
+        for what in self.journal.repaired:
+            log.error("the journal was repaired", what=what)
         log.info("journal open", last_id=self.journal.last_id, redelivery_window=known)
         self.runners: list[Runner] = []
         for name, plugin in plugins.items():
@@ -195,12 +198,26 @@ class Ingest:
         while True:
             await asyncio.sleep(HOUSE_S)
             try:
-                freed = await asyncio.to_thread(self.journal.keep_house)
+                kept = await asyncio.to_thread(self.journal.keep_house)
             except OSError as error:
                 log.error("can't free journal segments", error=str(error))
                 continue
-            if freed:
-                log.debug("freed journal segments", segments=freed)
+            if kept.freed:
+                log.debug("freed journal segments", segments=kept.freed)
+            if kept.thinned:
+                self._quota_dropped(kept)
+
+    def _quota_dropped(self, kept: Kept) -> None:
+        """Nobody keeps polled readings but us: the oldest went, since no reader came for them."""
+        if kept.dropped:
+            first, last = kept.dropped[0], kept.dropped[-1]
+            self.health_of.count("dropped", kept.records(), reason="quota")
+            log.error(
+                "the oldest polled readings are dropped: their quota in the journal is used up",
+                records=kept.records(),
+                ids=f"{first.first_id} to {last.last_id}",
+                received=f"{to_datetime(first.first_ns)} to {to_datetime(last.last_ns)}",
+            )
 
     async def _measure_ourselves(self) -> None:
         own = Pipeline(

@@ -56,7 +56,13 @@ class Web(Part):
 class Journal(Part):
     segment_mib: int = Field(16, ge=1, le=1024)
     acknowledged_mib: int = Field(2048, ge=1)
+    """When used up, sources that wait for our acknowledgement keep their messages."""
     polled_mib: int = Field(2048, ge=1)
+    """When used up, the oldest polled readings are dropped."""
+    acts_mib: int = Field(64, ge=1)
+    """For people's acts and the clock's ticks: a reserve that readings can't use up."""
+    free_mib: int = Field(256, ge=0)
+    """Readings leave this much of the disk free (or 5 % of it, if that is less)."""
 
 
 class Store(Part):

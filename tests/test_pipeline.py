@@ -198,7 +198,7 @@ class Scene:
 
     def __init__(self, folder: Path, klass: str, quota: int | None = None) -> None:
         quotas = {} if quota is None else {int(Class[klass.upper()]): quota}
-        self.journal = Journal(folder, now_ns=NOW, quotas=quotas)
+        self.journal = Journal(folder, now_ns=NOW, segment_bytes=4096, quotas=quotas)
         self.health, self.window = Health(), Window()
         self.committer = Committer(self.journal, self.health)
         self.hints: list[Hint] = []
@@ -364,12 +364,17 @@ async def test_a_full_acknowledged_class_is_not_acknowledged_and_nothing_is_lost
     scene.journal.close()
 
 
-async def test_a_full_polled_class_drops_and_counts(tmp_path: Path) -> None:
+async def test_a_polled_class_whose_oldest_are_not_dropped_yet_drops_the_newest_and_counts(
+    tmp_path: Path,
+) -> None:
     scene = Scene(tmp_path, "polled", quota=1)
-    scene.journal.append([(NOW, Kind.READINGS, Class.POLLED, b"x")])
+    scene.emit(reading())
+    await asyncio.sleep(0)
+    assert scene.committer.room(Class.POLLED)
+    scene.journal.append([(NOW, Kind.READINGS, Class.POLLED, bytes(10_000))])
     scene.emit(reading(), reading())
     assert scene.health.by("dropped", "reason") == {"journal_full": 2}
     await asyncio.sleep(0)
     await scene.finish()
-    assert len(scene.records()) == 1
+    assert len(scene.records()) == 2
     scene.journal.close()

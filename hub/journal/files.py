@@ -10,7 +10,8 @@ from pathlib import Path
 from struct import Struct
 from zlib import crc32
 
-_MARK = Struct("<QI")
+_MARK = Struct("<QqI")
+_MARK_BYTES = 2 * _MARK.size
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:
@@ -28,28 +29,43 @@ def sync_folder(folder: Path) -> None:
 
 
 class Mark:
-    """The highest fsynced id, shared with other processes by a memory-mapped file."""
+    """The highest fsynced id and its record's time, shared by a memory-mapped file.
+
+    It is kept twice, so that a reader in another process finds one whole copy whenever it looks,
+    and so that one spoiled byte does not void it.
+    """
 
     def __init__(self, folder: Path, *, write: bool) -> None:
-        path = folder / "mark"
+        """Raises OSError; ValueError where the writer has only just begun to make it."""
         flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
-        self._handle = os.open(path, flags, 0o640)
-        if write and os.fstat(self._handle).st_size < _MARK.size:
-            os.ftruncate(self._handle, _MARK.size)
-            os.pwrite(self._handle, _MARK.pack(0, crc32(bytes(8))), 0)
-        access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
-        self._map = mmap.mmap(self._handle, _MARK.size, access=access)
+        self._handle = os.open(folder / "mark", flags, 0o640)
+        try:
+            if write and os.fstat(self._handle).st_size < _MARK_BYTES:
+                os.pwrite(self._handle, _mark(0, 0) * 2, 0)
+            access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
+            self._map = mmap.mmap(self._handle, _MARK_BYTES, access=access)
+        except BaseException:
+            os.close(self._handle)
+            raise
 
     def get(self) -> int:
-        """The id; a value caught half written fails its checksum and is read again."""
-        for _ in range(1000):
-            value, crc = _MARK.unpack(self._map[: _MARK.size])
-            if crc == crc32(value.to_bytes(8, "little")):
-                return int(value)
-        return 0
+        """The id; 0 if both copies are spoiled."""
+        return (self.read() or (0, 0))[0]
 
-    def set(self, value: int) -> None:
-        self._map[: _MARK.size] = _MARK.pack(value, crc32(value.to_bytes(8, "little")))
+    def read(self) -> tuple[int, int] | None:
+        """The id and its record's time; None if both copies are spoiled."""
+        whole = self._map[:_MARK_BYTES]
+        found = []
+        for offset in (0, _MARK.size):
+            number, time_ns, crc = _MARK.unpack_from(whole, offset)
+            if crc == crc32(whole[offset : offset + 16]):
+                found.append((number, time_ns))
+        return max(found, default=None)
+
+    def set(self, number: int, time_ns: int) -> None:
+        copy = _mark(number, time_ns)
+        self._map[: _MARK.size] = copy
+        self._map[_MARK.size : _MARK_BYTES] = copy
 
     def sync(self) -> None:
         self._map.flush()
@@ -58,6 +74,11 @@ class Mark:
     def close(self) -> None:
         self._map.close()
         os.close(self._handle)
+
+
+def _mark(number: int, time_ns: int) -> bytes:
+    head = _MARK.pack(number, time_ns, 0)[:16]
+    return head + crc32(head).to_bytes(4, "little")
 
 
 class Cursor:

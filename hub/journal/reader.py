@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from hub.clock import to_datetime
 from hub.journal.files import Mark, segments
 from hub.journal.record import (
+    GAP,
+    RECORD_HEADER,
     SEGMENT_HEADER,
-    Damage,
+    Head,
     Record,
+    SegmentHeader,
     Spoiled,
-    scan,
+    Stretch,
+    stretches,
+    take,
     unpack_segment,
 )
 
+Reason = Literal["damage", "cut", "freed", "quota"]
+_EVERY = 1 << 63
+_QUOTA = "dropped, oldest first: the polled class had used up its quota"
+
 
 class Lost(NamedTuple):
-    """Ids that the journal no longer has, and why."""
+    """Records that the journal no longer has."""
 
     first_id: int
     last_id: int
     why: str
+    reason: Reason = "damage"
+    """damage: bytes changed; cut: the end of a file is gone; freed: read by every cursor or
+    unlinked; quota: polled readings taken out for want of room."""
+    records: int = 0
+    """How many; fewer than the ids from first to last if good records lie between them."""
+    after_ns: int = 0
+    """They were received at or after this time; 0: not known."""
+    before_ns: int = 0
+    """They were received at or before this time; 0: not known."""
+
+    def __str__(self) -> str:
+        ids = f"id {self.first_id}"
+        if self.last_id > self.first_id:
+            ids = f"ids {self.first_id} to {self.last_id}"
+            if self.records <= self.last_id - self.first_id:
+                ids = f"{self.records} of {ids}"
+        return f"{ids}, received {_between(self.after_ns, self.before_ns)}: {self.why}"
+
+
+def _between(after_ns: int, before_ns: int) -> str:
+    after, before = (f"{to_datetime(t):%Y-%m-%d %H:%M:%S}" for t in (after_ns, before_ns))
+    if not after_ns:
+        return f"before {before} UTC" if before_ns else "at an unknown time"
+    if not before_ns:
+        return f"after {after} UTC"
+    return f"at {after} UTC" if after == before else f"between {after} and {before} UTC"
 
 
 class Reader:
@@ -36,27 +71,42 @@ class Reader:
         """What was missing; the caller takes and clears it."""
         self._mark: Mark | None = None
         self._handle = -1
+        self._first = 0
+        """The first id of the open segment."""
+        self._bound = _EVERY
+        """Its last one, as far as known; behind it may stand what a failed append left."""
         self._offset = 0
-        self._rest = b""
+        self._time_ns = 0
+        """Of the last record."""
+        self._damage = ""
 
     def backlog(self) -> int:
         """Records that are durable and not read yet."""
         return max(0, self._durable() - self.next_id + 1)
 
     def read(self, limit_bytes: int = 1024 * 1024) -> list[Record]:
-        """The next records, about `limit_bytes` of them; empty when there is none yet."""
+        """The next records, about `limit_bytes` of them; empty when there is none yet.
+
+        Raises `TooNew`, OSError.
+        """
         durable = self._durable()
-        if self.next_id > durable:
-            return []
-        if self._handle < 0 and not self._open(durable):
-            return []
-        while True:
-            block = os.pread(self._handle, limit_bytes, self._offset + len(self._rest))
-            records = self._take(self._rest + block, durable)
-            if records or self.next_id > durable:
-                return records
-            if not block and not self._next_segment(durable):
+        want = usual = max(limit_bytes, 2 * RECORD_HEADER)
+        while self.next_id <= durable:
+            if self._handle < 0 and not self._open():
                 return []
+            # Bytes behind the mark may be taken back by a failed append: none is remembered.
+            block = os.pread(self._handle, want, self._offset)
+            records, used = take(block, self.next_id, min(durable, self._bound))
+            if records:
+                self._offset += used
+                self.next_id, self._time_ns = records[-1].id + 1, records[-1].time_ns
+                self._damage = ""
+                return records
+            step = self._step(block, len(block) < want, durable)
+            if step < 0:
+                return []
+            want = step or usual
+        return []
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -74,68 +124,134 @@ class Reader:
                 return 0
         return self._mark.get()
 
-    def _take(self, data: bytes, durable: int) -> list[Record]:
-        records: list[Record] = []
-        used = 0
-        damage = ""
-        for after, item in scan(data):
-            if isinstance(item, Damage):
-                damage, used = item.why, after
-                continue
-            if item.id > durable:
+    # Where the next record does not simply follow
+
+    def _step(self, block: bytes, ended: bool, durable: int) -> int:
+        """Get past what `take` did not take; `ended`: the file has no more than this block.
+
+        Gives how many bytes must be seen to go on, 0: as many as usual, -1: there is no way on yet.
+        """
+        for part in stretches(block):
+            if part.end > len(block) or (part.head is None and part.end == len(block)):
+                if not ended:
+                    return self._need(part, len(block))
+                self._damage = self._damage or "the end of a segment is cut off or spoiled"
                 break
-            if item.id > self.next_id:
-                self._miss(item.id - 1, damage or "not in the journal")
-            if item.id >= self.next_id:
-                records.append(item)
-                self.next_id = item.id + 1
-            damage, used = "", after
-        self._offset += used
-        # Bytes behind the mark may be taken back by a failed append: never remember them.
-        self._rest = data[used:] if self.next_id <= durable else b""
-        return records
+            if part.head is None:
+                self._damage = "record header spoiled"
+            elif part.head.id > self._bound:
+                break
+            elif part.head.id > durable:
+                return -1
+            elif self._is_next(part.head, part, block):
+                return 0
+            self._offset += part.end - part.start
+        else:
+            if block:
+                return 0
+        return 0 if self._next_segment() else -1
 
-    def _miss(self, last_id: int, why: str) -> None:
-        self.lost.append(Lost(self.next_id, last_id, why))
+    def _need(self, part: Stretch, end: int) -> int:
+        """What goes on behind the block: a record, all of which is needed, or garbage, whose last
+        bytes may be the begin of a header."""
+        if part.head is not None:
+            return part.end - part.start
+        garbage = end - part.start - RECORD_HEADER + 1
+        if garbage > 0:
+            self._damage = "record header spoiled"
+            self._offset += garbage
+        return 0
+
+    def _is_next(self, head: Head, part: Stretch, block: bytes) -> bool:
+        """True for the good record `next_id`; otherwise it was noted what this one tells."""
+        gap = part.gap(block)
+        if (gap.last_id if gap else head.id) < self.next_id:
+            self._time_ns = gap.last_ns if gap else head.time_ns
+            return False
+        if head.id > self.next_id:
+            self._miss(head.id - 1, self._damage or "not in the journal", before_ns=head.time_ns)
+        if gap:
+            self._time_ns = gap.first_ns
+            self._miss(gap.last_id, _QUOTA, "quota", before_ns=gap.last_ns)
+            self._time_ns = gap.last_ns
+            return False
+        if part.good(block):
+            return True
+        self._time_ns = head.time_ns
+        if head.kind == GAP:
+            self._damage = "dropped for want of room, and the note of it is spoiled"
+        else:
+            self._miss(head.id, "payload spoiled", before_ns=head.time_ns)
+        return False
+
+    def _miss(
+        self, last_id: int, why: str, reason: Reason = "damage", *, before_ns: int = 0
+    ) -> None:
+        count = last_id - self.next_id + 1
+        lost = Lost(self.next_id, last_id, why, reason, count, self._time_ns, before_ns)
         self.next_id = last_id + 1
+        self._damage = ""
+        if reason == "quota" and self.lost and self.lost[-1].reason == "quota":
+            # Polled readings lay between others in many small runs; they are told as one.
+            before = self.lost.pop()
+            lost = before._replace(
+                last_id=last_id, records=before.records + count, before_ns=before_ns
+            )
+        self.lost.append(lost)
 
-    def _open(self, durable: int) -> bool:
+    def _open(self) -> bool:
         """Open the segment that holds `next_id`, or the first behind it."""
         known = segments(self.folder)
-        at = [first for first, _ in known if first <= self.next_id]
-        first = at[-1] if at else (known[0][0] if known else None)
-        if first is None:
+        if not known:
             return False
-        if not at and first <= durable:
-            self._miss(first - 1, "freed or unlinked before it was read")
-        return self._begin(dict(known)[first], durable)
+        index = max((i for i, (first, _) in enumerate(known) if first <= self.next_id), default=-1)
+        if index >= 0:
+            return self._begin(known, index) is not None
+        header = self._begin(known, 0)
+        if header is None:
+            return False
+        self._miss(
+            known[0][0] - 1, "freed before it was read", "freed", before_ns=header.created_ns
+        )
+        return True
 
-    def _begin(self, path: Path, durable: int) -> bool:
+    def _begin(self, known: list[tuple[int, Path]], index: int) -> SegmentHeader | None:
+        """Open a segment; None if it was freed just now."""
+        first, path = known[index]
         try:
             handle = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
-            return False
-        # The records behind a spoiled segment header can still be told one from another.
-        with suppress(Spoiled):
-            unpack_segment(os.pread(handle, SEGMENT_HEADER, 0))
+            return None
+        try:
+            header = unpack_segment(os.pread(handle, SEGMENT_HEADER, 0))
+        except Spoiled:
+            # The records behind it can still be told one from another.
+            header = SegmentHeader(first, 0, (0, 0, 0))
+        except BaseException:
+            os.close(handle)
+            raise
         if self._handle >= 0:
             os.close(self._handle)
-        self._handle, self._offset, self._rest = handle, SEGMENT_HEADER, b""
-        return True
+        self._handle, self._offset = handle, SEGMENT_HEADER
+        self._first = first
+        self._bound = known[index + 1][0] - 1 if index + 1 < len(known) else _EVERY
+        return header
 
-    def _next_segment(self, durable: int) -> bool:
+    def _next_segment(self) -> bool:
         """Go on to the segment after this one, if the log goes on there."""
-        current = os.fstat(self._handle).st_ino
         known = segments(self.folder)
-        later = [(first, path) for first, path in known if first >= self.next_id]
-        if not later:
-            # The tail that the mark promised is not there: a cut journal, known by its ids.
-            newer = [path for _, path in known if path.stat().st_ino != current]
-            if not newer and os.fstat(self._handle).st_nlink == 0:
+        index = next((i for i, (first, _) in enumerate(known) if first > self._first), None)
+        if index is None:
+            # No more than this, though the mark promises it: cut, or the folder was emptied.
+            if os.fstat(self._handle).st_nlink == 0:
                 os.close(self._handle)
                 self._handle = -1
             return False
-        first, path = later[0]
+        first = known[index][0]
+        header = self._begin(known, index)
+        if header is None:
+            return False
         if first > self.next_id:
-            self._miss(first - 1, "cut off the end of a segment")
-        return self._begin(path, durable)
+            why = self._damage or "the end of a segment, or a whole one, is gone"
+            self._miss(first - 1, why, "cut", before_ns=header.created_ns)
+        return True

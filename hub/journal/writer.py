@@ -5,20 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
 
 from hub.journal.files import Cursor, Mark, segments, sync_folder
+from hub.journal.reader import Lost
 from hub.journal.record import (
     SEGMENT_HEADER,
-    Damage,
+    Class,
     SegmentHeader,
     Spoiled,
     pack,
     pack_segment,
-    scan,
     unpack_segment,
 )
+from hub.journal.space import Bytes, Kept, Segment, Space, count, held, look, read_header
+from hub.journal.thinning import write_all
 
 Draft = tuple[int, int, int, bytes]
 """time_ns, kind, class, payload: a record that has no id yet."""
@@ -28,12 +29,8 @@ class Locked(Exception):
     """When another process writes this journal."""
 
 
-class Full(Exception):
-    """When a class has used its quota of bytes and no cursor has moved on."""
-
-
 class Journal:
-    """The writing end. Not thread-safe: one call at a time."""
+    """The writing end. `append` and `keep_house` may run in two threads, one call of each."""
 
     def __init__(
         self,
@@ -42,93 +39,92 @@ class Journal:
         now_ns: int,
         segment_bytes: int = 16 * 1024 * 1024,
         quotas: Mapping[int, int] | None = None,
+        free_bytes: int = 0,
         cursors: Iterable[str] = (),
     ) -> None:
         """Open or create; repair a torn tail.
 
-        `quotas`: bytes per `Class`. `cursors`: the readers that must have passed a segment
-        before it is unlinked. Raises `Locked`, `TooNew`, OSError.
+        `quotas`: bytes per `Class`. `free_bytes`: what the disk must have left for anything but
+        acts. `cursors`: the readers that must have passed a segment before it is unlinked.
+        Raises `Locked`, `TooNew`, OSError.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.segment_bytes = segment_bytes
-        self.quotas = dict(quotas or {})
         self._cursors = [Cursor(folder, name) for name in cursors]
         self._lock = _lock(folder)
         self._mark = Mark(folder, write=True)
+        self._space = Space(folder, quotas or {}, segment_bytes, free_bytes)
+        self._path: Path | None = None
+        """The segment that the log ends in; `_handle` is -1 when it takes no more records."""
         self._handle = -1
         self._size = 0
-        self._written = [0, 0, 0]
-        self._freed = [0, 0, 0]
+        self._base = (0, 0, 0)
+        """What was ever written before this segment."""
+        self._torn = False
+        """Bytes that a failed append wrote stand behind `_size`."""
         self.last_id = 0
-        self.lost: tuple[int, int] | None = None
-        """First and last id that the mark promised and the disk no longer has."""
+        self.lost: Lost | None = None
+        """What the mark promised and the disk no longer had when it was opened."""
+        self.repaired: list[str] = []
+        """What else was not as it should be when it was opened."""
         self._recover(now_ns)
 
     def append(self, drafts: Iterable[Draft]) -> tuple[int, int]:
         """Write and fsync records; return their first and last id.
 
         All or nothing: on any error the file is cut back to what was durable before, and the
-        error (`OSError`) is raised.
+        error (`OSError`) is raised. Called again with the same drafts it writes the same bytes.
         """
         first = self.last_id + 1
-        written = list(self._written)
+        written = list(self._space.written)
         parts = []
+        time_ns = 0
         for number, (time_ns, kind, klass, payload) in enumerate(drafts, first):
-            parts.append(pack(number, time_ns, kind, klass, payload))
-            written[klass] += len(parts[-1])
+            part = pack(number, time_ns, kind, klass, payload)
+            parts.append(part)
+            written[klass] += len(part)
         if not parts:
             return first, self.last_id
         block = b"".join(parts)
-        if self._handle < 0 or self._size + len(block) > self.segment_bytes:
-            self._roll(_time(parts[0]))
+        if self._torn:
+            self._abandon_tail()
+        if self._must_roll(len(block)):
+            self._roll(int.from_bytes(block[16:24], "little", signed=True))
         try:
-            _write_all(self._handle, block, self._size)
+            write_all(self._handle, block, self._size)
             os.fdatasync(self._handle)
         except OSError:
             self._abandon_tail()
             raise
         self._size += len(block)
-        self._written = written
+        self._space.written = written
         self.last_id = first + len(parts) - 1
-        self._mark.set(self.last_id)
+        self._mark.set(self.last_id, time_ns)
         return first, self.last_id
 
     def used(self, klass: int) -> int:
         """Bytes of a class on disk."""
-        return self._written[klass] - self._freed[klass]
+        return self._space.used(klass)
 
     def room(self, klass: int) -> bool:
-        """False when the class has used up its quota."""
-        quota = self.quotas.get(klass)
-        return quota is None or self.used(klass) < quota
+        """False when a record of that class must not be taken: its quota is used up, or the disk.
 
-    def keep_house(self) -> int:
-        """Sync the mark and unlink segments that every cursor has passed; return how many."""
+        Polled records always have room while the housekeeping can drop older ones.
+        """
+        return self._space.room(klass)
+
+    def keep_house(self) -> Kept:
+        """Sync the mark, free what every cursor has passed, drop the oldest polled records where
+        their class is over its quota. Raises OSError; what was done by then stays done."""
         self._mark.sync()
-        if not self._cursors:
-            return 0
-        passed = min(cursor.get() for cursor in self._cursors)
-        known = segments(self.folder)
-        freed = 0
-        for (_, path), (next_first, next_path) in pairwise(known):
-            if next_first - 1 > passed:
-                break
-            earlier = _earlier(next_path)
-            if earlier is not None:
-                self._freed = list(earlier)
-            elif next_path == known[-1][1]:
-                break  # it is just being created, in another thread
-            path.unlink()
-            freed += 1
-        if freed:
-            sync_folder(self.folder)
-        return freed
+        self._space.look_at_disk()
+        passed = min((cursor.get() for cursor in self._cursors), default=0)
+        freed = self._space.free(passed)
+        return self._space.thin(passed)._replace(freed=freed)
 
     def close(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        self._close_segment()
         self._mark.sync()
         self._mark.close()
         os.close(self._lock)
@@ -136,77 +132,124 @@ class Journal:
     # How a journal is found again after a crash
 
     def _recover(self, now_ns: int) -> None:
+        for left in self.folder.glob("*.thin"):
+            left.unlink()
         known = segments(self.folder)
-        while known:
-            first_id, path = known[-1]
-            try:
-                size = self._open_tail(path)
-            except Spoiled:
-                # A segment that was being created when the machine stopped holds no record. One
-                # that holds records is set aside, not wiped: `journal verify` can look into it.
-                path.rename(path.with_suffix(".spoiled"))
-                sync_folder(self.folder)
-                known.pop()
-                self.last_id = max(self.last_id, first_id - 1)
-                continue
-            self._size = size
-            # A spoiled header can't say what went before it; the next one comes close.
-            self._freed = next((list(e) for _, p in known if (e := _earlier(p))), [0, 0, 0])
-            break
-        promised = self._mark.get()
+        promised, promised_ns = self._mark.read() or (0, 0)
+        while known and not self._open_tail(known, promised):
+            # A segment that was being created when the machine stopped: it holds no record.
+            first_id, path = known.pop()
+            path.rename(path.with_suffix(".spoiled"))
+            sync_folder(self.folder)
+            self.repaired.append(f"{path.name} held nothing readable and was set aside")
+            self.last_id = max(self.last_id, first_id - 1)
+        self._space.recount(known, self._space.written)
         if promised > self.last_id:
-            self.lost = (self.last_id + 1, promised)
+            missing = promised - self.last_id
+            why = "the end of the journal, which was durable, is gone"
+            before_ns = promised_ns or now_ns
+            self.lost = Lost(
+                self.last_id + 1, promised, why, "cut", missing, self._tail_ns, before_ns
+            )
             # Ids are never given twice: readers may already have seen the lost ones.
             self.last_id = promised
             self._close_segment()
-        self._mark.set(self.last_id)
+        self._mark.set(self.last_id, max(self._tail_ns, promised_ns))
         self._mark.sync()
 
-    def _open_tail(self, path: Path) -> int:
-        """Go on in this segment behind its last whole record; its length."""
-        handle = os.open(path, os.O_RDWR)
+    _tail_ns = 0
+    """The time of the last record that recovery found."""
+
+    def _open_tail(self, known: list[tuple[int, Path]], promised: int) -> bool:
+        """Go on in the last segment behind its last whole record; False if it holds none and its
+        header is spoiled."""
+        path = known[-1][1]
+        data = path.read_bytes()
+        tail = look(data)
         try:
-            data = _read_all(handle)
-            header = unpack_segment(data[:SEGMENT_HEADER])
-            written, end = list(header.earlier), SEGMENT_HEADER
-            self.last_id = header.first_id - 1
-            for after, item in scan(data, SEGMENT_HEADER):
-                if not isinstance(item, Damage):
-                    written[item.klass] += after - end
-                    self.last_id = item.id
-                end = after
-            if end < len(data):
-                os.ftruncate(handle, end)
-                os.fsync(handle)
-        except BaseException:
+            header = unpack_segment(data)
+        except Spoiled:
+            if not tail.last_id:
+                return False
+            header = self._repair(known, tail.first_ns)
+        self.last_id = max(self.last_id, header.first_id - 1, tail.last_id)
+        self._tail_ns = tail.last_ns or header.created_ns
+        self._path, self._base = path, header.earlier
+        self._handle, self._size = os.open(path, os.O_RDWR), tail.end
+        written = tail.held
+        if promised > self.last_id:
+            # Bytes that were durable and can't be read now are for `verify`, not to be cut off.
+            written = count(data)
+        elif tail.end < len(data):
+            os.ftruncate(self._handle, tail.end)
+            os.fsync(self._handle)
+        self._space.written = [x + y for x, y in zip(header.earlier, written, strict=True)]
+        return True
+
+    def _repair(self, known: list[tuple[int, Path]], time_ns: int) -> SegmentHeader:
+        """Write the header of the last segment again: all it says follows from its name and from
+        the segment before."""
+        first_id, path = known[-1]
+        earlier: Bytes = (0, 0, 0)
+        if len(known) > 1 and (before := read_header(known[-2][1])) is not None:
+            a, b, c = before.earlier
+            x, y, z = held(known[-2][1], before, None)
+            earlier = (a + x, b + y, c + z)
+        header = SegmentHeader(first_id, time_ns, earlier)
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            write_all(handle, pack_segment(header), 0)
+            os.fsync(handle)
+        finally:
             os.close(handle)
-            raise
-        self._handle, self._written = handle, written
-        return end
+        self.repaired.append(f"{path.name} had a spoiled header, its records are kept")
+        return header
+
+    # Segments
+
+    def _must_roll(self, coming: int) -> bool:
+        if self._handle < 0:
+            return True
+        if self._space.wants_roll:
+            self._space.wants_roll = False
+            quota = self._space.quotas[Class.POLLED]
+            polled = self._space.written[Class.POLLED] - self._base[Class.POLLED]
+            # Fewer are not worth a file of their own each second.
+            if polled > quota // 4:
+                return True
+        return self._size + coming > self.segment_bytes and self._size > SEGMENT_HEADER
 
     def _roll(self, now_ns: int) -> None:
         """Begin a new segment; its name is durable before a record goes into it."""
-        self._close_segment()
         path = self.folder / f"{self.last_id + 1:020d}.seg"
-        a, b, c = self._written
+        a, b, c = self._space.written
         block = pack_segment(SegmentHeader(self.last_id + 1, now_ns, (a, b, c)))
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
         try:
-            _write_all(handle, block, 0)
+            write_all(handle, block, 0)
             os.fdatasync(handle)
             sync_folder(self.folder)
         except OSError:
             os.close(handle)
             path.unlink(missing_ok=True)
             raise
+        self._close_segment()
+        if self._path is not None and self._path != path:
+            x, y, z = self._base
+            held = (a - x, b - y, c - z)
+            self._space.closed.append(Segment(self._path, self.last_id, held, thinned=False))
+        self._path, self._base = path, (a, b, c)
         self._handle, self._size = handle, len(block)
 
     def _abandon_tail(self) -> None:
-        """After a failed write or fsync its pages can't be trusted: cut, go on in a new segment."""
-        try:
-            os.ftruncate(self._handle, self._size)
-        finally:
-            self._close_segment()
+        """After a failed write or fsync its pages can't be trusted: cut, go on in a new segment.
+
+        Where even the cut fails, it is tried again before the next append.
+        """
+        self._torn = True
+        os.ftruncate(self._handle, self._size)
+        self._torn = False
+        self._close_segment()
 
     def _close_segment(self) -> None:
         if self._handle >= 0:
@@ -222,34 +265,3 @@ def _lock(folder: Path) -> int:
         os.close(handle)
         raise Locked(f"{folder} is being written by another process") from None
     return handle
-
-
-def _earlier(path: Path) -> tuple[int, int, int] | None:
-    """What the segment's header counts; None when it is spoiled or not written yet."""
-    with path.open("rb") as file:
-        try:
-            return unpack_segment(file.read(SEGMENT_HEADER)).earlier
-        except Spoiled:
-            return None
-
-
-def _time(block: bytes) -> int:
-    return int.from_bytes(block[16:24], "little", signed=True)
-
-
-def _write_all(handle: int, block: bytes, offset: int) -> None:
-    view = memoryview(block)
-    while view:
-        count = os.pwrite(handle, view, offset)
-        view, offset = view[count:], offset + count
-
-
-def _read_all(handle: int) -> bytes:
-    parts: list[bytes] = []
-    offset = 0
-    while True:
-        part = os.pread(handle, 8 * 1024 * 1024, offset)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        offset += len(part)
