@@ -11,6 +11,9 @@ import yaml
 
 from hub.problems import Misconfigured, Path, Problem, dotted
 
+# libyaml's parser is ten times faster: a large inventory is read in a moment, not in seconds.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(slots=True)
 class YamlFile:
@@ -48,7 +51,7 @@ def read(path: FilePath) -> YamlFile:
 
 def parse(text: str, name: str) -> YamlFile:
     """Parse YAML text. Raises `Misconfigured` on a syntax error; repeated keys are problems."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         found = YamlFile(name, None)

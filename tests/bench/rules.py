@@ -1,8 +1,8 @@
 """A thousand rules loaded against a hundred: how fast the engine folds the same journal.
 
-Five of the rules meet every message, the others are about other devices and fields, as in a hub that
-serves a whole regency. The value is the rate with 1 000 rules, the peer's that with 100; the cost is
-what the ratio lacks to 1.
+Five of the rules meet every message, the others are about other devices and fields, as in a hub
+that serves a whole regency. The value is the rate with 1 000 rules, the peer's that with 100; the
+cost is what the ratio lacks to 1.
 """
 
 from __future__ import annotations
@@ -61,11 +61,8 @@ def _rules(count: int) -> list[Rule]:
     others = [
         {
             "name": f"other_{n}",
-            "when": {
-                "field": "pm25" if n % 3 == 0 else _FIELDS[n % len(_FIELDS)],
-                "above": 100 + n,
-            },
-            "where": {"device": f"elsewhere-{n}"} if n % 3 == 0 else {"kind": "sensor"},
+            "when": {"field": _FIELDS[n % len(_FIELDS)] if n % 3 else "pm25", "above": 100 + n},
+            "where": {"kind": "sensor"} if n % 3 else {"device": f"elsewhere-{n}"},
         }
         for n in range(count - len(RULES))
     ]

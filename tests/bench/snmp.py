@@ -1,8 +1,8 @@
 """SNMP: processor time of a poll of one 48-port device, against Debian's snmp_exporter.
 
 Both ask the same agent (a process of its own) for what `interface` needs: names, states, octets,
-speed, errors and discards. Ours is the collector as the hub runs it, rates and readings included; the
-peer's poll is one scrape. The value is milliseconds of processor time for one poll.
+speed, errors and discards. Ours is the collector as the hub runs it, rates and readings included;
+the peer's poll is one scrape. The value is milliseconds of processor time for one poll.
 """
 
 from __future__ import annotations

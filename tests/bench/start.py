@@ -30,9 +30,11 @@ def _start(folder: Path) -> float:
     began = time.monotonic()
     with (folder / "log").open("wb") as log:
         demo = subprocess.Popen(
-            [sys.executable, "-m", "hub", "demo", "--port", str(port), "--data", str(folder / "data")],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, "-m", "hub", "demo", "--port", str(port), "--data", f"{folder}/data"],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
     try:
         while time.monotonic() - began < LIMIT_S:
             if demo.poll() is not None:
