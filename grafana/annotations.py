@@ -36,10 +36,24 @@ def annotate(
 
 
 def annotate_maintenance(
-    grafana: Grafana, start_ns: int, stop_ns: int, text: str, devices: Iterable[str] = ()
+    grafana: Grafana,
+    start_ns: int,
+    stop_ns: int,
+    text: str,
+    devices: Iterable[str] = (),
+    *,
+    name: str = "",
 ) -> int:
-    """A region for a maintenance window; its annotation id. Raises `PushError`."""
+    """A region for a maintenance window; its annotation id. Raises `PushError`.
+
+    `name` tells the window from others: with it, the same window is never marked twice.
+    """
     tags = [MAINTENANCE_TAG, *(f"device:{device}" for device in devices)]
+    if name:
+        found = _tagged(grafana, [MAINTENANCE_TAG, f"window:{name}"])
+        if found:
+            return found
+        tags.append(f"window:{name}")
     body = {"time": _ms(start_ns), "timeEnd": _ms(stop_ns), "tags": tags, "text": text}
     return int(grafana.post("/annotations", body)["id"])
 
@@ -55,7 +69,12 @@ def _mark(grafana: Grafana, change: Transition, language: str) -> int:
 
 def _find(grafana: Grafana, change: Transition) -> int:
     """The id of the mark of this alert's present episode, 0 if there is none."""
-    query = [("tags", tag) for tag in _name(change)] + [("type", "annotation"), ("limit", "1")]
+    return _tagged(grafana, _name(change))
+
+
+def _tagged(grafana: Grafana, tags: Iterable[str]) -> int:
+    """The id of an annotation with all these tags, 0 if there is none."""
+    query = [("tags", tag) for tag in tags] + [("type", "annotation"), ("limit", "1")]
     found = grafana.get(f"/annotations?{urlencode(query)}")
     return int(found[0]["id"]) if found else 0
 

@@ -142,6 +142,9 @@ def silence(
     hours: Annotated[float, typer.Option(help="How long.")] = 1.0,
     why: Annotated[str, typer.Option("--why", "-m", help="A comment for the others.")] = "",
     who: Annotated[str, typer.Option(help="Your name.")] = "",
+    maintenance: Annotated[
+        bool, typer.Option("--maintenance", help="Planned work: shown and reported as such.")
+    ] = False,
     settings: Settings = DEFAULT,
 ) -> None:
     """Let matching alerts page nobody for a while; they are still shown."""
@@ -151,7 +154,7 @@ def silence(
     until_ns = now_ns() + int(hours * 3600) * NS
     _act(
         configuration.load(settings),
-        kind="silence",
+        kind="maintenance" if maintenance else "silence",
         who=who or getpass.getuser(),
         why=why,
         matcher={name: value for name, _, value in pairs},

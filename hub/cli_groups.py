@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,11 +57,13 @@ def grafana_push(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     settings: Settings = DEFAULT,
 ) -> None:
-    """Show how Grafana differs, ask, then bring folder, data source and dashboards there.
+    """Show how Grafana differs, ask, then bring folder, data source and dashboards there, and mark
+    alerts and maintenance windows on its timeline.
 
     Grafana's address and token are `grafana.url` and `grafana.token` in the settings.
     """
     from grafana import push as pushing
+    from hub import marks
 
     conf = configuration.load(settings)
     if not conf.settings.grafana.url:
@@ -88,6 +91,7 @@ def grafana_push(
             out.print(line, highlight=False)
         if not done:
             out.print("nothing was changed")
+        out.print(marks.push(server, conf.settings.data, conf.settings.language))
         trouble = pushing.source_health(server)
         if trouble:
             fail(f"Grafana can't read the data source: {trouble}")
@@ -154,13 +158,21 @@ def journal_export(
             line: dict[str, Any] = {
                 "id": record.id,
                 "time": to_datetime(record.time_ns).isoformat(),
-                "kind": Kind(record.kind).name.lower(),
-                "class": Class(record.klass).name.lower(),
+                "kind": _word(Kind, record.kind),
+                "class": _word(Class, record.klass),
             }
             if record.payload:
-                line["payload"] = msgspec.msgpack.decode(record.payload)
+                try:
+                    line["payload"] = msgspec.msgpack.decode(record.payload)
+                except (msgspec.DecodeError, ValueError) as error:
+                    line["unreadable"] = str(error)
             sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
     reader.close()
+
+
+def _word(names: type[IntEnum], number: int) -> str:
+    """A number's name; of a newer hub's the number itself."""
+    return names(number).name.lower() if number in {n.value for n in names} else str(number)
 
 
 @notify.command("test")
