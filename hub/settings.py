@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,6 +23,7 @@ from pydantic_settings import (
 )
 
 from hub import yamlfile
+from hub.clock import NS
 from hub.notify.channels import ChannelConfig, unknown_fallbacks
 from hub.notify.routing import Team
 from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
@@ -69,6 +71,61 @@ class Store(Part):
     kind: Literal["duckdb", "influxdb"] = "duckdb"
     path: FilePath | None = None
     """duckdb: the file; default `<data>/readings.duckdb`."""
+_LENGTH = re.compile(r"(\d{1,6})\s*(h|d|w|y)")
+_HOURS = {"h": 1, "d": 24, "w": 168, "y": 8766}
+
+
+class Retention(Part):
+    """How long readings and their rollups are kept: `48h`, `30d`, `8w`, `10y` or `forever`.
+
+    DuckDB is cleaned by the hub, InfluxDB by itself, once `toba-hub influx setup` has told it.
+    """
+
+    raw: str = "30d"
+    five_minutes: str = "400d"
+    hourly: str = "10y"
+
+    @field_validator("raw", "five_minutes", "hourly", mode="before")
+    @classmethod
+    def _is_a_length(cls, given: Any) -> str:
+        text = str(given).strip()
+        match = _LENGTH.fullmatch(text)
+        if text == "forever":
+            return text
+        if match is None:
+            raise ValueError("is no length of time; write 48h, 30d, 8w, 10y or forever")
+        if int(match[1]) * _HOURS[match[2]] < 24:
+            raise ValueError("is too short: rollups are made of the readings of a day at least")
+        return text
+
+    @model_validator(mode="after")
+    def _grows(self) -> Retention:
+        endless = 2**62
+        if (self.raw_ns or endless) > (self.five_minutes_ns or endless):
+            raise ValueError("raw is kept longer than five_minutes, which is made of it")
+        if (self.five_minutes_ns or endless) > (self.hourly_ns or endless):
+            raise ValueError("five_minutes is kept longer than hourly, which is made of it")
+        return self
+
+    @property
+    def raw_ns(self) -> int | None:
+        """Nanoseconds; None: for ever. So the other two."""
+        return _length_ns(self.raw)
+
+    @property
+    def five_minutes_ns(self) -> int | None:
+        return _length_ns(self.five_minutes)
+
+    @property
+    def hourly_ns(self) -> int | None:
+        return _length_ns(self.hourly)
+
+
+def _length_ns(text: str) -> int | None:
+    match = _LENGTH.fullmatch(text)
+    return int(match[1]) * _HOURS[match[2]] * 3600 * NS if match else None
+
+
     memory_mib: int = Field(512, ge=64)
     threads: int = Field(1, ge=1)
     url: str = "http://127.0.0.1:8086"
@@ -87,6 +144,9 @@ class Store(Part):
 
 class Rules(Part):
     library: bool = True
+    rollups: bool = True
+    """Keep 5-minute and hourly counts, sums, extremes and last values beside the readings."""
+    retention: Retention = Retention()
     """Use the rules that come with the hub."""
     files: list[FilePath] = []
     """Own rule files or folders of them."""

@@ -27,7 +27,10 @@ class StoreRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Readings of the journal in order, `last_id` being the id of the last record in it."""
+    """Readings of the journal in order, `last_id` being the id of the last record in it.
+
+    0: they come from elsewhere and are written each time, as rollups are.
+    """
 
     readings: Sequence[Reading]
     last_id: int
@@ -67,6 +70,19 @@ class NoLabels:
         return {}
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a store knows of a measurement: its tags (labels too, where they are stored), and the
+    types of its fields."""
+
+    tags: tuple[str, ...] = ()
+    fields: Mapping[str, type] = field(default_factory=dict)
+
+    def numbers(self) -> list[str]:
+        """The fields that are not text."""
+        return sorted(name for name, kind in self.fields.items() if kind is not str)
+
+
 class Store(Protocol):
     """Where readings are kept. On equal (series, time) the last write wins, field by field."""
 
@@ -87,4 +103,17 @@ class Store(Protocol):
 
     async def last_id(self, lane: str) -> int:
         """The last journal id that is surely stored, 0 if the store keeps none (InfluxDB)."""
+        ...
+
+    async def shape(self, measurement: str) -> Shape:
+        """What is known of a measurement, an empty shape where nothing is."""
+        ...
+
+    async def measurements(self) -> list[str]:
+        """The names of everything that was ever written."""
+        ...
+
+    async def trim(self, measurement: str, before_ns: int) -> int:
+        """Delete some of the rows before a time; how many. 0: there are none left, or the server
+        itself deletes them (InfluxDB)."""
         ...

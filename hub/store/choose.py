@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hub.rollup import TIERS, Tier
 from hub.settings import Store as StoreSettings
-from hub.store.base import Labels, Store
+from hub.store.base import Labels, NoLabels, Store
 from hub.store.duckdb import DuckStore
 from hub.store.influx import InfluxStore
 
@@ -19,9 +20,31 @@ def open_store(settings: StoreSettings, data: Path, labels: Labels) -> Store:
             threads=settings.threads,
             memory_mb=settings.memory_mib,
         )
+    return _influx(settings, settings.database, labels)
+
+
+def open_tiers(settings: StoreSettings) -> dict[Tier, Store]:
+    """The stores of the rollups that are not in the readings' own store, nothing opened yet.
+
+    Their rows have all tags of the points they are made of, so no label is looked up again.
+    """
+    if settings.kind == "duckdb":
+        return {}
+    return {
+        tier: _influx(settings, tier_database(settings.database, tier), NoLabels())
+        for tier in TIERS
+    }
+
+
+def tier_database(database: str, tier: Tier) -> str:
+    """The database (1.x, 3) or bucket (2.x) of a tier: `toba-5m`."""
+    return f"{database}-{tier.suffix}"
+
+
+def _influx(settings: StoreSettings, database: str, labels: Labels) -> InfluxStore:
     return InfluxStore(
         settings.url,
-        settings.database,
+        database,
         labels=labels,
         org=settings.org,
         username=settings.username,

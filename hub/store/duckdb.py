@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,7 @@ from hub.store.base import (
     Batch,
     Labels,
     NoLabels,
+    Shape,
     StoreDown,
     StoreRefused,
     Written,
@@ -32,6 +34,9 @@ from hub.store.sql import identifier, to_sql
 from hub.store.tables import LATE, Table, Tables
 
 T = TypeVar("T")
+
+TRIM_ROWS = 50_000
+"""Deleting so many takes some milliseconds."""
 
 
 class DuckStore:
@@ -99,6 +104,24 @@ class DuckStore:
             if not answer.done():
                 cursor.interrupt()
 
+    async def shape(self, measurement: str) -> Shape:
+        """What is stored of a measurement. Labels are no tags here."""
+        return await self._in(self._writer, lambda: _shape(self._opened(), measurement))
+
+    async def measurements(self) -> list[str]:
+        """The names of everything that was ever written."""
+        return await self._in(self._writer, lambda: sorted(self._opened().by_measurement))
+
+    async def trim(self, measurement: str, before_ns: int) -> int:
+        """Delete the oldest rows before a time, at most `TRIM_ROWS` and some: what a batch can
+        wait for. Return how many."""
+        return await self._in(self._writer, lambda: self._trim(measurement, before_ns))
+
+    async def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file, so that the room of deleted rows is used again.
+        Left for later when somebody reads."""
+        await self._in(self._writer, self._checkpoint)
+
     async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
@@ -128,7 +151,7 @@ class DuckStore:
         tables = self._opened()
         connection = self._connection
         assert connection is not None  # noqa: S101  # `_opened` sets both
-        if batch.last_id <= tables.last_id(batch.lane):
+        if 0 < batch.last_id <= tables.last_id(batch.lane):
             return Written()
         sorting = Sorting(tables)
         connection.begin()
@@ -138,13 +161,36 @@ class DuckStore:
             tables.store_series(part.table for part in sorting.parts.values())
             for part in sorting.parts.values():
                 _store(connection, part)
-            tables.set_last_id(batch.lane, batch.last_id)
+            if batch.last_id:
+                tables.set_last_id(batch.lane, batch.last_id)
             connection.commit()
         except BaseException:
             self._forget()
             raise
         tables.publish()
         return Written(sorting.rejected)
+
+    def _trim(self, measurement: str, before_ns: int) -> int:
+        table = self._opened().by_measurement.get(measurement)
+        connection = self._connection
+        assert connection is not None  # noqa: S101  # `_opened` sets it
+        if table is None:
+            return 0
+        name = identifier(table.name)
+        row = connection.execute(
+            f"SELECT max(time) FROM (SELECT time FROM {name} WHERE time < {before_ns:d}"  # noqa: S608
+            f" ORDER BY time LIMIT {TRIM_ROWS:d})"
+        ).fetchone()
+        if row is None or row[0] is None:
+            return 0
+        deleted = connection.execute(f"DELETE FROM {name} WHERE time <= {row[0]:d}").fetchone()  # noqa: S608
+        return int(deleted[0]) if deleted else 0
+
+    def _checkpoint(self) -> None:
+        self._opened()
+        assert self._connection is not None  # noqa: S101  # `_opened` sets it
+        with suppress(duckdb.TransactionException):
+            self._connection.execute("CHECKPOINT")
 
     def _forget(self) -> None:
         """After a failed write: memory is ahead of the file, and DuckDB may have shut itself.
@@ -190,6 +236,15 @@ class DuckStore:
             SeriesRows(dict(zip(query.group_by, key, strict=True)), part)
             for key, part in sorted(found)
         ]
+
+
+def _shape(tables: Tables, measurement: str) -> Shape:
+    table = tables.by_measurement.get(measurement)
+    if table is None:
+        return Shape()
+    tags = {tag for _, series in table.series[: table.public_series] for tag, _ in series.tags}
+    fields = {name: slot.kind for name, slot in table.public_slots.items()}
+    return Shape(tuple(sorted(tags)), fields)
 
 
 def _store(connection: duckdb.DuckDBPyConnection, part: Part) -> None:

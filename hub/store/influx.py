@@ -14,8 +14,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hub.clock import now_ns
-from hub.store.base import Batch, Labels, StoreRefused, Written
-from hub.store.influx_answer import Refusal, field_kinds, refusal, result, series_rows, trouble
+from hub.store.base import Batch, Labels, Shape, StoreRefused, Written
+from hub.store.influx_answer import (
+    Refusal,
+    column_of,
+    field_kinds,
+    refusal,
+    result,
+    series_rows,
+    trouble,
+)
 from hub.store.influx_wire import ClientWire, Wire, pack
 from hub.store.influxql import identifier, to_influxql
 from hub.store.lineprotocol import LineFormatter, Lines
@@ -118,6 +126,21 @@ class InfluxStore:
             return []
         check_strings(query, frozenset(name for name, kind in kinds.items() if kind is str))
         return series_rows(query, kinds, await self._ask(statement))
+
+    async def shape(self, measurement: str) -> Shape:
+        """What the server knows of a measurement, labels among its tags."""
+        source = identifier(measurement)
+        fields = field_kinds(await self._ask(f"SHOW FIELD KEYS FROM {source}"))
+        tags = column_of(await self._ask(f"SHOW TAG KEYS FROM {source}"), "tagKey")
+        return Shape(tuple(sorted(tags)), fields)
+
+    async def measurements(self) -> list[str]:
+        """The names of everything in the database."""
+        return sorted(column_of(await self._ask("SHOW MEASUREMENTS"), "name"))
+
+    async def trim(self, measurement: str, before_ns: int) -> int:
+        """0: retention is the server's own work, set by `toba-hub influx setup`."""
+        return 0
 
     async def _send(self, lines: Lines, batch: Batch) -> dict[int, str]:
         """Write lines, in parts where the server refuses; the refused readings and why."""

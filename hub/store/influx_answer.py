@@ -137,6 +137,11 @@ def field_kinds(series: Sequence[Mapping[str, Any]]) -> dict[str, type]:
     }
 
 
+def column_of(series: Sequence[Mapping[str, Any]], name: str) -> set[str]:
+    """What stands in a column of an answer to SHOW; nothing where nothing was answered."""
+    return {str(row[one["columns"].index(name)]) for one in series for row in one.get("values", [])}
+
+
 def series_rows(
     query: Query, kinds: Mapping[str, type], series: Sequence[Mapping[str, Any]]
 ) -> list[SeriesRows]:
