@@ -28,6 +28,8 @@ from grafana.sdk import md
 from grafana.sdk import table as tables
 
 CHOSEN = f"{NETWORK} AND {match(opd='opd', device='device')}"
+ALERTS = f"{NETWORK} AND {match(device='device')}"
+OFFICES = match(opd="opd")
 PORTS = match(device="device", ifname="ifname")
 
 
@@ -61,7 +63,7 @@ def build() -> md.Dashboard:
             Section(
                 "Alarm",
                 [
-                    (alert_table(CHOSEN), 24, 8),
+                    (alert_table(ALERTS, OFFICES), 24, 8),
                     (alert_timeline(CHOSEN), 24, 7),
                 ],
             ),
@@ -92,7 +94,7 @@ def _summary() -> list[Placed]:
             4,
             4,
         ),
-        (active_alerts(CHOSEN), 4, 4),
+        (active_alerts(ALERTS, OFFICES), 4, 4),
         (
             stats(
                 "Ketersediaan",

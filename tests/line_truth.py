@@ -229,22 +229,25 @@ class Truth:
             if pair is not None:
                 states = [sample[device]["interfaces"][port]["oper_up"] for _, sample in pair]
                 known["oper_up"] = min(states), max(states)
-                self._octets(device, port, row, pair)
+                self._octets(device, port, row)
             for name, counter in (("in_bps", "in_octets"), ("out_bps", "out_octets")):
                 if row.get(name) is not None:
                     known[name] = self._rate(device, port, counter, before, now)
             before = now
             yield row, known
 
-    def _octets(self, device: str, port: str, row: Mapping[str, Any], pair: Any) -> None:
-        """Counters only grow, but for a restart: what was read lies between two samples, of which
-        the first is early enough for an answer that took its time."""
-        if any(f.touches(pair[0][0] - 5 * NS, pair[1][0]) for f in self._faults(device)):
+    def _octets(self, device: str, port: str, row: Mapping[str, Any]) -> None:
+        """Counters only grow, but for a restart: what was read lies between two samples, with
+        time for an answer that was slow."""
+        now = row["time"]
+        first, last = self.witness.around(now - 2 * NS), self.witness.around(now + NS // 2)
+        if first is None or last is None:
             return
-        earlier = self.witness.around(row["time"] - NS) or pair
+        if any(fault.touches(first[0][0] - 5 * NS, last[1][0]) for fault in self._faults(device)):
+            return
         for counter in ("in_octets", "out_octets"):
-            low = earlier[0][1][device]["interfaces"][port][counter]
-            high = pair[1][1][device]["interfaces"][port][counter]
+            low = first[0][1][device]["interfaces"][port][counter]
+            high = last[1][1][device]["interfaces"][port][counter]
             if not low <= row[counter] <= high:
                 name = f"{device} {port} {counter}"
                 self.problems.append(f"{name}: stored {row[counter]}, field {low} to {high}")
@@ -253,22 +256,26 @@ class Truth:
         return [each for each in self.witness.faults if each.device == device]
 
     def _rate(self, device: str, port: str, counter: str, before: int, now: int) -> Known:
-        first, last = self.witness.around(before), self.witness.around(now)
-        if (
-            first is None
-            or last is None
-            or any(fault.touches(before - 2 * NS, now + NS) for fault in self._faults(device))
-        ):
+        """The mean between two polls, which were up to a second before their stamps."""
+        if any(fault.touches(before - 2 * NS, now + NS) for fault in self._faults(device)):
             return 0.0, 11e9
 
-        def octets(at: int, pair: Any) -> float:
+        def octets(at: int) -> float | None:
+            pair = self.witness.around(at)
+            if pair is None:
+                return None
             (t0, one), (t1, two) = pair
             a, b = (float(each[device]["interfaces"][port][counter]) for each in (one, two))
             share: float = (at - t0) / (t1 - t0)
             return a + (b - a) * share
 
-        mean = (octets(now, last) - octets(before, first)) * 8 * NS / (now - before)
-        return mean, mean
+        means = []
+        for early in (0, NS // 2, NS):
+            first, last = octets(before - early), octets(now - early)
+            if first is None or last is None:
+                return 0.0, 11e9
+            means.append((last - first) * 8 * NS / (now - before))
+        return min(means), max(means)
 
     # ------------------------------------------------------------ cameras
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grafana.build import load
-from tests.grafana_oracles import check_alerts, check_panels
+from tests.grafana_oracles import active_alerts, check_alerts, check_panels
 from tests.grafana_support import MINUTE_NS, Influx, Point, Span, chosen, influx_with_toba, render
 
 START_NS = 1_767_582_000_000_000_000
@@ -169,6 +169,38 @@ def test_a_device_that_moved_leaves_no_second_alert(tmp_path: Path) -> None:
 
         problems = check_alerts(
             influx, SPAN, device="r-dlh", rule="down", kind="router", state="resolved"
+        )
+
+    assert problems == []
+
+
+def test_a_device_that_left_the_inventory_leaves_no_active_alert(tmp_path: Path) -> None:
+    """Its alert is closed when the hub starts anew, but nobody knows its labels any more."""
+    with influx_with_toba(tmp_path) as influx:
+        influx.write(published())
+        names = {"device": "r-old", "rule": "down"}
+        influx.write([alert("firing", 10, site="balige", opd="dlh", kind="router", **names)])
+        before = active_alerts(influx, SPAN, "toba-opd-network")
+        influx.write([alert("resolved", 20, **names)])
+        after = [active_alerts(influx, SPAN, board["uid"]) for board in load().values()]
+        other = {"device": "r-dlh", "rule": "down", "kind": "router", "opd": "dlh"}
+        influx.write([alert("firing", 30, **other)])
+        problems = check_alerts(
+            influx, SPAN, device="r-dlh", rule="down", kind="router", state="firing"
+        )
+
+    assert [row["device"] for row in before] == ["r-old"]
+    assert after == [[], [], [], []]
+    assert problems == []
+
+
+def test_an_alert_of_a_device_without_an_office_is_active_too(tmp_path: Path) -> None:
+    with influx_with_toba(tmp_path) as influx:
+        influx.write(published())
+        influx.write([alert("firing", 10, device="r-core", rule="down", kind="router")])
+
+        problems = check_alerts(
+            influx, SPAN, device="r-core", rule="down", kind="router", state="firing"
         )
 
     assert problems == []
