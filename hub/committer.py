@@ -1,10 +1,19 @@
-"""One fsync a batch: whatever arrives while one batch is being synced is the next batch."""
+"""One fsync a batch: whatever arrives while one batch is being synced is the next batch.
+
+While the disk takes nothing, the batch is tried again with growing pauses and the same bytes; the
+event loop goes on meanwhile, so that keep-alives are answered. Receipts stay pending: nobody
+acknowledges, nobody is told that it failed, and when there is space again all that waits is
+written. What waits is bounded. Beyond that new records are refused: a source that keeps its
+messages sends them again, polled readings are dropped and counted by the caller. A receipt fails
+when its records were refused at once, or when the hub ends and a last attempt failed too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from hub import logs
@@ -17,7 +26,12 @@ from hub.records import join_readings
 log = logs.get("journal")
 
 _BATCH_BYTES = 8 * 1024 * 1024
-_RETRY_S = 0.5
+_ACT_BYTES = 1024 * 1024
+"""Acts and ticks may wait in this much more."""
+_DRAFT_BYTES = 128
+"""What a waiting record costs beside its payload."""
+RETRY_S = (0.25, 5.0)
+"""First and longest pause while the journal can't be written."""
 _SHEAF = 64
 """Messages in one record at most, each of `_SMALL` bytes at most."""
 _SMALL = 1024
@@ -81,17 +95,18 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, "journal")
         self._batch: asyncio.Future[int] | None = None
         self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
         self._closing = False
 
     def submit(self, drafts: Sequence[Draft], klass: int) -> Receipt:
         """Queue records. The receipt raises `TryAgain` when they can't be kept.
 
         A full class is refused at once: its source keeps the message, or the reading is
-        dropped and counted by the caller. Acts have no quota here, only the disk.
+        dropped and counted by the caller.
         """
         if self._closing:
             return _refused("the hub is ending")
-        if klass != Class.ACT and not self.room(klass):
+        if not self.room(klass):
             return _refused(f"the journal has no room for {Class(klass).name}")
         batch = self._batch
         if batch is None:
@@ -107,7 +122,7 @@ class Committer:
     def _bind(self, draft: Draft) -> None:
         """Put a record behind the others, or a message into the record that is still open."""
         time_ns, kind, klass, payload = draft
-        self._bytes += len(payload)
+        self._bytes += len(payload) + _DRAFT_BYTES
         joins = kind == Kind.READINGS and klass == Class.ACKNOWLEDGED and len(payload) <= _SMALL
         if joins and self._open is not None:
             self._open.payloads.append(payload)
@@ -120,8 +135,9 @@ class Committer:
         self._open = sheaf if joins else None
 
     def room(self, klass: int) -> bool:
-        """False when a reading of that class would be refused now."""
-        return self.journal.room(klass) and self._bytes < _BATCH_BYTES
+        """False when a record of that class would be refused now."""
+        limit = _BATCH_BYTES + (_ACT_BYTES if klass == Class.ACT else 0)
+        return self._bytes < limit and self.journal.room(klass)
 
     async def run(self) -> None:
         """Write batches until closed. Never cancel it: an append would go on in its thread."""
@@ -136,6 +152,7 @@ class Committer:
     def close(self) -> None:
         """Take what is queued to the disk, then end `run`; what comes later is refused."""
         self._closing = True
+        self._ending.set()
         self._wake.set()
 
     async def _commit(self) -> None:
@@ -144,33 +161,48 @@ class Committer:
         self._wake.clear()
         if batch is None:
             return
-        loop = asyncio.get_running_loop()
         try:
-            first, last = await loop.run_in_executor(self._thread, self.journal.append, drafts)
-        except OSError as error:
-            self._failed(drafts, error)
-            _refuse(batch, self.trouble)
-            # While ending there is no time to wait for space.
-            await asyncio.sleep(0 if self._closing else _RETRY_S)
-            return
+            found = await self._append(drafts)
         except BaseException:
             # A bug, or our own cancellation: nobody may wait for ever, and nobody acknowledges.
             _refuse(batch, "the journal's writer ended")
             raise
-        if self.trouble:
-            log.info("the journal is written again")
-            self.trouble = ""
+        if found is None:
+            gone = sum(klass == Class.POLLED for _, _, klass, _ in drafts)
+            if gone:
+                self._health.count("dropped", gone, reason="journal_write_failed")
+            _refuse(batch, self.trouble)
+            return
+        first, last = found
         self._health.count("journal_records", last - first + 1)
         self._health.count("journal_syncs")
         batch.set_result(first)
 
-    def _failed(self, drafts: Sequence[Draft], error: OSError) -> None:
-        """Nobody was told that these are safe, and the file is as it was before: sources that
-        keep their messages send them again, what was polled is gone and counted."""
-        gone = sum(klass == Class.POLLED for _, _, klass, _ in drafts)
+    async def _append(self, drafts: Sequence[Draft]) -> tuple[int, int] | None:
+        """First and last id; None if the hub ends before there is space."""
+        loop = asyncio.get_running_loop()
+        pause = RETRY_S[0]
+        while True:
+            last_attempt = self._closing
+            try:
+                found = await loop.run_in_executor(self._thread, self.journal.append, drafts)
+            except OSError as error:
+                self._failed(error)
+            else:
+                if self.trouble:
+                    log.info("the journal is written again")
+                    self.trouble = ""
+                return found
+            if last_attempt:
+                return None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
+            pause = min(pause * 2, RETRY_S[1])
+
+    def _failed(self, error: OSError) -> None:
+        """The file is as it was before, and nobody was told that these records are safe."""
         self._health.count("journal_errors")
-        if gone:
-            self._health.count("dropped", gone, reason="journal_write_failed")
         if not self.trouble:
             log.error("the journal can't be written; nothing is acknowledged", error=str(error))
         self.trouble = f"the journal can't be written: {error.strerror or error}"

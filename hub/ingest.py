@@ -141,6 +141,9 @@ class Ingest:
     # what the serve process asks (hub.link.IngestSide)
 
     async def act(self, act: Mapping[str, Any]) -> int:
+        if self.committer.trouble:
+            # It would wait for space; a person wants to know now, and may try again.
+            raise TryAgain(self.committer.trouble)
         draft = (now_ns(), Kind.ACT, Class.ACT, pack_map(act))
         return await self.committer.submit([draft], Class.ACT)
 

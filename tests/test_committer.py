@@ -88,24 +88,79 @@ async def test_what_arrives_during_one_fsync_is_the_next_batch(tmp_path: Path) -
         assert all(r.durable() and not r.pending() for r in later)
 
 
-async def test_a_failed_append_is_told_to_its_batch_and_later_ones_work(tmp_path: Path) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.committer.RETRY_S", (0.001, 0.01))
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_short_full_disk_keeps_all_waiting_and_then_writes_all_in_order(
+    tmp_path: Path,
+) -> None:
     async with running(tmp_path) as (committer, disk, health):
         await submit(committer, b"before")
-        disk.error = OSError(errno.ENOSPC, "No space left on device")
-        polled, kept = submit(committer), submit(committer, klass=Class.ACKNOWLEDGED)
-        for receipt in (polled, kept):
-            with pytest.raises(TryAgain, match="No space left on device"):
-                await receipt
-            assert not receipt.durable()
-            assert not receipt.pending()
+        disk.error = full_disk()
+        polled, kept = submit(committer), submit(committer, b"kept", Class.ACKNOWLEDGED)
+        await begun(disk, 5)
+        later = submit(committer, b"later", Class.ACKNOWLEDGED)
+        assert all(receipt.pending() for receipt in (polled, kept, later))
         assert committer.trouble == "the journal can't be written: No space left on device"
-        assert health.by("dropped", "reason") == {"journal_write_failed": 1}, (
-            "what its source keeps is not lost"
-        )
         disk.error = None
-        assert await submit(committer, b"after") == 2
+        assert [await polled, await kept, await later] == [2, 3, 4]
         assert committer.trouble == ""
-        assert payloads(tmp_path) == [b"before", b"after"]
+        assert payloads(tmp_path) == [b"before", b"x", b"kept", b"later"]
+        assert health.total("dropped") == 0
+        assert health.total("journal_errors") >= 3
+        assert set(disk.appends) == {1, 2}, "the batch that failed was tried again as it was"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_while_the_disk_is_full_the_event_loop_goes_on_and_memory_is_bounded(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as (committer, disk, _):
+        disk.error = full_disk()
+        beats = 0
+        while committer.room(Class.ACT):
+            submit(committer, b"", Class.ACT)
+            beats += 1
+            if beats % 1000 == 0:
+                await asyncio.sleep(0)
+            assert beats < 1_000_000
+        assert not committer.room(Class.POLLED)
+        with pytest.raises(TryAgain, match="no room for ACT"):
+            await submit(committer, b"", Class.ACT)
+        before = len(disk.appends)
+        await begun(disk, before + 2)
+        disk.error = None
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_hub_that_ends_on_a_full_disk_tries_once_more_and_tells_all_who_wait(
+    tmp_path: Path,
+) -> None:
+    disk, health = Disk(tmp_path), Health()
+    committer = Committer(disk, health)
+    task = asyncio.create_task(committer.run())
+    disk.error = full_disk()
+    polled, kept = submit(committer), submit(committer, klass=Class.ACKNOWLEDGED)
+    await begun(disk, 3)
+    queued = submit(committer, klass=Class.ACKNOWLEDGED)
+    committer.close()
+    await asyncio.wait_for(task, 5)
+    for receipt in (polled, kept, queued):
+        with pytest.raises(TryAgain, match="No space left on device"):
+            await receipt
+        assert not receipt.durable()
+    assert health.by("dropped", "reason") == {"journal_write_failed": 1}, (
+        "what its source keeps is not lost"
+    )
+    assert payloads(tmp_path) == []
+    disk.close()
 
 
 async def test_one_waiter_that_is_cancelled_cancels_no_other(tmp_path: Path) -> None:

@@ -182,7 +182,8 @@ class Journal:
             written = count(data)
         elif tail.end < len(data):
             os.ftruncate(self._handle, tail.end)
-            os.fsync(self._handle)
+        # A process killed before its fsync leaves records that only the page cache has.
+        os.fsync(self._handle)
         self._space.written = [x + y for x, y in zip(header.earlier, written, strict=True)]
         return True
 
