@@ -206,7 +206,7 @@ class Pipeline:
         if receipt.pending():
             self._count(len(readings))
         else:
-            self._count_full(len(readings))
+            self._count_refused(len(readings))
         if redelivery is not None:
             self._window.note(redelivery, receipt)
         return receipt
@@ -243,9 +243,10 @@ class Pipeline:
             return []
         return [(now_ns, kind, self._class, payload)]
 
-    def _count_full(self, readings: int) -> None:
-        """A full polled class drops and counts; an acknowledged one stays with its source."""
+    def _count_refused(self, readings: int) -> None:
+        """What was polled is dropped and counted; the rest stays with its source."""
+        reason = "hub_ending" if self._committer.room(self._class) else "journal_full"
         if self._class == Class.POLLED:
-            self._health.count("dropped", readings, reason="journal_full")
+            self._health.count("dropped", readings, reason=reason)
         else:
-            self._health.count("held", 1, reason="journal_full")
+            self._health.count("held", 1, reason=reason)
