@@ -55,7 +55,7 @@ RULES = {
     "pm25_unhealthy.when.mean": "6s",
     "pm25_unhealthy.for": "2s",
     "sensor_silent.when.absent": "10s",
-    "camera_silent.when.absent": "15s",
+    "camera_silent.when.absent": "11s",
 }
 
 
@@ -73,6 +73,8 @@ class Line:
     """What a run left behind. `*_panels` and `*_alerts` name what is wrong."""
 
     influx: Influx
+    played: Span = field(default_factory=lambda: Span(0, 0))
+    """From when everybody was heard to the end."""
     spoken: list[Spoken] = field(default_factory=list)
     calm: Report = field(default_factory=Report)
     fired: Report = field(default_factory=Report)
@@ -151,7 +153,7 @@ class Run:
         made["rules"] = {"set": RULES}
         main = {"name": "main", "port": self.mosquitto.port, "protocol": 5}
         made["collectors"]["mqtt"]["brokers"] = [main]
-        made["collectors"]["camera"]["tiers"] = {"rtsp": {"period_s": 3}}
+        made["collectors"]["camera"]["tiers"] = {"rtsp": {"period_s": 2}}
         made["collectors"]["snmp"]["tiers"] |= {
             "liveness": {"period_s": 2},
             "traffic": {"period_s": 2},
@@ -301,7 +303,7 @@ class Run:
         self._farewell()
         self.wait_for_alerts(FIRING)
         self.acknowledge("pm25_unhealthy")
-        settled = max(fault.began[1] for fault in self.witness.faults[:2]) + 17 * NS
+        settled = max(fault.began[1] for fault in self.witness.faults[:2]) + 13 * NS
         wait_for("the cameras to settle", lambda: time.time_ns() > settled, 30)
         self.lap("fired")
 
@@ -362,7 +364,7 @@ class Run:
     def look_after(self) -> None:
         line = self.line
         wait_for("what waited to be stored", self.complete, 30)
-        late = max(fault.ended[1] for fault in self.witness.faults if fault.ended) + 21 * NS
+        late = max(fault.ended[1] for fault in self.witness.faults if fault.ended) + 19 * NS
         wait_for("the cameras to be well", lambda: time.time_ns() > late, 30)
         wait_for("no alert", lambda: not self.alerts(), 20)
         line.after = self.compare()
@@ -377,6 +379,7 @@ class Run:
         for measurement in ("environment", "device", "interface", "camera", "alert"):
             found = stored(line.influx, measurement, everything)
             line.series[measurement] = [tags for tags, _ in found]
+        line.played = Span(self.start_ns, time.time_ns())
         self.lap("looked after")
 
     def _store(self) -> dict[str, Any]:
@@ -397,7 +400,7 @@ def whole_line(folder: Path) -> Iterator[Line]:
     with ExitStack() as stack:
         run = Run(stack, folder)
         try:
-            wait_for("everybody to be heard", run.everybody_was_heard, 30)
+            wait_for("everybody to be heard", run.everybody_was_heard, 60)
             run.start_ns = time.time_ns()
             run.lap("heard")
             run.speak()

@@ -289,7 +289,7 @@ class Truth:
             now = row["time"]
             known: dict[str, Known] = {}
             if row.get("state") is not None:
-                off = _any(fault.holds(now, 16, 8) for fault in dead)
+                off = _any(fault.holds(now, 12, 8) for fault in dead)
                 sick = _any(fault.holds(now, 9, 4) for fault in frozen)
                 best = 0 if off else 1 if sick else 2
                 worst = 0 if off is not False else 1 if sick is not False else 2
@@ -302,7 +302,8 @@ class Truth:
             at = bisect_right(times, now)
             if at and row.get("heartbeat_age_s") is not None:
                 age = (now - times[at - 1]) / NS
-                known["heartbeat_age_s"] = age, age
+                under_way = age < 1 and at > 1 and row.get("fps") is None
+                known["heartbeat_age_s"] = age, (now - times[at - 2]) / NS if under_way else age
             if at and row.get("fps") is not None:
                 said = beats[at - 1]
                 known["fps"] = said["fps"], said["fps"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.grafana_support import Span, targets
+from grafana.build import load
+from tests.grafana_support import Span, chosen, render, targets
 from tests.influx_support import free_port, influxd
 from tests.line_support import AWAY_S, FIRING, FLAPPING, ODD_PORT, Line, whole_line
 from tests.line_truth import stored
@@ -171,6 +173,25 @@ def test_a_port_whose_name_needs_every_escape_is_one_series(line: Line) -> None:
     where = f"\"ifname\" = '{ODD_PORT}'"
     (answer,) = line.influx.ask(f'SELECT count("oper_up") FROM "interface" WHERE {where}')
     assert answer.rows[0][1] > 10
+
+
+def test_a_choice_in_a_variable_narrows_the_panels_to_it(line: Line) -> None:
+    (board,) = [each for each in load().values() if each["uid"] == "toba-opd-network"]
+    choice = {**chosen(board), "device": as_regex("r-dinkes"), "ifname": as_regex(ODD_PORT)}
+    ports = [
+        each for each in targets() if each.board == board["uid"] and 'FROM "interface"' in each.text
+    ]
+    assert len(ports) >= 6
+    for target in ports:
+        answers = line.influx.ask(render(target.text, line.played, choice, "10s"))
+        assert [answer.tags for answer in answers] == [
+            {"device": "r-dinkes", "ifname": ODD_PORT}
+        ], target.name
+
+
+def as_regex(text: str) -> str:
+    """What Grafana's format `regex` makes of a value."""
+    return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", text)
 
 
 def test_the_demo_writes_to_a_local_influxdb(tmp_path: Path) -> None:
