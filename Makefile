@@ -7,7 +7,7 @@ PORT   ?= 8080
 B      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fix bench secrets lock dashboards new-collector dist clean
+.PHONY: help install run test check fix bench chaos secrets lock dashboards new-collector dist clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ fix: $(VENV)/.dev ## let ruff repair what it can
 
 bench: $(VENV)/.dev ## measure: all, or one with B=mqtt
 	@$(BIN)/python -m tests.bench $(B)
+
+chaos: $(VENV)/.dev ## kill the hub some hundred times under load and count what came through
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.chaos
 
 dashboards: $(VENV)/.dev ## rebuild the committed Grafana dashboards
 	@$(BIN)/toba-hub grafana build

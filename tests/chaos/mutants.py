@@ -1,0 +1,51 @@
+"""Hubs with one promise broken. The harness must find each of them guilty, or it proves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from hub.api import Redelivery
+from hub.committer import Committer, Receipt
+from hub.journal.writer import Draft
+from hub.redelivery import Window
+
+
+def install(name: str) -> None:
+    """Break it in this process."""
+    MUTANTS[name]()
+
+
+def _ack_before_fsync() -> None:
+    """A receipt is done as soon as the records are queued."""
+    submit = Committer.submit
+
+    def submits(self: Committer, drafts: Sequence[Draft], klass: int) -> Receipt:
+        submit(self, drafts, klass).batch.add_done_callback(lambda done: done.exception())
+        early: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        early.set_result(0)
+        return Receipt(early, 0)
+
+    Committer.submit = submits  # type: ignore[method-assign]
+
+
+def _no_fsync() -> None:
+    """Nothing is ever synced; only what a power cut would take shows it."""
+    os.fdatasync = os.fsync = lambda handle: None  # type: ignore[assignment]
+
+
+def _no_redelivery() -> None:
+    """A message that comes again is always a new one."""
+
+    def seen(self: Window, message: Redelivery) -> bool:
+        return False
+
+    Window.seen = seen  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "ack_before_fsync": _ack_before_fsync,
+    "no_fsync": _no_fsync,
+    "no_redelivery": _no_redelivery,
+}
