@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import gc
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,9 @@ from hub.web.tokens import Tokens
 from rules.watch import Transition
 
 log = logs.get("hub")
+
+END_S = 20
+"""Longer than the supervisor's own patience."""
 
 
 async def run_ingest(conf: Configuration) -> None:
@@ -184,6 +188,8 @@ async def _until_stopped(conf: Configuration, process: str, field: Path | None) 
     )
     ending = asyncio.create_task(stop.wait())
     await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
+    # Whatever hangs on the way out, a process without a supervisor must not stay for ever.
+    signal.alarm(END_S)
     loop.remove_reader(sys.stdin.fileno())
     ending.cancel()
     if not work.done():
@@ -216,6 +222,13 @@ def main() -> int:
     except (Misconfigured, Locked, TooNew, PortTaken, AlreadyRunning) as error:
         sys.stderr.write(f"toba-hub {given.process}: {error}\n")
         return CONFIG_ERROR
+    except PermissionError as error:
+        sys.stderr.write(f"toba-hub {given.process}: {supervisor.forbidden(error)}\n")
+        return CONFIG_ERROR
+    except (OSError, sqlite3.Error) as error:
+        # A full or broken disk may be mended while we are started again and again.
+        sys.stderr.write(f"toba-hub {given.process}: {error}\n")
+        return 1
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -45,8 +47,13 @@ def plainly(command: Command) -> Command:
             for problem in error.problems:
                 sys.stderr.write(f"{problem}\n")
             fail(f"{len(error.problems)} problem(s); nothing was started", supervisor.CONFIG_ERROR)
-        except (PortTaken, AlreadyRunning, Locked, TooNew, TryAgain) as error:
+        except (PortTaken, AlreadyRunning, Locked, TooNew, TryAgain, sqlite3.Error) as error:
             fail(str(error))
+        except PermissionError as error:
+            fail(supervisor.forbidden(error), supervisor.CONFIG_ERROR)
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

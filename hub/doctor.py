@@ -123,6 +123,8 @@ async def _collectors(conf: Configuration) -> AsyncIterator[Finding]:
                     yield Finding(check.level, f"{name}: {check.what}", check.found, check.remedy)
         except TimeoutError:
             yield Finding("bad", name, f"its own checks took over {WAIT_S * 2:g} s")
+        except Exception as error:  # a plugin's checks may fail in any way; the others go on
+            yield Finding("bad", name, f"its own checks failed: {error!r}")
 
 
 async def _store(conf: Configuration) -> Finding:
@@ -131,7 +133,7 @@ async def _store(conf: Configuration) -> Finding:
         await store.open()
         version = getattr(store, "version", "")
         return Finding("good", "store", f"{store.name} {version}".strip())
-    except (StoreDown, StoreRefused) as error:
+    except (StoreDown, StoreRefused, OSError) as error:
         remedy = "readings wait in the journal meanwhile; see store: in the settings"
         return Finding("bad", "store", str(error), remedy)
     finally:
@@ -144,7 +146,8 @@ async def _grafana(url: str) -> Finding:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S)) as session,
             session.get(f"{url.rstrip('/')}/api/health") as answer,
         ):
-            version = (await answer.json()).get("version", "?")
+            told = await answer.json()
+            version = told.get("version", "?") if isinstance(told, dict) else "?"
             return Finding("good", "grafana", f"{url}, version {version}")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return Finding("bad", "grafana", f"{url}: {error}", "see grafana.url in the settings")

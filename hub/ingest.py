@@ -30,6 +30,8 @@ CURSORS = ("engine", "forward")
 TICK_S = 1.0
 HOUSE_S = 1.0
 HEALTH_S = 10.0
+ACT_S = 5.0
+"""How long a person waits for an act to be on disk before hearing why it is not."""
 
 OWN = Manifest(
     name="hub",
@@ -144,8 +146,16 @@ class Ingest:
         if self.committer.trouble:
             # It would wait for space; a person wants to know now, and may try again.
             raise TryAgain(self.committer.trouble)
+        if self.committer.trouble:
+            raise TryAgain(self.committer.trouble)
         draft = (now_ns(), Kind.ACT, Class.ACT, pack_map(act))
-        return await self.committer.submit([draft], Class.ACT)
+        receipt = self.committer.submit([draft], Class.ACT)
+        try:
+            async with asyncio.timeout(ACT_S):
+                return await receipt
+        except TimeoutError:
+            why = self.committer.trouble or "the disk is slow"
+            raise TryAgain(f"{why}; it will be done when that is over") from None
 
     def hint(self, hint: Hint) -> None:
         for runner in self.runners:

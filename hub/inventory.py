@@ -2,7 +2,8 @@
 
 One YAML file, or a list of YAML and CSV files read as one. A CSV file lists devices, one a row,
 with the columns id, name, kind, site, opd, address, depends_on (`;` between several), and
-`collect.<collector>.<key>` for the collectors' sections; an empty cell says nothing.
+`collect.<collector>.<key>` for the collectors' sections; an empty cell says nothing. The columns
+may be parted by semicolons too.
 """
 
 from __future__ import annotations
@@ -215,21 +216,23 @@ def _circles(inventory: Inventory) -> list[list[str]]:
     """Every circle of depends_on once, each beginning with its first device."""
     found: list[list[str]] = []
     done: set[str] = set()
-
-    def walk(device: str, way: list[str]) -> None:
-        if device in way:
-            circle = way[way.index(device) :]
-            if not any(set(circle) == set(known) for known in found):
-                found.append(circle)
-            return
-        if device in done or device not in inventory.devices:
-            return
-        for parent in inventory.devices[device].depends_on:
-            walk(parent, [*way, device])
-        done.add(device)
-
-    for device in inventory.devices:
-        walk(device, [])
+    for start in inventory.devices:
+        way: list[str] = []
+        # Not by recursion: a chain of links may be longer than Python's stack.
+        ahead = [iter([start])]
+        while ahead:
+            device = next(ahead[-1], None)
+            if device is None:
+                ahead.pop()
+                if way:
+                    done.add(way.pop())
+            elif device in way:
+                circle = way[way.index(device) :]
+                if not any(set(circle) == set(known) for known in found):
+                    found.append(circle)
+            elif device not in done and device in inventory.devices:
+                way.append(device)
+                ahead.append(iter(inventory.devices[device].depends_on))
     return found
 
 
@@ -260,7 +263,10 @@ def _read_csv(path: FilePath) -> YamlFile:
     file = YamlFile(str(path), {"devices": devices})
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text)
+            # Where the comma is the decimal sign, spreadsheets write semicolons.
+            head = text.readline()
+            text.seek(0)
+            reader = csv.DictReader(text, delimiter=";" if ";" in head and "," not in head else ",")
             for row in reader:
                 file.lines["devices", len(devices)] = reader.line_num
                 if None in row:

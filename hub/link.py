@@ -14,7 +14,10 @@ from typing import Any, Protocol
 import aiohttp
 from aiohttp import web
 
+from hub import logs
 from hub.api import BadItem, Hint, TryAgain
+
+log = logs.get("link")
 
 TIMEOUT_S = 10.0
 BODY = 1024 * 1024
@@ -40,11 +43,12 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     """Listen on a socket that only this user may open; close the runner to end."""
 
     async def act(request: web.Request) -> web.Response:
-        return web.json_response({"id": await side.act(await request.json())})
+        return web.json_response({"id": await side.act(await _json(request))})
 
     async def hint(request: web.Request) -> web.Response:
-        said = await request.json()
-        side.hint(Hint(said["device"], said.get("reason", ""), said.get("tier", "")))
+        said = await _json(request)
+        words = (str(said.get(key, "")) for key in ("device", "reason", "tier"))
+        side.hint(Hint(*words))
         return web.json_response({})
 
     async def health(_request: web.Request) -> web.Response:
@@ -81,6 +85,22 @@ async def _errors(
         return web.json_response({"error": str(error)}, status=400)
     except TryAgain as error:
         return web.json_response({"error": str(error)}, status=503)
+    except web.HTTPException as error:
+        return web.json_response({"error": error.reason}, status=error.status)
+    except Exception as error:  # a plugin's route may fail in any way
+        log.error("BUG: a request failed", path=request.path, exc_info=True)
+        return web.json_response({"error": repr(error)}, status=500)
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    """Raises `BadItem` for what is no JSON object."""
+    try:
+        found = await request.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise BadItem("not a JSON object")
+    return found
 
 
 class Link:
@@ -114,7 +134,7 @@ class Link:
         try:
             async with self._session.request(method, f"http://ingest{path}", **body) as response:
                 answer: dict[str, Any] = await response.json()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TryAgain(f"the ingest process does not answer: {error}") from None
         if errors and response.status >= 400:
             raise TryAgain(str(answer.get("error", response.status)))

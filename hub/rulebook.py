@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
 
 from hub import yamlfile
 from hub.inventory import Device, Inventory
-from hub.problems import Misconfigured, Problem, nearest
+from hub.problems import Misconfigured, Path, Problem, nearest
 from hub.settings import Rules as RuleSettings
 from hub.yamlfile import YamlFile
 from rules.model import Rule, parse_rules
@@ -31,8 +31,9 @@ def read(
     problems: list[Problem] = []
     rules: list[Rule] = []
     changes = _changes(settings.set)
-    touched: set[str] = set()
     known: set[str] = set()
+    disabled = set(settings.disable)
+    blame = settings_file or YamlFile("settings", {})
     for path in paths(settings):
         try:
             file = yamlfile.read(path)
@@ -40,18 +41,26 @@ def read(
             problems += error.problems
             continue
         problems += file.problems
-        names = _names(file.data)
-        known |= names
-        touched |= _apply(file.data, changes, settings.disable)
+        known |= {str(rule.get("name")) for rule in _rules_of(file.data)}
+        problems += [
+            blame.problem(("rules", "set", key), "leads to no value of that rule")
+            for key in _apply(file.data, changes)
+        ]
         taken = {rule.name: rule.source for rule in rules}
         # The library names teams that a regency need not have; its own rules must mean somebody.
         known_teams = None if path.parent == LIBRARY else teams or None
         found, wrong = parse_rules(
             file.data, str(path), declared, tags=tags, teams=known_teams, taken=taken
         )
-        rules += found
-        problems += [file.problem(*problem) for problem in wrong]
-    problems += _unknown(known, changes, settings, settings_file)
+        rules += [rule for rule in found if rule.name not in disabled]
+        for where, message, *remedy in wrong:
+            name = _name_at(file.data, where)
+            key = _changed_at(name, where, changes)
+            if key:
+                problems.append(blame.problem(("rules", "set", key), message, *remedy))
+            elif name not in disabled:
+                problems.append(file.problem(where, message, *remedy))
+    problems += _unknown(known, settings, blame)
     yamlfile.raise_if(problems)
     return rules
 
@@ -120,36 +129,52 @@ def _changes(settings: Mapping[str, Any]) -> _Changes:
     return found
 
 
-def _names(data: Any) -> set[str]:
-    return {str(rule.get("name")) for rule in _rules_of(data)}
-
-
 def _rules_of(data: Any) -> list[dict[str, Any]]:
     rules = data.get("rules") if isinstance(data, dict) else None
     return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
 
 
-def _apply(data: Any, changes: _Changes, disable: Iterable[str]) -> set[str]:
-    """Change values in place and take disabled rules out; return the names that were touched."""
-    touched = set()
+def _apply(data: Any, changes: _Changes) -> list[str]:
+    """Change values in place; the keys of the settings that lead nowhere."""
+    astray = []
     for rule in _rules_of(data):
-        for path, value in changes.get(str(rule.get("name")), []):
-            touched.add(str(rule.get("name")))
-            here = rule
-            for part in path[:-1]:
-                here = here.setdefault(part, {})
-            if path:
-                here[path[-1]] = copy.deepcopy(value)
-    if any(str(rule.get("name")) in set(disable) for rule in _rules_of(data)):
-        data["rules"] = [r for r in data["rules"] if str(r.get("name")) not in set(disable)]
-    return touched
+        name = str(rule.get("name"))
+        for way, value in changes.get(name, []):
+            if not _put(rule, way, value):
+                astray.append(".".join([name, *way]))
+    return astray
 
 
-def _unknown(
-    known: set[str], changes: _Changes, settings: RuleSettings, file: YamlFile | None
-) -> list[Problem]:
+def _put(rule: dict[str, Any], way: list[str], value: Any) -> bool:
+    """Put a value at its place in a rule; False where there is no such place."""
+    here: Any = rule
+    for part in way[:-1]:
+        here = here.setdefault(part, {})
+        if not isinstance(here, dict):
+            return False
+    if way:
+        here[way[-1]] = copy.deepcopy(value)
+    return bool(way)
+
+
+def _name_at(data: Any, where: Path) -> str:
+    """The name of the rule that a problem's path leads to."""
+    try:
+        return str(data["rules"][where[1]]["name"])
+    except (LookupError, TypeError):
+        return ""
+
+
+def _changed_at(rule: str, where: Path, changes: _Changes) -> str:
+    """The settings' key that put the mistake there; empty: it stands in the rule's own file."""
+    for way, _ in changes.get(rule, []):
+        if tuple(way) == where[2 : 2 + len(way)]:
+            return ".".join([rule, *way])
+    return ""
+
+
+def _unknown(known: set[str], settings: RuleSettings, file: YamlFile) -> list[Problem]:
     """Settings that speak of rules which are not there."""
-    file = file or YamlFile("settings", {})
     problems = [
         file.problem(("rules", "set", key), f"no rule {key.split('.')[0]!r}", nearest(key, known))
         for key in settings.set

@@ -139,7 +139,8 @@ Fields: see `manifest.toml`. Troubles: what the log says when, and what to do.
 # rule = "done" | "todo" | "exempt: why"
 sample_in_readme = "done"
 errors_named = "done"
-testcases = "done"
+unit_tests = "done"
+testcases = "todo"
 tested_against_the_real_thing = "todo"
 texts_in_both_languages = "todo"
 """,

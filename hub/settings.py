@@ -30,6 +30,10 @@ from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
 from hub.yamlfile import YamlFile
 
 PREFIX = "TOBA_"
+NOT_SETTINGS = {"TOBA_SETTINGS"}
+"""Where the settings file is, which it can't say itself."""
+SOCKET_PATH = 107
+"""Longer names the kernel refuses to local sockets (sys/un.h)."""
 ENVIRONMENT = "environment"
 """Not a setting: the keyword by which `Settings` is given another environment."""
 MIB = 1024 * 1024
@@ -67,10 +71,6 @@ class Journal(Part):
     """Readings leave this much of the disk free (or 5 % of it, if that is less)."""
 
 
-class Store(Part):
-    kind: Literal["duckdb", "influxdb"] = "duckdb"
-    path: FilePath | None = None
-    """duckdb: the file; default `<data>/readings.duckdb`."""
 _LENGTH = re.compile(r"(\d{1,6})\s*(h|d|w|y)")
 _HOURS = {"h": 1, "d": 24, "w": 168, "y": 8766}
 
@@ -126,6 +126,10 @@ def _length_ns(text: str) -> int | None:
     return int(match[1]) * _HOURS[match[2]] * 3600 * NS if match else None
 
 
+class Store(Part):
+    kind: Literal["duckdb", "influxdb"] = "duckdb"
+    path: FilePath | None = None
+    """duckdb: the file; default `<data>/readings.duckdb`."""
     memory_mib: int = Field(512, ge=64)
     threads: int = Field(1, ge=1)
     url: str = "http://127.0.0.1:8086"
@@ -140,13 +144,13 @@ def _length_ns(text: str) -> int | None:
     """Readings in one write at most."""
     linger_ms: int = Field(500, ge=0)
     """How long a reading waits for company."""
+    rollups: bool = True
+    """Keep 5-minute and hourly counts, sums, extremes and last values beside the readings."""
+    retention: Retention = Retention()
 
 
 class Rules(Part):
     library: bool = True
-    rollups: bool = True
-    """Keep 5-minute and hourly counts, sums, extremes and last values beside the readings."""
-    retention: Retention = Retention()
     """Use the rules that come with the hub."""
     files: list[FilePath] = []
     """Own rule files or folders of them."""
@@ -225,6 +229,10 @@ class Settings(BaseSettings):
         here = FilePath(__file__).parent / "regency" / self.regency
         return here if here.is_dir() else FilePath(self.regency)
 
+    @property
+    def ingest_socket(self) -> FilePath:
+        return self.data / "ingest.sock"
+
 
 def read(path: FilePath, environment: Mapping[str, str] | None = None) -> Settings:
     """Read and check the file and the environment. Raises `Misconfigured` with all problems."""
@@ -248,16 +256,21 @@ def read_leniently(
         file = YamlFile(str(path), {})
         problems += error.problems
     problems += file.problems
-    data = _with_files(file.data if file.data is not None else {}, file, problems)
+    data = file.data if file.data is not None else {}
+    data = _with_files(data, file, problems, path.parent)
     if not isinstance(data, dict):
         problems.append(file.problem((), "must hold `key: value` lines"))
         data = {}
     settings, wrong = _validate(data, dict(environment))
     problems += [_place(file, environment, *found) for found in wrong]
+    settings = _rooted(settings, path.parent)
     if not settings.regency_folder.is_dir():
         problems.append(file.problem(("regency",), f"no regency {settings.regency!r}"))
+    if len(os.fsencode(settings.ingest_socket)) > SOCKET_PATH:
+        why = f"the path {settings.data} is too long for the hub's local socket"
+        problems.append(file.problem(("data",), why, "choose a folder nearer to the root"))
     problems += _unknown_channels(settings, file)
-    return _rooted(settings, path.parent), problems
+    return settings, problems
 
 
 def _validate(
@@ -315,7 +328,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
     return [
         Problem("environment", 0, name, "no such setting", nearest(name, known))
         for name in environment
-        if name.startswith(PREFIX) and name.split("__")[0] not in known
+        if name.startswith(PREFIX) and name.split("__")[0] not in known | NOT_SETTINGS
     ]
 
 
@@ -341,25 +354,30 @@ def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
     ]
 
 
-def _with_files(data: Any, file: YamlFile, problems: list[Problem], path: Path = ()) -> Any:
+def _with_files(
+    data: Any, file: YamlFile, problems: list[Problem], folder: FilePath, path: Path = ()
+) -> Any:
     """Replace each `{file: path}` by what that file holds."""
     if isinstance(data, dict):
         if set(data) == {"file"} and isinstance(data["file"], str):
             try:
-                return FilePath(data["file"]).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                why = f"{data['file']} can't be read: {error.strerror}"
+                return (folder / data["file"]).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8"
+                why = f"{data['file']} can't be read: {reason}"
                 problems.append(file.problem((*path, "file"), why))
                 return ""
-        return {k: _with_files(v, file, problems, (*path, str(k))) for k, v in data.items()}
+        return {k: _with_files(v, file, problems, folder, (*path, str(k))) for k, v in data.items()}
     if isinstance(data, list):
-        return [_with_files(v, file, problems, (*path, i)) for i, v in enumerate(data)]
+        return [_with_files(v, file, problems, folder, (*path, i)) for i, v in enumerate(data)]
     return data
 
 
 def _rooted(settings: Settings, folder: FilePath) -> Settings:
     """Make relative paths relative to the settings file."""
     settings.data = folder / settings.data
+    if not settings.regency_folder.is_dir():
+        settings.regency = str(folder / settings.regency)
     settings.inventory = [folder / path for path in settings.inventory]
     settings.rules.files = [folder / path for path in settings.rules.files]
     if settings.store.path is not None:

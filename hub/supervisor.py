@@ -36,7 +36,7 @@ class FolderLock:
 
     @classmethod
     def take(cls, data: Path, url: str) -> FolderLock:
-        """Raises `AlreadyRunning` naming the hub that holds it."""
+        """Raises `AlreadyRunning` naming the hub that holds it, OSError naming the file."""
         data.mkdir(parents=True, exist_ok=True)
         path = data / "hub.lock"
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
@@ -92,7 +92,11 @@ class Child:
         self.restarts = 0
 
     async def run(self) -> int:
-        """Until it ends by itself for good: 0, or an exit code that a restart can't mend."""
+        """Until it ends with the exit code that a restart can't mend.
+
+        Ending without being asked to is no reason to stay away, not even with 0: somebody may
+        have sent it the signal that was meant for us.
+        """
         pause = PAUSE_S[0]
         while True:
             began = monotonic()
@@ -102,7 +106,7 @@ class Child:
                 *self._arguments, stdin=asyncio.subprocess.PIPE
             )
             code = await self.process.wait()
-            if code in (0, CONFIG_ERROR):
+            if code == CONFIG_ERROR:
                 return code
             self.restarts += 1
             pause = PAUSE_S[0] if monotonic() - began > LONG_ENOUGH_S else pause
@@ -140,6 +144,15 @@ async def supervise(children: Sequence[Child], until: asyncio.Event) -> int:
         # The writer of the journal last: what others still hand over is kept.
         for child in reversed(children):
             await child.stop()
+
+
+def forbidden(error: PermissionError) -> str:
+    """One line for a person: which file, which user, what to do."""
+    user = os.geteuid()
+    return (
+        f"user {user} may not use {error.filename}: {error.strerror}; "
+        "give the folder to that user (chown), or set data: to another one"
+    )
 
 
 def on_signals(event: asyncio.Event) -> None:
