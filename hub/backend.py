@@ -114,6 +114,9 @@ class HubBackend:
     def units(self) -> Mapping[tuple[str, str], str]:
         return self._units
 
+    def transitions(self) -> int:
+        return self._health.total("transitions")
+
     def alerts(self) -> Sequence[Alert]:
         return self._engine.alerts() if self._engine else []
 

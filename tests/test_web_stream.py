@@ -72,6 +72,28 @@ def test_a_slow_client_gets_everything_it_missed_in_one_delta() -> None:
     assert delta["counts"]["alerts"]["critical"] == 1
 
 
+async def test_an_alert_is_told_at_once_and_not_at_the_next_beat() -> None:
+    backend = FakeBackend()
+    feed = feed_of(backend, beat_s=60.0)
+    running = asyncio.create_task(feed.run())
+    events = feed.events()
+    try:
+        async with asyncio.timeout(5):
+            assert parsed((await anext(events)).removeprefix(b"retry: 2000\n\n"))[0] == "snapshot"
+            waiting = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0.3)  # the first beat is over, the next one is a minute away
+            backend.fire("router_down", "r-a")
+            event, delta = parsed(await waiting)
+        assert event == "delta"
+        assert [alert["rule"] for alert in delta["alerts"]] == ["router_down"]
+        assert delta["counts"] is None
+    finally:
+        feed.close()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await events.aclose()  # type: ignore[attr-defined]
+
+
 def test_a_state_that_changes_by_time_alone_is_told() -> None:
     backend = FakeBackend()
     backend.observe("environment", "aq-1", {"pm25": 1.0}, sensor="a")

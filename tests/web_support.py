@@ -112,9 +112,13 @@ class FakeBackend:
     answers: list[SeriesRows] = field(default_factory=list)
     asked: list[Query] = field(default_factory=list)
     store_down: bool = False
+    fired: int = 0
 
     def __post_init__(self) -> None:
         self._news = asyncio.Event()
+
+    def transitions(self) -> int:
+        return self.fired + len(self.acts)
 
     def now_ns(self) -> int:
         return self.time_ns
@@ -232,6 +236,7 @@ class FakeBackend:
             }
         )
         self.current[alert.key] = alert
+        self.fired += 1
         self.wake()
         return alert
 

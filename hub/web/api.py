@@ -85,7 +85,7 @@ async def devices(
         if site in ("", device.site)
         and opd in ("", device.opd)
         and kind in ("", device.kind)
-        and state in ("", look.states[device.id])
+        and state in ("", look.state(device.id))
     ]
     return answer(look.devices(1, found))
 

@@ -82,6 +82,10 @@ class Backend(Protocol):
         """(measurement, field) to unit, as the collectors' manifests promise."""
         ...
 
+    def transitions(self) -> int:
+        """How many there were since the start: a new number is news that can't wait."""
+        ...
+
     def alerts(self) -> Sequence[Alert]:
         """Alerts that are pending, firing or acknowledged."""
         ...

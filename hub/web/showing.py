@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from hub.inventory import Device
@@ -10,6 +11,7 @@ from hub.web import states, views
 from hub.web.backend import Backend
 from hub.web.headlines import headline
 from hub.web.live import DeviceLive, Ring, SeriesLive
+from hub.web.states import State
 from rules.transition import Alert
 
 SPARK_POINTS = 48
@@ -36,12 +38,24 @@ class Showing:
             one for one in backend.alerts() if one.state in ("pending", *states.LOUD)
         ]
         self._by_device = states.alerts_by_device(self.all_alerts)
-        live = backend.live.devices
-        self.states: dict[str, states.State] = {
-            id: states.device_state(live.get(id), self._by_device.get(id, ()), self.now_ns)
-            for id in self.inventory.devices
-        }
-        self._children = states.dependents(self.inventory)
+        self._state: dict[str, State] = {}
+
+    @cached_property
+    def states(self) -> Mapping[str, State]:
+        """Of every device in the inventory."""
+        return {id: self.state(id) for id in self.inventory.devices}
+
+    def state(self, id: str) -> State:
+        """Of one device, without looking at the others."""
+        found = self._state.get(id)
+        if found is None:
+            live, alerts = self.backend.live.devices.get(id), self._by_device.get(id, ())
+            found = self._state[id] = states.device_state(live, alerts, self.now_ns)
+        return found
+
+    @cached_property
+    def _children(self) -> Mapping[str, list[str]]:
+        return states.dependents(self.inventory)
 
     def overview(self) -> views.Overview:
         alerts, left_out = self.alerts()
@@ -77,7 +91,7 @@ class Showing:
         ring = shown[0][0].rings.get(shown[0][1]) if shown else None
         return views.DeviceNow(
             id=id,
-            state=self.states[id],
+            state=self.state(id),
             heard_ms=ms(live.heard_ns) if live.heard_ns else None,
             alerts=sum(a.state in states.LOUD for a in self._by_device.get(id, ())),
             headline=[self.metric(one, field) for one, field in shown],
@@ -147,10 +161,10 @@ class Showing:
 
     def drags(self, device: str) -> list[str]:
         """Silent devices behind a device that is itself down: what its failure takes along."""
-        if self.states.get(device) not in ("down", "no_data"):
+        if device not in self.inventory.devices or self.state(device) not in ("down", "no_data"):
             return []
         behind = states.downstream(device, self._children)
-        return sorted(id for id in behind if self.states.get(id) in ("down", "no_data"))
+        return sorted(id for id in behind if self.state(id) in ("down", "no_data"))
 
     def behind(self, device: str) -> list[str]:
         return sorted(states.downstream(device, self._children))

@@ -1,4 +1,4 @@
-"""The event stream: a snapshot first, then what changed, at most twice a second.
+"""The event stream: a snapshot first, then what changed, at most twice a second; alerts at once.
 
     Backend.changed() ─► Feed (one task, a beat every 0.5 s) ─► each client pulls its own delta
 
@@ -10,6 +10,7 @@ that takes nothing for `SEND_S` is let go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,10 @@ from hub.web.problems import WebProblem
 from hub.web.showing import Showing
 
 SEND_S = 20.0
+URGENT_S = 0.02
+"""Between two looks at whether an alert changed."""
+IDLE_S = 0.1
+"""The same while nobody looks at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +82,34 @@ class Feed:
         self._devices: dict[str, tuple[int, views.DeviceNow]] = {}
         self._seen_generation = -1
         self._now_ms = 0
+        self._transitions = -1
         self._health: views.HealthInfo | None = None
         self._deltas: dict[int, bytes] = {}
         self._next = asyncio.Event()
 
     async def run(self) -> None:
-        """Beat until cancelled or closed, while anybody looks, for a tenth of a core at most."""
+        """Beat until cancelled or closed, while anybody looks, for a tenth of a core at most.
+
+        An alert that changed does not wait for the next beat: it is told at once, by itself.
+        """
+        due = monotonic()
         while not self.closing:
             start = monotonic()
-            if self.clients:
+            if not self.clients:
+                await asyncio.sleep(IDLE_S)
+            elif start >= due:
                 self.beat()
                 self._wake()
-            pause = max(self.beat_s, 9 * (monotonic() - start))
-            try:
-                # Ages and states change without any news: look once a second all the same.
-                async with asyncio.timeout(max(pause, 1.0)):
+                due = monotonic() + max(self.beat_s, 9 * (monotonic() - start))
+            elif self.backend.transitions() != self._transitions:
+                self.beat_alerts()
+                self._wake()
+                await asyncio.sleep(URGENT_S)
+            # Ages and states change without any news: look once a second all the same.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(due - monotonic(), 1.0)):
                     await self.backend.changed()
-            except TimeoutError:
-                continue
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(URGENT_S, max(0.0, due - monotonic())))
 
     def close(self) -> None:
         """End every stream; browsers come back by themselves when the hub does."""
@@ -108,10 +122,7 @@ class Feed:
 
     def beat(self) -> None:
         """Take one look at the backend and note what is different from the last one."""
-        beat, showing = self._beat, Showing(self.backend)
-        beat.number += 1
-        self._deltas.clear()
-        self._now_ms = showing.now_ns // 1_000_000
+        beat, showing = self._beat, self._look()
         self._health = showing.health()
         inventory = (id(showing.inventory), showing.inventory.generation)
         if inventory != beat.inventory:
@@ -119,12 +130,27 @@ class Feed:
             self._restart_at = beat.number
             self._devices.clear()
         self._note_devices(showing)
-        alerts, beat.alerts_left_out = showing.alerts()
+        self._note_alerts(showing)
         self._note("counts", showing.counts())
-        self._note("alerts", alerts)
         self._note("faults", showing.faults())
         # Its times tick at every look; only what a person would notice is news.
         self._note("health", replace(self._health, newest_ms=None, lag_s=None))
+
+    def beat_alerts(self) -> None:
+        """Look at the alerts only; what that costs does not grow with the number of devices."""
+        self._note_alerts(self._look())
+
+    def _look(self) -> Showing:
+        showing = Showing(self.backend)
+        self._beat.number += 1
+        self._deltas.clear()
+        self._now_ms = showing.now_ns // 1_000_000
+        return showing
+
+    def _note_alerts(self, showing: Showing) -> None:
+        self._transitions = self.backend.transitions()
+        alerts, self._beat.alerts_left_out = showing.alerts()
+        self._note("alerts", alerts)
 
     def _note(self, part: str, value: object) -> None:
         if getattr(self._beat, part) != value:
