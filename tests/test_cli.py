@@ -1,0 +1,198 @@
+"""The command line, each verb as a person types it; most of them at a hub that really runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from hub.cli import cli
+from tests.hub_support import Hub, running, wait_for
+
+ROOT = Path(__file__).parent.parent
+RULES = """\
+rules:
+  - name: silent
+    title: {id: "{name} diam", en: "{name} is silent"}
+    when: {measurement: environment, absent: 1s}
+    where: {kind: sensor}
+    severity: warning
+"""
+SETTINGS = {
+    "collectors": {name: {"enabled": False} for name in ("mqtt", "snmp", "camera", "netprobe")},
+    "rules": {"library": False, "files": ["rules.yaml"]},
+    "channels": {"meja": {"type": "log"}},
+}
+
+
+class Terminal:
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+
+    def run(self, *words: str) -> Result:
+        """In this process, since each new one costs a second."""
+        return CliRunner(env={"COLUMNS": "200"}).invoke(
+            cli, [*words, "-s", str(self.hub.path)], catch_exceptions=False
+        )
+
+    def apart(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """In a process of its own, for what sets up its own log."""
+        return subprocess.run(
+            [sys.executable, "-m", "hub", *words, "-s", str(self.hub.path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
+        )
+
+    def good(self, *words: str) -> str:
+        done = self.run(*words)
+        assert done.exit_code == 0, done.stderr
+        return done.stdout
+
+    def bad(self, *words: str) -> str:
+        """One line of complaint, and no traceback."""
+        done = self.run(*words)
+        assert done.exit_code == 1, done.stdout + done.stderr
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1, done.stderr
+        return lines[0]
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    folder = tmp_path_factory.mktemp("hub")
+    (folder / "rules.yaml").write_text(RULES)
+    with running(folder, SETTINGS) as hub:
+        wait_for("alerts", lambda: len(alerts(hub)) == 5)
+        yield Terminal(hub)
+
+
+def alerts(hub: Hub) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = hub.get("/api/v1/alerts")
+    return [a for a in found if a["state"] in ("firing", "acknowledged")]
+
+
+def test_alerts_are_listed_and_acknowledged_by_their_keys(terminal: Terminal) -> None:
+    listed = terminal.good("alerts")
+    assert "silent:aq1" in listed
+    assert "Sensor udara 1 diam" in listed
+    assert "record" in terminal.good("ack", "silent:aq1", "--why", "baterai", "--who", "ani")
+    wait_for(
+        "the board to know",
+        lambda: [a for a in alerts(terminal.hub) if a["state"] == "acknowledged"],
+    )
+    wait_for("the list to know", lambda: "acknowledged" in terminal.good("alerts"))
+    assert "no open alert has the key 'nonsense'" in terminal.bad("ack", "nonsense")
+
+
+def test_a_silence_needs_a_matcher_that_says_whom(terminal: Terminal) -> None:
+    assert "done" in terminal.good("silence", "device=aq2", "--hours", "2", "-m", "ganti baterai")
+    wait_for("the board to know", lambda: "aq2" in str(terminal.hub.get("/api/v1/silences")))
+    done = terminal.run("silence", "aq2")
+    assert done.exit_code == 2
+    assert "key=value" in done.stderr
+
+
+def test_the_journal_tells_how_full_how_whole_and_what_is_in_it(terminal: Terminal) -> None:
+    status = terminal.good("journal", "status")
+    assert re.search(r"ids 1 to \d+", status)
+    assert "forward" in status
+    assert "good records" in terminal.good("journal", "verify")
+    lines = [json.loads(line) for line in terminal.good("journal", "export").splitlines()]
+    assert [line["id"] for line in lines] == list(range(1, len(lines) + 1))
+    assert {"config", "tick"} <= {line["kind"] for line in lines}
+    some = terminal.good("journal", "export", "--after", str(len(lines) - 3)).splitlines()
+    assert json.loads(some[0])["id"] == len(lines) - 2
+
+
+def test_tokens_are_shown_once_and_taken_back(terminal: Terminal) -> None:
+    secret = terminal.good("token", "create", "komandan", "--role", "operator").strip()
+    assert len(secret) > 20
+    listed = terminal.good("token", "list")
+    assert "komandan" in listed
+    assert "operator" in listed
+    assert secret not in listed
+    assert secret not in (terminal.hub.data / "tokens.json").read_text()
+    assert "komandan" in terminal.bad("token", "create", "komandan")
+    assert "no longer works" in terminal.good("token", "revoke", "komandan")
+    terminal.bad("token", "revoke", "komandan")
+    terminal.bad("token", "create", "x", "--role", "king")
+
+
+def test_a_channel_is_tried_and_an_unknown_one_names_the_known(terminal: Terminal) -> None:
+    assert "sent through meja" in terminal.apart("notify", "test", "meja").stdout
+    assert "there are: meja" in terminal.bad("notify", "test", "mejja")
+
+
+def test_check_and_doctor_look_at_a_running_hub(terminal: Terminal) -> None:
+    assert "5 devices, 1 rules" in terminal.good("check")
+    assert f"http://127.0.0.1:{terminal.hub.port}" in terminal.apart("doctor").stdout
+
+
+def test_without_a_hub_the_verbs_that_need_one_say_so(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    terminal = Terminal(Hub(tmp_path, SETTINGS, {"devices": []}))
+    assert "no hub is running" in terminal.bad("silence", "device=x")
+    assert "no hub has run" in terminal.bad("alerts")
+    assert "no hub has run" in terminal.bad("ack", "x")
+    assert "no journal" in terminal.bad("journal", "status")
+    assert "no journal" in terminal.bad("journal", "verify")
+    assert not terminal.hub.data.exists(), "asking makes nothing"
+
+
+def test_a_pipe_that_is_closed_early_is_no_traceback(terminal: Terminal) -> None:
+    words = f"{sys.executable} -m hub journal export -s {terminal.hub.path} | head -1"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert json.loads(done.stdout)["id"] == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The parts of the source tree that a plugin's author works in."""
+    for name in ("hub", "collectors", "rules"):
+        skip = shutil.ignore_patterns("__pycache__", "testcases")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=skip)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def new_collector(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "hub", "new-collector", name]
+    return subprocess.run(words, capture_output=True, text=True, cwd=folder, timeout=60)
+
+
+def test_a_new_collector_passes_style_types_and_its_own_tests(copy: Path) -> None:
+    name = "rain_gauge_2"
+    done = new_collector(copy, name)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        ["ruff", "check", f"collectors/{name}"],
+        ["ruff", "format", "--check", f"collectors/{name}"],
+        ["mypy", f"collectors/{name}"],
+        ["pytest", "-q", f"collectors/{name}", "-p", "no:cacheprovider"],
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-m", *words], capture_output=True, text=True, cwd=copy, timeout=120
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f'{name} = "collectors.{name}.collector:' in (copy / "pyproject.toml").read_text()
+
+
+def test_a_new_collector_that_can_not_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mqtt").mkdir()
+    for name in ("Weather", "class", "2day", "../x", "mqtt", ""):
+        done = CliRunner().invoke(cli, ["new-collector", name, "--folder", str(tmp_path)])
+        assert done.exit_code == 1
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mqtt"]
