@@ -211,7 +211,10 @@ class Reader:
         if header is None:
             return False
         self._miss(
-            known[0][0] - 1, "freed before it was read", "freed", before_ns=header.created_ns
+            known[0][0] - 1,
+            "no longer in the journal: freed before it was read, or cut off",
+            "freed",
+            before_ns=header.created_ns,
         )
         return True
 

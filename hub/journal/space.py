@@ -182,6 +182,7 @@ def held(path: Path, header: SegmentHeader | None, following: SegmentHeader | No
 class Tail(NamedTuple):
     """How a segment ends."""
 
+    first_id: int
     first_ns: int
     last_id: int
     """Of the last whole record; 0 if there is none."""
@@ -194,17 +195,16 @@ class Tail(NamedTuple):
 
 def look(data: bytes) -> Tail:
     """Read a segment up to its last whole record."""
-    tail = Tail(0, 0, 0, SEGMENT_HEADER, (0, 0, 0))
+    tail = Tail(0, 0, 0, 0, SEGMENT_HEADER, (0, 0, 0))
     sizes = [0, 0, 0]
-    first_ns = 0
     for part in stretches(data, SEGMENT_HEADER):
         sizes[_klass(part)] += part.end - part.start
         if part.head is not None and part.good(data):
-            first_ns = first_ns or part.head.time_ns
+            first = tail[:2] if tail.first_id else (part.head.id, part.head.time_ns)
             gap = part.gap(data)
             last_id, last_ns = (gap[1], gap[3]) if gap else (part.head.id, part.head.time_ns)
             a, b, c = sizes
-            tail = Tail(first_ns, last_id, last_ns, part.end, (a, b, c))
+            tail = Tail(*first, last_id, last_ns, part.end, (a, b, c))
     return tail
 
 

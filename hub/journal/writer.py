@@ -134,6 +134,8 @@ class Journal:
     def _recover(self, now_ns: int) -> None:
         for left in self.folder.glob("*.thin"):
             left.unlink()
+        # What a killed process made may stand in memory alone: names now, the last records below.
+        sync_folder(self.folder)
         known = segments(self.folder)
         promised, promised_ns = self._mark.read() or (0, 0)
         while known and not self._open_tail(known, promised):
@@ -171,7 +173,7 @@ class Journal:
         except Spoiled:
             if not tail.last_id:
                 return False
-            header = self._repair(known, tail.first_ns)
+            header = self._repair(known, tail.first_ns if tail.first_id == known[-1][0] else 0)
         self.last_id = max(self.last_id, header.first_id - 1, tail.last_id)
         self._tail_ns = tail.last_ns or header.created_ns
         self._path, self._base = path, header.earlier
@@ -182,7 +184,6 @@ class Journal:
             written = count(data)
         elif tail.end < len(data):
             os.ftruncate(self._handle, tail.end)
-        # A process killed before its fsync leaves records that only the page cache has.
         os.fsync(self._handle)
         self._space.written = [x + y for x, y in zip(header.earlier, written, strict=True)]
         return True
