@@ -182,7 +182,7 @@ class Forwarder:
         while True:
             try:
                 result = await attempt()
-            except (StoreDown, StoreRefused) as error:
+            except (StoreDown, StoreRefused, OSError) as error:
                 if self.down_since_ns is None or self.why != str(error):
                     log.error(
                         "store does not take readings, keeping them",

@@ -202,7 +202,11 @@ async def test_while_the_store_is_down_one_batch_is_held_and_then_all_arrives(
 
 
 async def test_a_store_that_refuses_is_asked_until_a_person_has_mended_it(world: World) -> None:
-    world.store.errors = [StoreRefused("401: no such token")] * 3
+    world.store.errors = [
+        PermissionError(13, "Permission denied"),
+        StoreRefused("401: no such token"),
+        StoreDown("not ready"),
+    ]
     world.add(3)
     forwarder = world.forwarder()
     async with running(forwarder):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as fuzz
 from hypothesis import strategies as st
 
 from hub import pipeline
@@ -116,6 +117,8 @@ def test_a_value_that_does_not_fit_is_refused_and_costs_only_itself(field: str, 
 VALUES = st.one_of(st.floats(), st.integers(), st.text(), st.booleans(), st.none(), st.binary())
 
 
+# The alphabet of all texts is built by the first draw, which is slow.
+@fuzz(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["pm25", "count", "note", "other"]), VALUES), st.integers())
 def test_whatever_passes_can_be_written_and_read_back(fields: dict[str, Any], time_ns: int) -> None:
     for at in (NOW, time_ns):
