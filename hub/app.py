@@ -26,12 +26,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from hub import configuration, logs, rulebook, supervisor
+from hub import configuration, logs, rulebook, snapshot, supervisor
 from hub.backend import HubBackend
 from hub.clock import now_ns
 from hub.configuration import Configuration
+from hub.dirty import Dirty
 from hub.engine import Engine
 from hub.forward import Forwarder
+from hub.gate import Gate
 from hub.health import Health
 from hub.ingest import Ingest
 from hub.journal import Locked, TooNew
@@ -42,8 +44,10 @@ from hub.notify import channels, outbox
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
 from hub.problems import Misconfigured
-from hub.store.base import Store
-from hub.store.choose import open_store
+from hub.rollups import Kept, Rollups
+from hub.store.choose import open_store, open_tiers
+from hub.store.duckdb import DuckStore
+from hub.store.rolled import RolledStore
 from hub.supervisor import CONFIG_ERROR, AlreadyRunning, Child, FolderLock
 from hub.web.app import create_app
 from hub.web.serving import PortTaken, listen, serve
@@ -70,7 +74,8 @@ async def run_serve(conf: Configuration, *, field_socket: Path | None = None) ->
     ledger = of_journal(data / "serve.db", identity(data / "journal"))
     outbox.create(ledger.db)
     link = Link(data / "ingest.sock")
-    store = _store(conf)
+    gate = Gate()
+    store, dirty, rollups = _store(conf, ledger.db, gate, health)
     built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
     notifier = Notifier(data / "serve.db", built, logs.get("notify"))
     backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
@@ -108,6 +113,8 @@ async def run_serve(conf: Configuration, *, field_socket: Path | None = None) ->
         linger_s=settings.store.linger_ms / 1000,
         parked=data / "parked.jsonl",
         now=now_ns,
+        dirty=dirty,
+        gate=gate,
     )
     backend.watch(engine, forwarder)
     app = create_app(
@@ -120,17 +127,36 @@ async def run_serve(conf: Configuration, *, field_socket: Path | None = None) ->
         stack.callback(ledger.close)
         stack.push_async_callback(store.close)
         stack.push_async_callback(link.close)
+        embedded = store.readings if isinstance(store.readings, DuckStore) else None
+        copies = snapshot.Snapshots(data / snapshot.LEDGER, embedded, gate)
+        await stack.enter_async_context(snapshot.serving(data / snapshot.SOCKET, copies.take))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(forwarder.run(), name="forward")
+        group.create_task(rollups.run(), name="rollups")
         group.create_task(engine.run(), name="engine")
         group.create_task(notifier.run(), name="notify")
         group.create_task(backend.run(), name="backend")
         group.create_task(serve(app, taken=taken), name="web")
 
 
-def _store(conf: Configuration) -> Store:
-    """The store of the settings; nothing is opened yet."""
-    return open_store(conf.settings.store, conf.settings.data, conf.inventory)
+def _store(
+    conf: Configuration, db: sqlite3.Connection, gate: Gate, health: Health
+) -> tuple[RolledStore, Dirty | None, Rollups]:
+    """The store of the settings with what keeps its rollups; nothing is opened yet."""
+    settings, keep = conf.settings.store, conf.settings.store.retention
+    dirty = Dirty(db)
+    if not settings.rollups:
+        dirty.stop()
+    store = RolledStore(
+        open_store(settings, conf.settings.data, conf.inventory),
+        open_tiers(settings),
+        dirty,
+        raw_kept_ns=keep.raw_ns,
+        now=now_ns,
+    )
+    kept = Kept(keep.raw_ns, keep.five_minutes_ns, keep.hourly_ns)
+    rollups = Rollups(store, dirty, gate, health, kept=kept, now=now_ns, compute=settings.rollups)
+    return store, dirty if settings.rollups else None, rollups
 
 
 def run(path: Path, *, field_socket: Path | None = None) -> int:

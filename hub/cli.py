@@ -16,6 +16,7 @@ from hub import __version__, configuration, logs, supervisor
 from hub import app as hub_app
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_groups import grafana, journal, notify, rules, token
+from hub.cli_store import backup, influx, restore
 from hub.clock import NS, now_ns
 from hub.link import Link
 
@@ -31,6 +32,9 @@ cli.add_typer(journal, name="journal")
 cli.add_typer(notify, name="notify")
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
+cli.add_typer(influx, name="influx")
+cli.command()(backup)
+cli.command()(restore)
 
 
 @cli.callback(invoke_without_command=True)

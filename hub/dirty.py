@@ -127,6 +127,13 @@ class Dirty:
             self._db.execute("INSERT OR IGNORE INTO rollup_began VALUES (1)")
         self.began = True
 
+    def stop(self) -> None:
+        """Nobody marks any more: what was computed is not to be believed from now on."""
+        with _transaction(self._db):
+            self._db.execute("DELETE FROM rollup_dirty")
+            self._db.execute("DELETE FROM rollup_began")
+        self.began = False
+
     def _insert(self, tier: Tier, marks: Iterable[Mark]) -> None:
         self._number += 1
         self._db.executemany(_MARK, [(tier.suffix, *mark, self._number) for mark in marks])

@@ -26,6 +26,8 @@ import msgspec
 
 from hub import logs
 from hub.clock import monotonic
+from hub.dirty import Dirty, Mark
+from hub.gate import Gate
 from hub.health import Health
 from hub.journal import Kind, Reader
 from hub.journal.files import Cursor, identity
@@ -61,8 +63,14 @@ class Forwarder:
         linger_s: float,
         parked: Path,
         now: Callable[[], int],
+        dirty: Dirty | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        """`dirty` is told which rollup buckets are touched; whoever closes the `gate` sees the
+        store between two writes."""
         self.store = store
+        self._dirty = dirty
+        self._gate = gate or Gate()
         self._folder = folder
         self._ledger = ledger
         self._health = health
@@ -146,7 +154,13 @@ class Forwarder:
     async def _write(self, readings: Sequence[Reading], last_id: int, lane: str) -> None:
         if not readings:
             return
-        written = await self._stored(Batch(readings, last_id, self._lanes[lane]))
+        async with self._gate.passing():
+            if self._dirty is not None:
+                # Before the write: neither cursor nor last id may stand behind a bucket that is
+                # touched and not marked.
+                marks = self._dirty.touched(readings)
+                await self._insist(partial(self._mark, marks))
+            written = await self._stored(Batch(readings, last_id, self._lanes[lane]))
         self._health.count("stored", len(readings) - len(written.rejected), lane=lane)
         if written.rejected:
             self._health.count("parked", len(written.rejected), reason="refused_by_store")
@@ -169,6 +183,13 @@ class Forwarder:
                 log.error("a batch can't be written", store=self.store.name, exc_info=True)
                 await asyncio.sleep(PAUSE_S[0])
         return Written(dict.fromkeys(range(len(batch.readings)), why))
+
+    async def _mark(self, marks: Sequence[Mark]) -> None:
+        if marks and self._dirty is not None:
+            try:
+                self._dirty.keep(marks)
+            except sqlite3.OperationalError as error:
+                raise StoreDown(f"rollups can't be marked in serve.db: {error}") from error
 
     async def _forget(self, points: Sequence[Point]) -> None:
         try:

@@ -77,13 +77,16 @@ class Rollups:
         *,
         kept: Kept,
         now: Callable[[], int],
+        compute: bool = True,
     ) -> None:
+        """`compute` False: only delete what is past its retention."""
         self._store = store
         self._dirty = dirty
         self._gate = gate
         self._health = health
         self._kept = kept
         self._now = now
+        self._on = compute
         self._why = ""
         self._trimmed_at = monotonic() - TRIM_S
 
@@ -92,8 +95,9 @@ class Rollups:
         while True:
             more = False
             try:
-                await self.begin()
-                more = await self.sweep() > 0
+                if self._on:
+                    await self.begin()
+                    more = await self.sweep() > 0
                 if monotonic() - self._trimmed_at >= TRIM_S:
                     await self.trim()
                     self._trimmed_at = monotonic()

@@ -12,7 +12,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("hub", "collectors", "rules", "grafana", "firmware_stubs")
 
 FLOORS = [
-    ["hub.__main__", "hub.cli", "hub.cli_common", "hub.cli_groups", "hub.demo", "hub.doctor"],
+    [
+        "hub.__main__",
+        "hub.cli",
+        "hub.cli_common",
+        "hub.cli_groups",
+        "hub.cli_store",
+        "hub.backup",
+        "hub.demo",
+        "hub.doctor",
+        "hub.influx_setup",
+    ],
     ["hub.app"],
     ["hub.backend"],
     ["hub.web"],

@@ -7,7 +7,7 @@ by its id and skipped. DuckDB lets one process in; a second one is refused by na
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import groupby
@@ -35,6 +35,7 @@ from hub.store.tables import LATE, Table, Tables
 
 T = TypeVar("T")
 
+COPY = "hub_copy"
 TRIM_ROWS = 50_000
 """Deleting so many takes some milliseconds."""
 
@@ -117,6 +118,20 @@ class DuckStore:
         wait for. Return how many."""
         return await self._in(self._writer, lambda: self._trim(measurement, before_ns))
 
+    async def snapshot(self, path: Path) -> Callable[[], Awaitable[None]]:
+        """Fix what a copy will hold, now; what is returned writes it to `path`, while writes and
+        questions go on. Both raise StoreDown."""
+        cursor = await self._in(self._writer, lambda: self._begin_copy(path))
+        thread = ThreadPoolExecutor(1, "duckdb-copy")
+
+        async def copy() -> None:
+            try:
+                await self._in(thread, lambda: _copy(cursor))
+            finally:
+                thread.shutdown(wait=False)
+
+        return copy
+
     async def checkpoint(self) -> None:
         """Fold the write-ahead log into the file, so that the room of deleted rows is used again.
         Left for later when somebody reads."""
@@ -169,6 +184,16 @@ class DuckStore:
             raise
         tables.publish()
         return Written(sorting.rejected)
+
+    def _begin_copy(self, path: Path) -> duckdb.DuckDBPyConnection:
+        self._opened()
+        assert self._connection is not None  # noqa: S101  # `_opened` sets it
+        cursor = self._connection.cursor()
+        cursor.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS {COPY}")
+        cursor.begin()
+        # A transaction sees the database as it is when it first reads.
+        cursor.execute("SELECT * FROM hub_format").fetchall()
+        return cursor
 
     def _trim(self, measurement: str, before_ns: int) -> int:
         table = self._opened().by_measurement.get(measurement)
@@ -236,6 +261,23 @@ class DuckStore:
             SeriesRows(dict(zip(query.group_by, key, strict=True)), part)
             for key, part in sorted(found)
         ]
+
+
+def _copy(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Copy what the cursor's transaction sees into the attached file."""
+    try:
+        row = cursor.execute("SELECT current_database()").fetchone()
+        assert row is not None  # noqa: S101  # a question of one row
+        cursor.execute(f"COPY FROM DATABASE {identifier(row[0])} TO {COPY}")
+        cursor.commit()
+    except duckdb.Error:
+        with suppress(duckdb.Error):
+            cursor.rollback()
+        raise
+    finally:
+        with suppress(duckdb.Error):
+            cursor.execute(f"DETACH {COPY}")
+        cursor.close()
 
 
 def _shape(tables: Tables, measurement: str) -> Shape:

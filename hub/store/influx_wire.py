@@ -7,9 +7,10 @@ Writing has two ways with the same body: `/write` (every version) and `/api/v2/w
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
@@ -74,6 +75,18 @@ class Wire:
             headers["Content-Encoding"] = "gzip"
         params = {"db": database, "precision": "ns"}
         return await self._request("POST", "/write", params, data=body, headers=headers)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Anything of the server's HTTP API; `body` goes as JSON."""
+        content = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if content else None
+        return await self._request(method, path, params, content, headers)
 
     async def _request(
         self,
