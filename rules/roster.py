@@ -18,6 +18,8 @@ Plan = tuple[tuple[str, Track], ...]
 
 _THING_KEYS = frozenset(THING_KEYS)
 _PLANS_A_SERIES = 64
+OWN = "hub"
+"""The measurement of the hub's own health; no collector of devices can send it."""
 
 
 class Roster:
@@ -59,8 +61,15 @@ class Roster:
             attributes["port"] = "uplink" if attributes["ifname"] in thing.uplinks else "other"
         return attributes
 
+    def judges(self, measurement: str, device: str) -> bool:
+        """Only what the inventory lists meets rules: else whoever may publish could page people
+        with invented devices."""
+        return device in self.things or measurement == OWN
+
     def meet(self, series: Series, fields: Mapping[str, Value]) -> Plan:
         """Who watches these fields of this series, in the order of the fields."""
+        if not self.judges(series.measurement, series.device):
+            return ()  # and nothing is kept: there may be any number of invented devices
         attributes = self.attributes(series.device, series.tags)
         plan: list[tuple[str, Track]] = []
         for field in ("", *fields):
@@ -92,6 +101,8 @@ class Roster:
         if rule.when.is_absence or not series_key:
             return None if series_key else self.tracks.get(alert_key(rule.name, device))
         series = Series.parse(series_key)
+        if not self.judges(series.measurement, device):
+            return None
         if rule.where.matches(self.attributes(device, series.tags)):
             return self.comparison(rule, series)
         return None

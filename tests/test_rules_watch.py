@@ -104,6 +104,39 @@ def test_missing_data_never_resolves() -> None:
     assert (alert.state, alert.data_state) == ("firing", "stale")
 
 
+def test_an_invented_device_pages_nobody_and_costs_no_memory() -> None:
+    hub = Hub(PM, DOWN)
+    for second in range(0, 121, 10):
+        hub.until(second)
+        hub.read(Series.of("environment", f"x{second}", sensor="pm"), pm25=500.0)
+        hub.read(Series.of("environment", "ghost", sensor="pm"), pm25=500.0)
+        hub.read(Series.of("device", "ghost", probe="snmp"), up=0, kind="router")
+    assert hub.said == []
+    assert hub.states() == {}
+    assert hub.watch._roster.plans == {}
+    assert hub.watch.snapshot()["tracks"] == []
+
+
+def test_an_alert_of_a_device_that_was_never_listed_ends_at_the_next_start() -> None:
+    hub = smoky()
+    snapshot = hub.watch.snapshot() | {"things": ["r-core"]}
+    watch = Watch.restore(hub.rules, THINGS[:1], snapshot)
+    (ended,) = watch.tick(hub.id + 1, hub.now)
+    assert (ended.key, ended.after) == (PM_KEY, "resolved")
+
+
+def test_the_hub_s_own_health_is_judged_though_no_inventory_lists_it() -> None:
+    hub = Hub(
+        """
+  - name: dropped
+    title: {id: "Data hilang", en: "Readings are dropped"}
+    when: {measurement: hub, field: dropped, above: 0}
+"""
+    )
+    hub.read(Series.of("hub", "hub", part="ingest"), dropped=1)
+    assert brief(hub.said) == [("dropped", "ok", "firing", ())]
+
+
 def test_text_nan_and_infinity_change_nothing() -> None:
     hub = smoky()
     for value in ("0", float("nan"), float("inf"), float("-inf"), 1e301):
