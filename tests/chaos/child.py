@@ -45,7 +45,7 @@ class Orders:
     chaos: Path
     """The harness' own folder."""
     crash: str = ""
-    """`point:n`; empty: it lives until it is killed."""
+    """See `points.Trap`; empty: it lives until it is killed."""
     mutant: str = ""
 
 
@@ -53,10 +53,8 @@ def obey(orders: Orders) -> int:
     """Patch this process and be the hub."""
     if orders.mutant:
         mutants.install(orders.mutant)
-    point, _, number = orders.crash.partition(":")
-    if point:
-        trap = points.Trap(point, int(number or 1), orders.chaos / "hits")
-        points.install(point, trap)
+    if orders.crash:
+        points.install(points.Trap(orders.crash, orders.chaos / "hits"))
     hub.ingest.CURSORS = (*hub.ingest.CURSORS, WITNESS)  # type: ignore[assignment]
     hub.engine.SNAPSHOT_S = SNAPSHOT_S
     _count_duplicates(orders.chaos)

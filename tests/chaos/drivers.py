@@ -105,7 +105,7 @@ class Driver(threading.Thread):
         super().__init__(name=f"driver of {self.name_of}", daemon=True)
         self.deaths: list[Death] = []
         self.problems: list[str] = []
-        self._orders = orders
+        self.orders = orders
         self._log = log
         self._plan = plan
         self._chance = chance
@@ -176,7 +176,7 @@ class Driver(threading.Thread):
             if self._life.process.exitcode is None:
                 self._life.kill()
             self._life.close()
-        self._life = Life(self._orders(crash), self._log, self.deaths)
+        self._life = Life(self.orders(crash), self._log, self.deaths)
         self._life.start()
         return self._life
 

@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,9 +187,8 @@ class Judge:
 
     def ledger(self, path: Path) -> None:
         """The engine's transitions are those of an uninterrupted fold, to the byte, in order."""
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db:
             rows = db.execute("SELECT id, body FROM transition ORDER BY rowid").fetchall()
-        db.close()
         found = {key: msgspec.msgpack.decode(body) for key, body in rows}
         wanted = {t.id: _plain(t) for t in self._witness.transitions}
         lost = [key for key in wanted if key not in found]
@@ -209,9 +209,8 @@ class Judge:
 
     def notifications(self, path: Path, received: Counter[str]) -> None:
         """What the transitions owe was owed once and delivered; a repetition needs a death."""
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db:
             rows = db.execute("SELECT key, state, last_error FROM owed ORDER BY seq").fetchall()
-        db.close()
         owed = {key: (state, error) for key, state, error in rows}
         wanted = {
             f"{t.id}.{t.time_ns // NS}:{CHANNEL}" for t in self._witness.transitions if t.notify

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hub.api import Redelivery
 from hub.committer import Committer, Receipt
@@ -35,6 +36,17 @@ def _no_fsync() -> None:
     os.fdatasync = os.fsync = lambda handle: None  # type: ignore[assignment]
 
 
+def _no_fsync_at_start() -> None:
+    """What the process before wrote and did not sync is taken for durable."""
+    fsync = os.fsync
+
+    def syncs(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").readlink().suffix != ".seg":
+            fsync(handle)
+
+    os.fsync = syncs  # type: ignore[assignment]
+
+
 def _no_redelivery() -> None:
     """A message that comes again is always a new one."""
 
@@ -47,5 +59,6 @@ def _no_redelivery() -> None:
 MUTANTS: dict[str, Callable[[], None]] = {
     "ack_before_fsync": _ack_before_fsync,
     "no_fsync": _no_fsync,
+    "no_fsync_at_start": _no_fsync_at_start,
     "no_redelivery": _no_redelivery,
 }

@@ -36,9 +36,10 @@ LATEST = {
 class Trap:
     """Kills this very process when its point is reached for the n-th time."""
 
-    def __init__(self, point: str, number: int, hits: Path) -> None:
-        self._point = point
-        self._left = number
+    def __init__(self, crash: str, hits: Path) -> None:
+        """`crash` is `point:n` or, where the point has several ways, `point:n:way`."""
+        self.point, number, self.way = (crash + "::").split(":")[:3]
+        self._left = int(number or 1)
         self._hits = hits
         self.chance = random.Random()
 
@@ -50,15 +51,15 @@ class Trap:
     def spring(self) -> NoReturn:
         """Note the hit, which the kernel keeps, and end as `kill -9` does."""
         handle = os.open(self._hits, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.write(handle, f"{self._point} {os.getpid()}\n".encode())
+        os.write(handle, f"{self.point} {os.getpid()}\n".encode())
         os.kill(os.getpid(), signal.SIGKILL)
         signal.pause()
         raise AssertionError("still alive")
 
 
-def install(point: str, trap: Trap) -> None:
-    """Patch the seam of a point in this process."""
-    _SEAMS[point](trap)
+def install(trap: Trap) -> None:
+    """Patch the seam of the trap's point in this process."""
+    _SEAMS[trap.point](trap)
 
 
 def _before_fsync(trap: Trap) -> None:
@@ -73,7 +74,7 @@ def _before_fsync(trap: Trap) -> None:
     def syncs(handle: int) -> None:
         if trap.due():
             first, end = unsynced.get(handle), os.fstat(handle).st_size
-            if first is not None and trap.chance.random() < 0.5:
+            if first is not None and trap.way != "whole" and trap.chance.random() < 0.5:
                 os.ftruncate(handle, trap.chance.randint(first, end))
             trap.spring()
         fdatasync(handle)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 
 import hub
 from hub import configuration, rulebook
+from tests.bench.mqtt import QUIET
 from tests.bench.report import say
 from tests.chaos import points
 from tests.chaos.child import Orders
@@ -31,8 +33,6 @@ from tests.mosquitto_support import Mosquitto
 SHIPPED = Path(hub.__file__).parent / "deploy" / "mosquitto.conf"
 DATABASE = "chaos"
 SETTLE_S = 120.0
-NOTHING_S = 10.0
-"""So long nothing comes into the journal before the rest is given up."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,18 @@ class Plan:
     store: str = "duckdb"
     protocol: int = 5
     seed: int = 1
+    patience_s: float = 10.0
+    """So long nothing comes into the journal before the rest is given up."""
     mutant: str = ""
+    limits: str = ""
+    """Of the broker, as lines of its configuration; empty: those that we ship."""
     points: tuple[str, ...] = points.INGEST + points.SERVE
 
 
-def limits() -> str:
-    """What the shipped broker may keep and send, without a line for each packet."""
+def shipped_limits() -> str:
+    """What the broker of docker-compose.yml may keep and send."""
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
-    return "\n".join(["log_type none", *(line for line in lines if line.startswith("max_"))])
+    return "\n".join(line for line in lines if line.startswith("max_"))
 
 
 def rules() -> dict[str, Any]:
@@ -146,7 +150,7 @@ class Run:
         self.chaos.mkdir(parents=True)
         self._stack = ExitStack()
         self.chance = random.Random(plan.seed)
-        self.broker = Mosquitto(folder / "broker", limits())
+        self.broker = Mosquitto(folder / "broker", QUIET + (plan.limits or shipped_limits()))
         self.broker.start()
         self._stack.callback(self.broker.stop)
         self.receiver = Receiver()
@@ -258,6 +262,13 @@ def run(folder: Path, plan: Plan) -> Verdict:
         return verdict
 
 
+def points_left(ledger: Path) -> int:
+    """Alert points that are still on their way to the store."""
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
+        found: int = db.execute("SELECT count(*) FROM point").fetchone()[0]
+        return found
+
+
 def settle(parts: Run, publisher: Publisher, verdict: Verdict) -> None:
     """Let everything arrive, then end both: the writer first, so that the journal stands still."""
 
@@ -267,13 +278,13 @@ def settle(parts: Run, publisher: Publisher, verdict: Verdict) -> None:
         if (witness.numbers, witness.twins) != seen[0]:
             seen[:] = (witness.numbers, witness.twins), time.monotonic()
         everything = witness.numbers >= publisher.sent and witness.twins >= publisher.twins_sent
-        return everything or time.monotonic() - seen[1] > NOTHING_S
+        return everything or time.monotonic() - seen[1] > parts.plan.patience_s
 
     seen: list[Any] = [None, 0.0]
 
     def idle() -> bool:
         backlog: dict[str, int] = parts.hub.get("/api/v1/health")["backlog"]
-        return max(backlog.values()) <= 0
+        return max(backlog.values()) <= 0 and not points_left(parts.hub.data / "serve.db")
 
     _until("everything to be in the journal", arrived, verdict, SETTLE_S)
     parts.ingest.end()
