@@ -25,18 +25,23 @@ def test_nothing_is_lost_or_repeated_through_kills_at_every_point(tmp_path: Path
 
 
 def test_a_hub_that_acknowledges_before_the_fsync_is_found_to_lose(tmp_path: Path) -> None:
-    verdict = run(tmp_path, _on_ingest("ack_before_fsync"))
+    verdict = run(tmp_path, _broken("ack_before_fsync", "before_fsync", "before_puback"))
     assert verdict.numbers["journal_lost"] > 0
 
 
-def test_a_hub_that_forgets_redeliveries_is_found_to_store_twice(tmp_path: Path) -> None:
-    verdict = run(tmp_path, _on_ingest("no_redelivery"))
+def test_a_hub_that_forgets_what_it_did_is_found_to_lose_and_to_repeat(tmp_path: Path) -> None:
+    """Three mistakes in one hub, each of which another count must show."""
+    plan = _broken(
+        "no_redelivery+cursor_first+skip_tail",
+        *("after_fsync", "stored_cursor_not_moved", "sent_not_marked"),
+    )
+    verdict = run(tmp_path, plan)
     assert verdict.numbers["journal_twice"] > 0
-    assert verdict.numbers["store_twice"] > 0
+    assert verdict.numbers["store_lost"] > 0
+    assert verdict.numbers["transitions_lost"] > 0
 
 
-def _on_ingest(mutant: str) -> Plan:
-    named = ("before_fsync", "before_puback")
+def _broken(mutant: str, *named: str) -> Plan:
     return Plan(hits=3, kills=0, rate=3_000, patience_s=2.0, mutant=mutant, points=named)
 
 

@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--store", choices=["duckdb", "influxdb"], default="duckdb")
     parser.add_argument("--protocol", type=int, choices=[5, 4], default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mutant", choices=["", *mutants.MUTANTS], default="")
+    parser.add_argument("--mutant", default="", help="+".join(mutants.MUTANTS))
     parser.add_argument("--keep", type=Path, help="a new folder for all files, to look into")
     given = parser.parse_args()
     unknown = sorted(set(given.parts) - set(PARTS))

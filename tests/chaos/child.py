@@ -134,7 +134,7 @@ def main() -> int:
     parser.add_argument("process", choices=["ingest", "serve"])
     parser.add_argument("settings", type=Path)
     parser.add_argument("--crash", default="", metavar="POINT:N")
-    parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
+    parser.add_argument("--mutant", default="", help="+".join(mutants.MUTANTS))
     parser.add_argument("--chaos", type=Path)
     given = parser.parse_args()
     chaos = given.chaos or given.settings.parent

@@ -9,13 +9,22 @@ from pathlib import Path
 
 from hub.api import Redelivery
 from hub.committer import Committer, Receipt
+from hub.engine import Engine
+from hub.forward import Forwarder
+from hub.journal import Reader
+from hub.journal.files import Mark
 from hub.journal.writer import Draft
+from hub.reading import Reading
 from hub.redelivery import Window
+from rules.rule import Rule
+from rules.thing import Thing
+from rules.watch import Watch
 
 
-def install(name: str) -> None:
-    """Break it in this process."""
-    MUTANTS[name]()
+def install(names: str) -> None:
+    """Break it in this process; several ways at once are joined by `+`."""
+    for name in names.split("+"):
+        MUTANTS[name]()
 
 
 def _ack_before_fsync() -> None:
@@ -56,9 +65,36 @@ def _no_redelivery() -> None:
     Window.seen = seen  # type: ignore[method-assign]
 
 
+def _cursor_first() -> None:
+    """The forwarder's cursor moves before the store has the batch."""
+    gather = Forwarder._gather
+
+    async def gathers(self: Forwarder, reader: Reader) -> tuple[list[Reading], int]:
+        found = await gather(self, reader)
+        self._cursor.set(found[1])
+        return found
+
+    Forwarder._gather = gathers  # type: ignore[method-assign]
+
+
+def _skip_tail() -> None:
+    """The engine begins at the journal's end instead of folding on from its snapshot."""
+    restore = Engine._restore
+
+    def restores(self: Engine, rules: Sequence[Rule], things: Sequence[Thing]) -> Watch | None:
+        watch = restore(self, rules, things)
+        if watch is not None:
+            self.folded_id = max(self.folded_id, Mark(self._folder, write=False).get())
+        return watch
+
+    Engine._restore = restores  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "ack_before_fsync": _ack_before_fsync,
     "no_fsync": _no_fsync,
     "no_fsync_at_start": _no_fsync_at_start,
     "no_redelivery": _no_redelivery,
+    "cursor_first": _cursor_first,
+    "skip_tail": _skip_tail,
 }
