@@ -210,8 +210,8 @@ def main() -> int:
         return CANT
     helper = Helper(sock, mode, 0, 1, partial(time.clock_gettime, time.CLOCK_MONOTONIC))
     drop_privileges()
-    tell(1, {"ready": mode})
-    with suppress(BrokenPipeError, KeyboardInterrupt):
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # the hub may be gone before we are ready
+        tell(1, {"ready": mode})
         helper.run()
     return 0
 
