@@ -189,8 +189,11 @@ class Run:
         store: dict[str, Any] = {"kind": self.plan.store, "linger_ms": 50}
         if self.server is not None:
             store |= {"url": self.server.url, "database": DATABASE}
+        settings = mqtt(self.broker.port, protocol=self.plan.protocol, reconnect_max_s=0.5)
+        for name in ("camera", "netprobe", "snmp"):
+            settings["collectors"][name] = {"enabled": False}
         return {
-            **mqtt(self.broker.port, protocol=self.plan.protocol, reconnect_max_s=0.5),
+            **settings,
             "store": store,
             "journal": {"segment_mib": 1},
             "rules": {"library": False, "files": ["rules.yaml"]},
