@@ -82,12 +82,15 @@ class Dirty:
         before the readings are written."""
         latest, width = self._latest, FIVE.width_ns
         fresh: dict[tuple[str, int], set[str]] = {}
+        start = stop = 0
         for series, time_ns, _, _ in readings:
-            bucket = time_ns // width
-            if latest.get(series.key) != bucket:
-                latest[series.key] = bucket
+            if not start <= time_ns < stop:  # seldom: dividing is dear
+                start = time_ns - time_ns % width
+                stop = start + width
+            if latest.get(series.key) != start:
+                latest[series.key] = start
                 if 0 <= time_ns <= LATEST_NS - width:
-                    self._see(fresh, (series.measurement, bucket * width), series.device)
+                    self._see(fresh, (series.measurement, start), series.device)
         if not fresh:
             return []
         if len(self._marked) > MOST_BUCKETS:
