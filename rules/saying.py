@@ -107,6 +107,7 @@ def alert(
         silenced_by=silence.who if silence else "",
         cause=cause,
         drags=drags,
+        means=rule.means,
     )
 
 

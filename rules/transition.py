@@ -80,3 +80,5 @@ class Alert:
     cause: str
     drags: int
     """How many alerts it explains."""
+    means: str = ""
+    """`down`: while it is up, the device counts as cut off."""

@@ -47,12 +47,17 @@ def pick(device: Device, live: DeviceLive, measurement: str, field: str) -> Seri
 
 def uplinks(device: Device) -> frozenset[str]:
     """Interface names that some collector's section calls `uplinks`."""
-    names: set[str] = set()
-    for section in device.collect.values():
-        listed = section.get("uplinks", ())
-        if isinstance(listed, (list, tuple)):
-            names.update(str(name) for name in listed)
-    return frozenset(names)
+    sections = (device.collect[name] for name in marks_uplinks(device))
+    return frozenset(str(name) for section in sections for name in section["uplinks"])
+
+
+def marks_uplinks(device: Device) -> frozenset[str]:
+    """The collectors whose section names `uplinks` of the device."""
+    return frozenset(
+        name
+        for name, section in device.collect.items()
+        if isinstance(section.get("uplinks"), (list, tuple))
+    )
 
 
 def _traffic(one: SeriesLive) -> float:

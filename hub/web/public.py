@@ -9,7 +9,7 @@ from hub.web import views
 from hub.web.backend import Backend
 from hub.web.live import SeriesLive
 from hub.web.showing import Showing, ms
-from hub.web.states import is_stale, office_online
+from hub.web.states import is_stale, office_online, office_ways
 
 DAY_NS = 86_400 * NS
 AIR_CLASSES = (
@@ -123,12 +123,21 @@ class PublicView:
         }
 
 
-def _services(showing: Showing) -> list[dict[str, str]]:
+def _services(showing: Showing) -> list[views.PublicService]:
     found = []
     for opd in showing.inventory.opds.values():
         devices = [one for one in showing.inventory.devices.values() if one.opd == opd.id]
         if devices:
-            word = "online" if office_online(showing.states, devices) else "offline"
+            online = office_online(showing.states, devices)
+            since = [showing.device(one.id, 0).off_since_ms for one in office_ways(devices)]
             site = showing.inventory.sites.get(opd.site)
-            found.append({"name": opd.name, "site": site.name if site else "", "state": word})
+            found.append(
+                views.PublicService(
+                    name=opd.name,
+                    site=site.name if site else "",
+                    state="online" if online else "offline",
+                    # Cut off since the last of its ways went.
+                    since_ms=None if online else max((one for one in since if one), default=None),
+                )
+            )
     return found

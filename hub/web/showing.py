@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from hub.inventory import Device
-from hub.web import states, views
+from hub.web import links, states, views
 from hub.web.backend import Backend
 from hub.web.headlines import headline
 from hub.web.live import DeviceLive, Ring, SeriesLive
@@ -89,13 +89,16 @@ class Showing:
         live = self.backend.live.devices.get(id, EMPTY)
         shown = list(headline(device, live))
         ring = shown[0][0].rings.get(shown[0][1]) if shown else None
+        state, alerts = self.state(id), self._by_device.get(id, ())
+        since_ns = states.off_since(live, alerts) if state in states.OFF else 0
         return views.DeviceNow(
             id=id,
-            state=self.state(id),
+            state=state,
             heard_ms=ms(live.heard_ns) if live.heard_ns else None,
-            alerts=sum(a.state in states.LOUD for a in self._by_device.get(id, ())),
+            alerts=sum(a.state in states.LOUD for a in alerts),
             headline=[self.metric(one, field) for one, field in shown],
             spark=_spark(ring, spark),
+            off_since_ms=ms(since_ns) if since_ns else None,
         )
 
     def metric(self, one: SeriesLive, field: str) -> views.Metric:
@@ -161,10 +164,10 @@ class Showing:
 
     def drags(self, device: str) -> list[str]:
         """Silent devices behind a device that is itself down: what its failure takes along."""
-        if device not in self.inventory.devices or self.state(device) not in ("down", "no_data"):
+        if device not in self.inventory.devices or self.state(device) not in states.OFF:
             return []
         behind = states.downstream(device, self._children)
-        return sorted(id for id in behind if self.state(id) in ("down", "no_data"))
+        return sorted(id for id in behind if self.state(id) in states.OFF)
 
     def behind(self, device: str) -> list[str]:
         return sorted(states.downstream(device, self._children))
@@ -194,22 +197,22 @@ class Showing:
 
     def _tally(self, kind: str) -> views.Tally:
         found = [self.states[d.id] for d in self.inventory.devices.values() if d.kind == kind]
-        up = [state for state in found if state not in ("down", "no_data")]
+        up = [state for state in found if state not in states.OFF]
         return views.Tally(len(up), len(found), sum(state != "ok" for state in up))
 
     def _links(self) -> views.Tally:
-        """The uplinks that somebody wants up, or every such port of a device that marks none;
-        those of a silent device count as down. An unused port with no cable is no trouble."""
-        up = total = 0
-        for id, live in self.backend.live.devices.items():
-            reached = self.states.get(id) not in ("down", "no_data", None)
-            ports = [one for one in live.of("interface") if "oper_up" in one.fields]
-            marked = [one for one in ports if one.fields.get("uplink")]
-            for one in marked or ports:
-                if one.fields.get("admin_up", 1):
-                    total += 1
-                    up += reached and bool(one.fields["oper_up"])
-        return views.Tally(up, total, 0)
+        """The links of the inventory, heard or not."""
+        found = [
+            up
+            for id, device in self.inventory.devices.items()
+            for up in links.of(
+                device,
+                self.backend.live.devices.get(id, EMPTY),
+                reached=self.states[id] not in states.OFF,
+                now_ns=self.now_ns,
+            )
+        ]
+        return views.Tally(sum(found), len(found), 0)
 
     def _alert_counts(self) -> dict[str, int]:
         counted = dict.fromkeys([*SEVERITY_RANK, "acknowledged", "pending"], 0)

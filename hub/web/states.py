@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from hub.clock import NS
 from hub.inventory import Device, Inventory
-from hub.web.live import DeviceLive
+from hub.web.live import DeviceLive, SeriesLive
 from rules.transition import Alert
 
 State = Literal["ok", "warning", "no_data", "critical", "down"]
@@ -16,11 +17,16 @@ ORDER: tuple[State, ...] = ("ok", "warning", "no_data", "critical", "down")
 """From best to worst."""
 RANK: dict[str, int] = {state: rank for rank, state in enumerate(ORDER)}
 
+OFF = frozenset({"down", "no_data"})
+"""States in which nothing can be expected of a device."""
+
 LOUD = frozenset({"firing", "acknowledged"})
 """States of an alert that colour its device; pending ones don't yet."""
 
 SHORTEST_SILENCE_NS = 90 * NS
 LONGEST_SILENCE_NS = 3600 * NS
+RECENT = 8
+"""Values by which a field's usual gap is told."""
 GAPS = 4
 """A device is stale after that many of its usual gaps, within the two limits above."""
 
@@ -38,6 +44,14 @@ def is_stale(live: DeviceLive | None, now_ns: int) -> bool:
     return now_ns - live.told_ns > patience
 
 
+def usual_gap_ns(one: SeriesLive, field: str) -> int:
+    """How far apart the field's values usually come, of the few last ones; 0: not known."""
+    ring = one.rings.get(field)
+    times = [time_ms for time_ms, _ in ring.tail(RECENT)] if ring is not None else []
+    gaps = sorted(later - earlier for earlier, later in pairwise(times))
+    return gaps[len(gaps) // 2] * 1_000_000 if gaps else 0
+
+
 def answers(live: DeviceLive) -> bool | None:
     """Whether any probe reaches it; None when no probe says. A probe that fell silent while
     another goes on has no say."""
@@ -50,8 +64,11 @@ def answers(live: DeviceLive) -> bool | None:
 
 
 def device_state(live: DeviceLive | None, alerts: Sequence[Alert], now_ns: int) -> State:
-    """The one word for a device. Silence never looks healthy: it is `no_data`."""
+    """The one word for a device. Silence never looks healthy: it is `no_data`. A rule that says
+    "down" is believed, even when some other probe still gets an answer."""
     stale = is_stale(live, now_ns)
+    if any(one.means == "down" and one.state in LOUD for one in alerts):
+        return "down"
     if live is not None and not stale and answers(live) is False:
         return "down"
     found: list[State] = ["no_data"] if stale else ["ok"]
@@ -59,6 +76,13 @@ def device_state(live: DeviceLive | None, alerts: Sequence[Alert], now_ns: int) 
         if alert.state in LOUD and alert.severity != "info":
             found.append("critical" if alert.severity == "critical" else "warning")
     return worst(found)
+
+
+def off_since(live: DeviceLive | None, alerts: Sequence[Alert]) -> int:
+    """Since when a device that is down or silent is so, in UTC nanoseconds; 0: unknown."""
+    said = [one.since_ns for one in alerts if one.means == "down" and one.state in LOUD]
+    heard = live.heard_ns if live is not None else 0
+    return min(said) if said else heard
 
 
 def alerts_by_device(alerts: Iterable[Alert]) -> dict[str, list[Alert]]:
@@ -99,7 +123,11 @@ def upstream_chain(device: str, inventory: Inventory) -> list[str]:
     return chain
 
 
+def office_ways(devices: Sequence[Device]) -> Sequence[Device]:
+    """What an office is reached by: its routers; without any, each of its devices."""
+    return [one for one in devices if one.kind == "router"] or devices
+
+
 def office_online(states: Mapping[str, State], devices: Sequence[Device]) -> bool:
     """An office is online when one of its routers is; without routers, when any device is."""
-    routers = [one for one in devices if one.kind == "router"] or devices
-    return any(states[one.id] not in ("down", "no_data") for one in routers)
+    return any(states[one.id] not in OFF for one in office_ways(devices))

@@ -6,7 +6,7 @@ They are the response models of the API and, encoded by msgspec, the events of t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hub.reading import Value
 from hub.web.states import State
@@ -77,6 +77,8 @@ class DeviceNow:
     spark: list[tuple[int, float]]
     """Points (time_ms, value) of the first headline metric: all of them in a snapshot, the newest
     in a delta."""
+    off_since_ms: int | None = None
+    """Since when it is down or silent; null: it isn't, or was never heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,15 @@ class PublicValue:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicService:
+    name: str
+    site: str
+    state: Literal["online", "offline"]
+    since_ms: int | None
+    """Since when it is offline; null: it isn't, or nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class PublicPage:
     """What everybody may know; names no device address and no network detail."""
 
@@ -280,6 +291,5 @@ class PublicPage:
     rain: list[PublicValue]
     lake: list[PublicValue]
     offices: Tally
-    services: list[dict[str, str]]
-    """Office name, place and `online` or `offline`."""
+    services: list[PublicService]
     stale: bool

@@ -1,7 +1,7 @@
 // What everybody may know. Asks every quarter of a minute; no stream, so that many may look.
 
 import { $, get, h, icon, say } from "./dom.js";
-import { fieldName, moment, plain, quantity, t, zoneName } from "./text.js";
+import { fieldName, moment, plain, quantity, since, t, zoneName } from "./text.js";
 
 const REFRESH_MS = 15000;
 
@@ -27,9 +27,10 @@ function measured(one) {
   return card(where(one), value, unit, [h("p", { class: "muted" }, fieldName(one.field))]);
 }
 
-function service(one) {
+function service(one, zone) {
   const up = one.state === "online";
-  return h("li", {}, icon(up ? "ok" : "down", ""), h("span", {}, one.name), h("small", {}, t(`public.${one.state}`)));
+  return h("li", {}, icon(up ? "ok" : "down", ""), h("span", {}, one.name),
+    h("small", {}, one.since_ms ? t("public.cut", { time: since(one.since_ms, Date.now(), zone) }) : t(`public.${one.state}`)));
 }
 
 async function refresh() {
@@ -39,7 +40,7 @@ async function refresh() {
     $("air").replaceChildren(...orNone(page.air.map(air)));
     $("lake").replaceChildren(...orNone(page.lake.map(measured)));
     $("rain").replaceChildren(...orNone(page.rain.map(measured)));
-    $("services").replaceChildren(...page.services.map(service));
+    $("services").replaceChildren(...page.services.map((one) => service(one, page.regency.zone)));
     say($("offices"), t("public.offices", page.offices));
     const zone = page.regency.zone;
     say($("updated"), t("public.updated", { time: `${moment(page.now_ms, zone, "date")}, ${moment(page.now_ms, zone, "clock")} ${zoneName(zone)}` }));

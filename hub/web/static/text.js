@@ -70,6 +70,7 @@ export function moment(ms, zone, kind) {
     clock: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
     minute: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
     date: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
+    day: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
     moment: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
   }[kind];
   const key = `${zone} ${kind}`;
@@ -80,3 +81,6 @@ export function moment(ms, zone, kind) {
 
 const ZONES = { "Asia/Jakarta": "WIB", "Asia/Makassar": "WITA", "Asia/Jayapura": "WIT" };
 export const zoneName = (zone) => ZONES[zone] ?? zone;
+
+/** "08:24", with the day when that was not within the last 24 hours. */
+export const since = (ms, nowMs, zone) => moment(ms, zone, nowMs - ms < 86400000 ? "minute" : "day");

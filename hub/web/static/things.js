@@ -2,7 +2,7 @@
 
 import { $, get, h, keyed, s, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
-import { duration, fieldName, moment, pick, quantity, t } from "./text.js";
+import { duration, fieldName, moment, pick, quantity, since as clockSince, t } from "./text.js";
 
 const ORDER = ["ok", "warning", "no_data", "critical", "down"];
 const rank = (word) => ORDER.indexOf(word);
@@ -58,6 +58,7 @@ function row(item) {
 function fillRow(node, item) {
   node.dataset.state = item.state;
   node.classList.toggle("off", item.off);
+  node.classList.toggle("old", item.old);
   turn(node.querySelector(".thing-icon"), item.state, t(`state.${item.state}`));
   say(node.querySelector("b"), item.name);
   node.title = `${item.name} · ${item.note}`;
@@ -78,8 +79,32 @@ function age(device) {
   return device.heard_ms ? t("thing.age", { age: duration(now() - device.heard_ms) }) : t("thing.never");
 }
 
-/** "6 mnt": how long it has been silent, where there is room for no more. */
-const wasHeard = (device) => (device.heard_ms ? duration(now() - device.heard_ms) : "–");
+const since = (ms) => t("thing.since", { time: clockSince(ms, now(), state.regency.zone) });
+
+/** "sejak 08:24": since when it is off, where there is room for no more. */
+const wasHeard = (device) => (device.off_since_ms ? since(device.off_since_ms) : "–");
+
+/** "putus sejak 08:24", or that nothing ever came. */
+const cutOff = (device) => (device.off_since_ms
+  ? t("thing.cut", { time: clockSince(device.off_since_ms, now(), state.regency.zone) }) : t("thing.never"));
+
+const OLD_GAPS = 3; // values older than that many of their usual gaps are not shown as live
+const LEAST_MS = 15000;
+
+/** When its first value came, if that is too long ago to pass for the present; else null. */
+function oldSince(device) {
+  const newest = device.headline[0]?.time_ms;
+  const gaps = device.spark.slice(-8).map(([time], i, all) => (i ? time - all[i - 1][0] : 0)).slice(1).sort((a, b) => a - b);
+  const usual = gaps[Math.floor(gaps.length / 2)];
+  return newest && usual && now() - newest > Math.max(OLD_GAPS * usual, LEAST_MS) ? newest : null;
+}
+
+/** What a row says of the age of its values: off, old, or live. */
+function freshness(device) {
+  const off = bad(device.state);
+  const old = off ? null : oldSince(device);
+  return { off, old: old !== null, short: off ? wasHeard(device) : old === null ? "" : since(old) };
+}
 
 const bad = (word) => word === "down" || word === "no_data";
 
@@ -91,16 +116,18 @@ function offices() {
     byOffice.get(info.opd).push(state.devices.get(info.id));
   }
   return [...byOffice].map(([id, devices]) => {
-    const router = devices.find((one) => state.info.get(one.id).kind === "router") ?? devices[0];
+    const routers = devices.filter((one) => state.info.get(one.id).kind === "router");
+    const ways = routers.length ? routers : devices;
+    const router = ways.find((one) => !bad(one.state)) ?? ways[0];
     const off = devices.filter((one) => bad(one.state)).length;
     const opd = state.opds.get(id);
     const isOff = bad(router.state);
     // What is missing behind a working router is a warning for the office, not its end.
     const states = devices.map((one) => (one !== router && bad(one.state) ? "warning" : one.state));
     const worst = isOff ? router.state : states.reduce((found, one) => (rank(one) > rank(found) ? one : found), "ok");
-    const note = isOff ? `${t(`state.${router.state}`)} · ${age(router)}`
+    const note = isOff ? cutOff(router)
       : [state.sites.get(opd?.site)?.name, t("thing.devices", { count: devices.length }), off ? t("thing.off", { count: off }) : ""].filter(Boolean).join(" · ");
-    return { id, name: opd?.name ?? id, href: `/device/${encodeURIComponent(router.id)}`, state: worst, note, off: isOff, short: isOff ? wasHeard(router) : "",
+    return { id, name: opd?.name ?? id, href: `/device/${encodeURIComponent(router.id)}`, state: worst, note, ...freshness(router),
       values: metrics(router, 2), spark: router.spark };
   });
 }
@@ -111,7 +138,7 @@ function devicesOf(...kinds) {
     const where = state.sites.get(info.site)?.name ?? info.site;
     return { id: info.id, name: info.name, href: `/device/${encodeURIComponent(info.id)}`, state: device.state,
       note: device.state === "ok" ? where : `${where} · ${t(`state.${device.state}`)} · ${age(device)}`,
-      off: bad(device.state), short: bad(device.state) ? wasHeard(device) : "",
+      ...freshness(device),
       values: metrics(device, 4), spark: device.spark };
   });
 }

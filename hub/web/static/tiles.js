@@ -9,6 +9,8 @@ function tallies() {
   return ["opds", "links", "sensors", "cameras"].map((name) => {
     const { up, total, trouble } = counts[name];
     const off = total - up;
+    // Nothing of the kind is watched: neither good nor bad.
+    if (!total) return { name, up, total, kind: "no_data", note: t("tile.nothing") };
     return {
       name, up, total, kind: off ? "down" : trouble ? "warning" : "ok",
       note: off ? t(`tile.${name}.off`, { count: off }) : trouble ? t("tile.trouble", { count: trouble }) : t(`tile.${name}.ok`),
@@ -36,7 +38,7 @@ export function showTiles() {
       h("p", { class: "note" })),
     (node, one) => {
       node.dataset.state = one.kind;
-      turn(node.querySelector(".tile-icon"), one.kind, t(`state.${one.kind}`));
+      turn(node.querySelector(".tile-icon"), one.kind, one.total === 0 ? one.note : t(`state.${one.kind}`));
       say(node.querySelector("b"), String(one.up));
       say(node.querySelector(".big span"), one.total === null ? "" : `/ ${one.total}`);
       say(node.querySelector(".note"), one.note);
