@@ -182,9 +182,15 @@ def test_the_hubs_settings_in_the_container_are_good(tmp_path: Path) -> None:
     )
 
 
-def test_influxs_init_script_makes_a_user_that_can_only_read_the_bucket(tmp_path: Path) -> None:
+def test_influxs_init_script_makes_a_user_that_can_only_read_the_buckets(tmp_path: Path) -> None:
     """InfluxDB 2 could not be had: the script runs against a program that notes its arguments."""
-    (tmp_path / "influx").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$NOTES"\n')
+    (tmp_path / "influx").write_text(
+        "#!/bin/sh\n"
+        'case "$1 $2" in\n'
+        '"bucket create") printf "%s\\tname\\tretention\\n" "id of $6 kept $8" ;;\n'
+        '*) printf "%s\\n" "$@" > "$NOTES" ;;\n'
+        "esac\n"
+    )
     (tmp_path / "influx").chmod(0o755)
     (tmp_path / "secret").write_text("a secret with $ and spaces")
     environment = {
@@ -192,6 +198,7 @@ def test_influxs_init_script_makes_a_user_that_can_only_read_the_bucket(tmp_path
         "NOTES": str(tmp_path / "notes"),
         "SECRET": str(tmp_path / "secret"),
         "DOCKER_INFLUXDB_INIT_ORG": "toba",
+        "DOCKER_INFLUXDB_INIT_BUCKET": "toba",
         "DOCKER_INFLUXDB_INIT_BUCKET_ID": "0123456789abcdef",
     }
 
@@ -199,13 +206,18 @@ def test_influxs_init_script_makes_a_user_that_can_only_read_the_bucket(tmp_path
 
     said = (tmp_path / "notes").read_text().splitlines()
     assert said[:3] == ["v1", "auth", "create"]
-    given = dict(zip(said[3::2], said[4::2], strict=True))
+    pairs = list(zip(said[3::2], said[4::2], strict=True))
+    given = dict(pairs)
     source = yaml.safe_load((ROOT / "grafana/provisioning/datasources/influx.yaml").read_text())[
         "datasources"
     ][0]
     assert given["--username"] == source["user"]
     assert given["--password"] == "a secret with $ and spaces"
-    assert given["--read-bucket"] == "0123456789abcdef"
+    assert [value for name, value in pairs if name == "--read-bucket"] == [
+        "0123456789abcdef",
+        "id of toba-5m kept 400d",
+        "id of toba-1h kept 87660h",
+    ]
     assert not any("write" in name for name in given)
 
 
