@@ -237,7 +237,6 @@ async def test_a_helper_without_permission_is_told_from_one_that_breaks() -> Non
 
 
 @root
-@root
 def test_a_hub_that_is_gone_before_the_helper_is_ready_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
@@ -250,6 +249,7 @@ def test_a_hub_that_is_gone_before_the_helper_is_ready_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@root
 async def test_a_device_that_is_away_is_a_reading_and_no_failure() -> None:
     targets = [
         Target("r1", "router", "localhost", {}),
