@@ -161,6 +161,7 @@ def _store(
 
 def run(path: Path, *, field_socket: Path | None = None) -> int:
     """`toba-hub run`: both processes under one supervisor; the exit code."""
+    os.umask(supervisor.PRIVATE)
     conf = configuration.load(path)
     logs.set_up(conf.settings.log.level, json=conf.settings.log.json_lines)
     return asyncio.run(_run(conf, field_socket))
@@ -240,6 +241,7 @@ def main() -> int:
     parser.add_argument("settings", type=Path)
     parser.add_argument("--field", type=Path)
     given = parser.parse_args()
+    os.umask(supervisor.PRIVATE)
     try:
         conf = configuration.load(given.settings)
         log_settings = conf.settings.log
@@ -255,6 +257,8 @@ def main() -> int:
         # A full or broken disk may be mended while we are started again and again.
         sys.stderr.write(f"toba-hub {given.process}: {error}\n")
         return 1
+    except KeyboardInterrupt:  # before the signals are ours
+        return supervisor.INTERRUPTED
     return 0
 
 

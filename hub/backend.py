@@ -35,6 +35,8 @@ log = logs.get("board")
 
 ASK_S = 2.0
 EVENTS = 500
+DISK_FULL = ("No space left", "disk is full", "disk full")
+"""How the kernel, SQLite and DuckDB say it."""
 
 
 class HubBackend:
@@ -148,6 +150,12 @@ class HubBackend:
         down = self._forwarder.down_since_ns if self._forwarder else None
         if self._forwarder is not None and down is not None:
             reasons.append(f"the store takes no readings: {self._forwarder.why}")
+        if not (self._conf.settings.data / "hub.lock").exists():
+            where = self._conf.settings.data
+            reasons.append(f"the data folder {where} is gone: bring it back, or restart the hub")
+        if any(word in reason for reason in reasons for word in DISK_FULL):
+            where = self._conf.settings.data
+            reasons.insert(0, f"disk full: free some space where {where} is; all goes on by itself")
         store: dict[str, Any] = {"name": self._store.name, "up": down is None}
         if down is not None and self._forwarder is not None:
             store |= {"since_ns": down, "reason": self._forwarder.why}
@@ -156,7 +164,7 @@ class HubBackend:
         folded = self._engine.folded_id if self._engine else 0
         return HealthReport(
             ok=not reasons,
-            reasons=reasons,
+            reasons=reasons + ([self._ledger.note] if self._ledger.note else []),
             processes={"serve": True, "ingest": not self._ingest_why},
             store=store,  # type: ignore[typeddict-item]
             backlog={

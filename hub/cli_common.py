@@ -54,6 +54,8 @@ def plainly(command: Command) -> Command:
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            fail(supervisor.forbidden(error))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

@@ -222,6 +222,7 @@ async def run(
 
     Raises `PortTaken`, `NoField`, `Misconfigured`, `AlreadyRunning`.
     """
+    os.umask(supervisor.PRIVATE)
     listen(host, port).close()
     own = folder is None
     where = Path(tempfile.mkdtemp(prefix="toba-demo-")) if folder is None else folder

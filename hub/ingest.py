@@ -208,13 +208,17 @@ class Ingest:
             await asyncio.sleep(TICK_S)
 
     async def _keep_house(self) -> None:
+        said = ""
         while True:
             await asyncio.sleep(HOUSE_S)
             try:
                 kept = await asyncio.to_thread(self.journal.keep_house)
             except OSError as error:
-                log.error("can't free journal segments", error=str(error))
+                if str(error) != said:
+                    said = str(error)
+                    log.error("can't free journal segments, trying again", error=said)
                 continue
+            said = ""
             if kept.freed:
                 log.debug("freed journal segments", segments=kept.freed)
             if kept.thinned:

@@ -57,6 +57,8 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         """Open or create. Raises sqlite3.Error if the file is no ledger."""
+        self.note = ""
+        """What a person should know of how it was opened; empty: nothing."""
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self.db.execute("PRAGMA journal_mode = WAL")
@@ -199,6 +201,7 @@ def of_journal(path: Path, journal: str) -> Ledger:
     log.error("alerts of before are set aside, beginning anew", why=why, file=str(aside))
     ledger = Ledger(path)
     ledger.claim(journal)
+    ledger.note = f"since this start the alerts of before are set aside in {aside} ({why})"
     return ledger
 
 

@@ -22,6 +22,9 @@ LONG_ENOUGH_S = 30.0
 STOP_S = 15.0
 CONFIG_ERROR = 78
 """sysexits' EX_CONFIG: starting again would not help."""
+INTERRUPTED = 130
+PRIVATE = 0o077
+"""The umask of every process of the hub: readings, alerts and tokens are its user's alone."""
 
 
 class AlreadyRunning(Exception):
@@ -146,9 +149,12 @@ async def supervise(children: Sequence[Child], until: asyncio.Event) -> int:
             await child.stop()
 
 
-def forbidden(error: PermissionError) -> str:
+def forbidden(error: OSError) -> str:
     """One line for a person: which file, which user, what to do."""
     user = os.geteuid()
+    if not isinstance(error, PermissionError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
     return (
         f"user {user} may not use {error.filename}: {error.strerror}; "
         "give the folder to that user (chown), or set data: to another one"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 from pathlib import Path
 
 import pytest
@@ -196,6 +198,20 @@ def test_a_plain_user_runs_the_hub(tmp_path: Path) -> None:
         assert process.wait(20) == 0, (tmp_path / "log").read_text()
 
 
+@needs_root
+def test_a_disk_that_takes_no_writes_is_said_in_one_line(tmp_path: Path) -> None:
+    (disk := tmp_path / "disk").mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(disk)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("can't mount a disk here")
+    try:
+        hub = Hub(tmp_path / "hub", {**QUIET, "data": str(disk / "data")}, INVENTORY)
+        line = one_line(run(hub.path).stderr)
+        assert f"{disk / 'data'}: Read-only file system" in line
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
 def opened(folder: Path) -> None:
     """Let every user reach a folder of the test."""
     for one in (folder, *folder.parents):
@@ -220,6 +236,11 @@ def test_a_full_disk_is_said_on_the_board_and_nothing_is_lost_when_it_is_over(
             with pytest.raises(TryAgain, match="No space left"):
                 asyncio.run(act(data, "x" * 20_000))
             wait_for("the board to say so", lambda: "No space left" in health(hub), 20)
+            with pytest.raises(urllib.error.HTTPError) as unwell:
+                hub.get("/healthz")
+            said = json.loads(unwell.value.read())["reasons"]
+            assert unwell.value.code == 503
+            assert said[0].startswith(f"disk full: free some space where {data} is"), said
             filler.unlink()
             wait_for("the hub to be well again", hub.healthy, 20)
             assert asyncio.run(act(data, "x" * 20_000)) > 0
