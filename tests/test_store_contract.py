@@ -243,7 +243,6 @@ BAD: list[tuple[Reading, str]] = [
     (Reading(Series.of("#device", "r1"), NOON, {"v": 1}), "comment"),
     (Reading(Series.of("a\\ b", "r1"), NOON, {"v": 1}), "backslash"),
     (Reading(Series.of("device", "r1", time="x"), NOON, {"v": 1}), "time"),
-    (Reading(Series.of("device", "\ud800"), NOON, {"v": 1}), "surrogate"),
     (Reading(Series.of("device", "r1"), NOON, {"v": None}), "NoneType"),  # type: ignore[dict-item]
 ]
 
@@ -449,3 +448,25 @@ async def test_days_begin_at_the_zones_midnight(store: Store) -> None:
         zone="Asia/Jakarta",
     )
     assert found == [(midnight - day, (1.0,)), (midnight, (2.0,)), (midnight + day, (1.0,))]
+
+
+async def test_a_batch_without_an_id_is_written_each_time(store: Store) -> None:
+    series = Series.of("device", "r1")
+    for value in (1, 2):
+        await store.write(Batch([Reading(series, NOON, {"v": value})], 0, "rollup"))
+    assert await rows(store, "device", "v") == [({}, [(NOON, (2,))])]
+
+
+async def test_the_shape_of_a_measurement_is_known(store: Store) -> None:
+    await send(
+        store,
+        Reading(Series.of("device", "r1"), NOON, {"v": 1, "f": 2.0}),
+        Reading(Series.of("device", "r1", port="x y"), NOON, {"text": "words"}),
+    )
+    shape = await store.shape("device")
+    assert shape.tags == ("device", "port")
+    assert dict(shape.fields) == {"v": int, "f": float, "text": str}
+    assert shape.numbers() == ["f", "v"]
+    assert "device" in await store.measurements()
+    nothing = await store.shape("nowhere")
+    assert (nothing.tags, dict(nothing.fields)) == ((), {})
