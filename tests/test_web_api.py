@@ -79,13 +79,13 @@ async def test_the_overview_counts_what_is_there(web: httpx.AsyncClient) -> None
     assert counts["opds"]["up"] == 38  # Porsea's router and the five offices behind it
     assert counts["sensors"] == {"up": 8, "total": 10, "trouble": 1}
     assert counts["alerts"] == {
-        "critical": 1, "warning": 2, "info": 0, "acknowledged": 1, "pending": 0,
+        "critical": 1, "warning": 1, "info": 0, "acknowledged": 1, "pending": 0, "explained": 1,
     }  # fmt: skip
     assert sum(counts["devices"].values()) == len(seen["devices"]) == len(seen["inventory"])
     first = seen["alerts"][0]
     assert (first["device"], first["severity"]) == ("r-camat-porsea", "critical")
     assert len(first["drags"]) == 9
-    assert seen["alerts"][-1]["cause"] == first["key"]
+    assert seen["alerts"][-1]["root"] == first["key"]
     assert len(seen["devices"][0]["spark"]) == 48
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hub.clock import NS, now_ns
 from hub.inventory import Device
 from hub.web.app import create_app
+from hub.web.headlines import uplinks
 from hub.web.serving import serve
 from tests.web_support import FakeBackend, toba_inventory, wave
 
@@ -52,7 +53,7 @@ class Scene:
             rtt, cpu = wave(seed, time_ns, 1.2, 9), wave(seed, time_ns, 8, 41)
             see("device", device.id, {"rtt_ms": rtt, "loss_pct": 0.0}, probe="icmp")
             see("device", device.id, {"up": 1, "cpu_pct": cpu, "uptime_s": 862_000}, probe="snmp")
-            uplink = "sfp-sfpplus1" if device.id == "r-core" else "ether1"
+            uplink = min(uplinks(device))
             traffic = {
                 "in_bps": wave(seed, time_ns, top * 0.1, top * 0.8),
                 "out_bps": wave(seed + 5, time_ns, top * 0.03, top * 0.2),

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from hub.inventory import Device
-from hub.web import links, states, views
+from hub.web import causes, links, states, views
 from hub.web.backend import Backend
 from hub.web.headlines import headline
 from hub.web.live import DeviceLive, Ring, SeriesLive
@@ -120,13 +120,14 @@ class Showing:
         return [self.metric(one, field) for one in ordered for field in sorted(one.fields)]
 
     def alerts(self, device: str = "") -> tuple[list[views.AlertInfo], int]:
-        """The worst first, then the newest; and how many more there are."""
+        """Troubles of their own first, then what follows from them; among these the worst, then
+        the newest; and how many more there are."""
         found = self._by_device.get(device, []) if device else self.all_alerts
         ordered = sorted(
             found,
             key=lambda a: (
                 a.state == "pending",
-                bool(a.cause),
+                a.key in self._roots,
                 a.state == "acknowledged",
                 -SEVERITY_RANK.get(a.severity, 1),
                 -a.since_ns,
@@ -157,17 +158,29 @@ class Showing:
             detail=dict(alert.detail),
             advice=dict(alert.advice),
             cause=alert.cause,
-            drags=[] if alert.cause else self.drags(alert.device),
+            drags=[] if alert.key in self._roots else self.drags(alert),
+            root=self._roots.get(alert.key, ""),
             silenced_until_ms=ms(alert.silenced_until) if alert.silenced_until else None,
             silenced_by=alert.silenced_by,
         )
 
-    def drags(self, device: str) -> list[str]:
-        """Silent devices behind a device that is itself down: what its failure takes along."""
-        if device not in self.inventory.devices or self.state(device) not in states.OFF:
-            return []
-        behind = states.downstream(device, self._children)
-        return sorted(id for id in behind if self.state(id) in states.OFF)
+    @cached_property
+    def _roots(self) -> Mapping[str, str]:
+        return causes.roots(self.all_alerts)
+
+    @cached_property
+    def _dragged(self) -> Mapping[str, set[str]]:
+        return causes.dragged(self.all_alerts, self._roots)
+
+    def drags(self, alert: Alert) -> list[str]:
+        """What its trouble takes along: devices whose alerts it explains and, when its own device
+        is down, the silent ones behind that."""
+        found = set(self._dragged.get(alert.key, ()))
+        device = alert.device
+        if device in self.inventory.devices and self.state(device) in states.OFF:
+            behind = states.downstream(device, self._children)
+            found |= {id for id in behind if self.state(id) in states.OFF}
+        return sorted(found)
 
     def behind(self, device: str) -> list[str]:
         return sorted(states.downstream(device, self._children))
@@ -215,9 +228,11 @@ class Showing:
         return views.Tally(sum(found), len(found), 0)
 
     def _alert_counts(self) -> dict[str, int]:
-        counted = dict.fromkeys([*SEVERITY_RANK, "acknowledged", "pending"], 0)
+        counted = dict.fromkeys([*SEVERITY_RANK, "acknowledged", "pending", "explained"], 0)
         for alert in self.all_alerts:
             word = alert.severity if alert.state == "firing" else alert.state
+            if alert.key in self._roots:
+                word = "explained"
             if word in counted:
                 counted[word] += 1
         return counted

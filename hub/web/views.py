@@ -108,9 +108,12 @@ class AlertInfo:
     advice: Text
     cause: str
     drags: list[str]
-    """Devices behind this one that are silent too."""
+    """Devices that its trouble takes along: silent behind this one, or with an alert that follows
+    from this."""
     silenced_until_ms: int | None
     silenced_by: str
+    root: str = ""
+    """The key of the alert, among those told now, from which this one follows; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class Counts:
     sensors: Tally
     cameras: Tally
     alerts: dict[str, int]
-    """critical, warning, info: firing; acknowledged; pending."""
+    """critical, warning, info: firing; acknowledged; pending; explained: those that follow from
+    another alert, whatever their severity, and are counted nowhere else."""
     devices: dict[str, int]
     """By state."""
 

@@ -2,7 +2,7 @@
 
 import { $, h, keyed, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
-import { duration, moment, pick, plain, t } from "./text.js";
+import { duration, has, moment, pick, plain, t } from "./text.js";
 
 const OFFERED = [[900, "15m"], [3600, "1h"], [14400, "4h"], [43200, "12h"], [86400, "24h"], [604800, "7d"]];
 
@@ -18,9 +18,24 @@ export function place(alert) {
 /** "74,8 µg/m³ (batas 55,4)" as the rule says it, else the bare value. */
 export const reading = (alert) => pick(alert.detail) || (alert.value === null ? "" : plain(alert.value, alert.unit, ""));
 
+const KINDS = ["router", "switch", "ap", "ups", "camera", "sensor"];
+
+/** "1 router, 4 kamera, 2 sensor". */
+function byKind(ids) {
+  const counted = new Map(KINDS.map((kind) => [kind, 0]));
+  for (const id of ids) {
+    const kind = state.info.get(id)?.kind ?? "";
+    counted.set(kind, (counted.get(kind) ?? 0) + 1);
+  }
+  const one = (kind, count) => (count > 1 && has(`kinds.${kind}`) ? t(`kinds.${kind}`, { count }) : `${count} ${has(`kind.${kind}`) ? t(`kind.${kind}`) : kind}`);
+  return [...counted].filter(([, count]) => count).map(([kind, count]) => one(kind, count)).join(", ");
+}
+
+const names = (ids) => ids.map((id) => state.info.get(id)?.name ?? id).join("\n");
+
 function why(alert) {
   const said = [];
-  if (alert.drags.length) said.push(t("alert.drags", { count: alert.drags.length }));
+  if (alert.drags.length) said.push(t("alert.drags", { what: byKind(alert.drags) }));
   if (alert.cause) {
     const cause = state.alerts?.find((one) => one.key === alert.cause);
     said.push(t("alert.cause", { cause: cause ? pick(cause.title) : alert.cause }));
@@ -35,7 +50,8 @@ export function alertRow() {
   return h("li", { class: "alert" },
     h("span", { class: "alert-icon" }),
     h("div", { class: "alert-text" },
-      h("a", { class: "alert-title" }), h("p", { class: "alert-place" }), h("p", { class: "alert-value" }), h("p", { class: "alert-why" })),
+      h("a", { class: "alert-title" }),
+      h("div", { class: "alert-line" }, h("p", { class: "alert-place" }), h("p", { class: "alert-value" }), h("p", { class: "alert-why" }))),
     h("div", { class: "alert-side" },
       h("p", { class: "alert-since" }, h("small"), h("b")),
       h("div", { class: "alert-acts" },
@@ -51,7 +67,9 @@ export function fillAlert(node, alert) {
   title.href = `/device/${encodeURIComponent(alert.device)}`;
   say(node.querySelector(".alert-place"), place(alert));
   say(node.querySelector(".alert-value"), reading(alert));
-  say(node.querySelector(".alert-why"), why(alert));
+  const reason = node.querySelector(".alert-why");
+  say(reason, why(alert));
+  reason.title = names(alert.drags);
   say(node.querySelector(".alert-since b"), duration(now() - alert.since_ms));
   say(node.querySelector(".alert-since small"), moment(alert.since_ms, state.regency.zone, "minute"));
   const [acknowledge, silence] = node.querySelectorAll("button");
@@ -61,15 +79,34 @@ export function fillAlert(node, alert) {
   silence.onclick = () => askSilence(alert);
 }
 
+const ROOMY = 3; // more rows than that are set closer
+
+/** The troubles themselves; what follows from one stands in its row. */
 export function showAlerts() {
-  const shown = state.alerts.filter((one) => one.state !== "pending");
+  const shown = state.alerts.filter((one) => one.state !== "pending" && !one.root);
+  $("alerts").classList.toggle("compact", shown.length > ROOMY);
   keyed($("alerts"), shown, (one) => one.key, alertRow, fillAlert);
   const open = shown.filter((one) => one.state === "firing").length;
   say($("alerts-count"), open ? String(open) : "");
   $("alerts-none").hidden = shown.length > 0;
-  $("alerts-more").hidden = !state.leftOut;
-  say($("alerts-more"), t("alerts.more", { count: state.leftOut }));
+  countUnseen();
 }
+
+/** How many are scrolled out of sight, or were not sent at all. */
+function countUnseen() {
+  const box = $("alerts");
+  const frame = box.getBoundingClientRect();
+  const outside = [...box.children].filter((node) => {
+    const row = node.getBoundingClientRect();
+    const middle = (row.top + row.bottom) / 2;
+    return middle < frame.top || middle > frame.bottom;
+  }).length;
+  const count = outside + state.leftOut;
+  $("alerts-more").hidden = !count;
+  say($("alerts-more"), t("alerts.more", { count }));
+}
+
+$("alerts").addEventListener("scroll", () => state.ready && state.counts && countUnseen(), { passive: true });
 
 /** A dialog with a form; `submit(form)` returns a promise and its error is shown. */
 function ask(title, subject, fields, button, submit) {

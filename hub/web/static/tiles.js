@@ -19,13 +19,14 @@ function tallies() {
 }
 
 function alertTile() {
-  const { critical, warning, info, acknowledged } = state.counts.alerts;
+  const { critical, warning, info, acknowledged, explained } = state.counts.alerts;
   const open = critical + warning + info;
   return {
     name: "alerts", up: open, total: null,
     kind: critical ? "critical" : warning ? "warning" : "ok",
-    note: open + acknowledged
-      ? t("tile.alerts.note", { critical, warning, acknowledged }) : t("tile.alerts.ok"),
+    note: open + acknowledged + explained
+      ? t("tile.alerts.note", { critical, warning, acknowledged }) + (explained ? ` · ${t("tile.alerts.explained", { count: explained })}` : "")
+      : t("tile.alerts.ok"),
   };
 }
 
