@@ -10,7 +10,8 @@ device ─► collectors/<name> ─ emit ─► pipeline ─►  journal/  ─�
 
 The journal is the border: ingest writes it and acknowledges what is on disk; serve only reads it.
 Each reader has a cursor of its own, so either process may be killed at any instruction and goes on
-where its cursor stands. `supervisor.py` starts both and starts again what dies.
+where its cursor stands. `supervisor.py` starts both and starts again what dies; `ingest.py` and
+`serve.py` put each together.
 """
 
 from __future__ import annotations
@@ -22,37 +23,14 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-from hub import configuration, logs, rulebook, snapshot, supervisor
-from hub.backend import HubBackend
-from hub.clock import now_ns
+from hub import configuration, logs, supervisor
 from hub.configuration import Configuration
-from hub.dirty import Dirty
-from hub.engine import Engine
-from hub.forward import Forwarder
-from hub.gate import Gate
-from hub.health import Health
-from hub.ingest import Ingest
 from hub.journal import Locked, TooNew
-from hub.journal.files import identity
-from hub.ledger import of_journal
-from hub.link import Link
-from hub.notify import channels, outbox
-from hub.notify.notifier import Notifier
-from hub.notify.routing import Router
 from hub.problems import Misconfigured
-from hub.rollups import Kept, Rollups
-from hub.store.choose import open_store, open_tiers
-from hub.store.duckdb import DuckStore
-from hub.store.rolled import RolledStore
 from hub.supervisor import CONFIG_ERROR, AlreadyRunning, Child, FolderLock
-from hub.web.app import create_app
-from hub.web.serving import PortTaken, listen, serve
-from hub.web.tokens import Tokens
-from rules.watch import Transition
+from hub.web.address import PortTaken, listen
 
 log = logs.get("hub")
 
@@ -60,103 +38,22 @@ END_S = 20
 """Longer than the supervisor's own patience."""
 
 
+# Neither process pays for what only the other one imports: that is half a second of each start.
+
+
 async def run_ingest(conf: Configuration) -> None:
     """Collectors to journal, until cancelled."""
+    from hub.ingest import Ingest
+
     ingest = Ingest(conf.settings, conf.inventory, conf.plugins)
     await ingest.run(conf.inventory_text(), conf.rules_text())
 
 
 async def run_serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
     """Journal to rules, store, people and board, until cancelled."""
-    settings, data, health = conf.settings, conf.settings.data, Health()
-    # The port first: whoever can't have it should hear so at once, before anything is opened.
-    taken = listen(settings.web.host, settings.web.port)
-    ledger = of_journal(data / "serve.db", identity(data / "journal"))
-    outbox.create(ledger.db)
-    link = Link(data / "ingest.sock")
-    gate = Gate()
-    store, dirty, rollups = _store(conf, ledger.db, gate, health)
-    built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
-    notifier = Notifier(data / "serve.db", built, logs.get("notify"))
-    backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
-    router = Router(
-        settings.teams,
-        {name: policy for name, (_, policy) in built.items()},
-        backend.facts,
-        language=settings.language,
-        zone=settings.timezone,
-        public_url=settings.web.public_url,
-    )
+    from hub.serve import serve
 
-    def owe(db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
-        if transitions and outbox.owe(db, router.messages(transitions), now_ns()):
-            asyncio.get_running_loop().call_soon(notifier.wake)
-
-    engine = Engine(
-        data / "journal",
-        ledger,
-        conf.rules,
-        rulebook.things(conf.inventory),
-        health,
-        owe=owe,
-        show=backend.live.observe,
-        event=backend.event,
-        changed=backend.change,
-        now_ns=now_ns(),
-    )
-    forwarder = Forwarder(
-        store,
-        data / "journal",
-        ledger,
-        health,
-        batch=settings.store.batch,
-        linger_s=settings.store.linger_ms / 1000,
-        parked=data / "parked.jsonl",
-        now=now_ns,
-        dirty=dirty,
-        gate=gate,
-    )
-    backend.watch(engine, forwarder)
-    app = create_app(
-        backend,
-        auth=settings.web.auth,
-        tokens=Tokens(data / "tokens.json"),
-        max_streams=settings.web.max_streams,
-    )
-    async with AsyncExitStack() as stack:
-        stack.callback(ledger.close)
-        stack.push_async_callback(store.close)
-        stack.push_async_callback(link.close)
-        embedded = store.readings if isinstance(store.readings, DuckStore) else None
-        copies = snapshot.Snapshots(data / snapshot.LEDGER, embedded, gate)
-        await stack.enter_async_context(snapshot.serving(data / snapshot.SOCKET, copies.take))
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(forwarder.run(), name="forward")
-        group.create_task(rollups.run(), name="rollups")
-        group.create_task(engine.run(), name="engine")
-        group.create_task(notifier.run(), name="notify")
-        group.create_task(backend.run(), name="backend")
-        group.create_task(serve(app, taken=taken), name="web")
-
-
-def _store(
-    conf: Configuration, db: sqlite3.Connection, gate: Gate, health: Health
-) -> tuple[RolledStore, Dirty | None, Rollups]:
-    """The store of the settings with what keeps its rollups; nothing is opened yet."""
-    settings, keep = conf.settings.store, conf.settings.store.retention
-    dirty = Dirty(db)
-    if not settings.rollups:
-        dirty.stop()
-    store = RolledStore(
-        open_store(settings, conf.settings.data, conf.inventory),
-        open_tiers(settings),
-        dirty,
-        raw_kept_ns=keep.raw_ns,
-        now=now_ns,
-    )
-    kept = Kept(keep.raw_ns, keep.five_minutes_ns, keep.hourly_ns)
-    rollups = Rollups(store, dirty, gate, health, kept=kept, now=now_ns, compute=settings.rollups)
-    return store, dirty if settings.rollups else None, rollups
+    await serve(conf, field_socket=field_socket)
 
 
 def run(path: Path, *, field_socket: Path | None = None) -> int:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from hub import supervisor
-from hub.api import TryAgain
+from hub.api import BadItem, TryAgain
 from hub.journal import Locked, TooNew
 from hub.problems import Misconfigured
 from hub.supervisor import AlreadyRunning
-from hub.web.serving import PortTaken
+from hub.web.address import PortTaken
 
-out = Console()
+out = Console(soft_wrap=True)
+"""Never breaks a line by itself: keys, ids and tokens stay whole, also in a pipe."""
 
 Settings = Annotated[
     Path, typer.Option("--settings", "-s", envvar="TOBA_SETTINGS", help="The settings file.")
 ]
 DEFAULT = Path("toba-hub.yaml")
+
+STARTING = ("run", "demo")
+"""The verbs that start something."""
 
 Command = Callable[..., None]
 
@@ -34,6 +39,15 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """One clear line, and the exit code."""
     sys.stderr.write(f"toba-hub: {message}\n")
     raise typer.Exit(code)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as what is in them: nothing is cut or wrapped, so that it can be copied."""
+    lines = [list(head), *([" ".join(cell.split()) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [set_cell_size(cell, wide) for cell, wide in zip(line, widths, strict=True)]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
 def plainly(command: Command) -> Command:
@@ -46,8 +60,17 @@ def plainly(command: Command) -> Command:
         except Misconfigured as error:
             for problem in error.problems:
                 sys.stderr.write(f"{problem}\n")
-            fail(f"{len(error.problems)} problem(s); nothing was started", supervisor.CONFIG_ERROR)
-        except (PortTaken, AlreadyRunning, Locked, TooNew, TryAgain, sqlite3.Error) as error:
+            started = "; nothing was started" if command.__name__ in STARTING else ""
+            fail(f"{len(error.problems)} problem(s){started}", supervisor.CONFIG_ERROR)
+        except (
+            PortTaken,
+            AlreadyRunning,
+            Locked,
+            TooNew,
+            TryAgain,
+            BadItem,
+            sqlite3.Error,
+        ) as error:
             fail(str(error))
         except PermissionError as error:
             fail(supervisor.forbidden(error), supervisor.CONFIG_ERROR)

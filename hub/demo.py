@@ -30,7 +30,7 @@ from hub.link import Link
 from hub.store.base import StoreDown, StoreRefused
 from hub.store.choose import open_store
 from hub.store.query import Column, Query
-from hub.web.serving import listen
+from hub.web.address import listen
 
 log = logs.get("demo")
 

@@ -26,6 +26,7 @@ FLOORS = [
         "hub.marks",
     ],
     ["hub.app"],
+    ["hub.serve"],
     ["hub.backend"],
     ["hub.web"],
     ["hub.engine", "hub.forward", "hub.ingest", "hub.link", "hub.fieldlink", "hub.configuration"],

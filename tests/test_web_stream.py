@@ -13,9 +13,10 @@ import aiohttp
 import pytest
 
 from hub.clock import NS, monotonic
+from hub.web.address import PortTaken, listen
 from hub.web.app import create_app
 from hub.web.problems import WebProblem
-from hub.web.serving import PortTaken, listen, serve
+from hub.web.serving import serve
 from hub.web.stream import EventStream, Feed
 from tests.web_support import FakeBackend
 

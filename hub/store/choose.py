@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hub.rollup import TIERS, Tier
 from hub.settings import Store as StoreSettings
 from hub.store.base import Labels, NoLabels, Store
 from hub.store.duckdb import DuckStore
-from hub.store.influx import InfluxStore
+
+if TYPE_CHECKING:
+    from hub.store.influx import InfluxStore
 
 
 def open_store(settings: StoreSettings, data: Path, labels: Labels) -> Store:
@@ -42,6 +45,9 @@ def tier_database(database: str, tier: Tier) -> str:
 
 
 def _influx(settings: StoreSettings, database: str, labels: Labels) -> InfluxStore:
+    # Its client takes a fifth of a second to import: only who writes there pays.
+    from hub.store.influx import InfluxStore
+
     return InfluxStore(
         settings.url,
         database,

@@ -20,6 +20,7 @@ from struct import Struct
 from typing import Any
 
 import hub.app
+import hub.serve
 import hub.engine
 import hub.ingest
 from hub.api import Redelivery
@@ -126,7 +127,7 @@ def _let_the_store_fail(outage: Path) -> None:
     def opens(settings: StoreSettings, data: Path, labels: Labels) -> Any:
         return Flaky(open_store(settings, data, labels), outage)
 
-    hub.app.open_store = opens  # type: ignore[attr-defined]
+    hub.serve.open_store = opens
 
 
 def main() -> int:
