@@ -4,6 +4,7 @@ create_app(backend) ─► pages.py   /  /device/…  /publik  /masuk  /static
                        api.py     /api/v1/…  ─ stream.py (events)  charts.py  showing.py
                        plugins    /api/v1/<what a collector declared>
                        here       /healthz  /metrics
+                       bodies.py  around them all: no body too large, too slow or too many
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import hub
 from hub.web import api, metrics, pages, problems
 from hub.web.auth import Auth, AuthMode, Identity, needs
 from hub.web.backend import Backend
+from hub.web.bodies import WAIT_S, Bodies
 from hub.web.public import PublicView
 from hub.web.stream import Feed
 from hub.web.tokens import Tokens
 
-MOST_BODY = 64 * 1024
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; manifest-src 'self'; form-action 'none'; base-uri 'none'; "
@@ -50,8 +51,10 @@ def create_app(
     tokens: Tokens | None = None,
     beat_s: float = 0.5,
     max_streams: int = 64,
+    body_s: float = WAIT_S,
 ) -> FastAPI:
-    """The web application. `auth="demo"`: whoever asks from this machine may act."""
+    """The web application. `auth="demo"`: whoever asks from this machine may act. A request's
+    body must arrive within `body_s` seconds."""
     app = FastAPI(
         title="Toba hub",
         version=getattr(hub, "__version__", "0"),
@@ -70,6 +73,7 @@ def create_app(
     app.include_router(api.public)
     _add_probes(app, backend)
     _add_plugins(app, backend)
+    app.add_middleware(Bodies, wait_s=body_s)
     app.add_middleware(_Shell)
     return app
 
@@ -117,7 +121,7 @@ def _add_plugins(app: FastAPI, backend: Backend) -> None:
 
 
 class _Shell:
-    """Around everything: security headers out, and no body larger than 64 KiB in."""
+    """Around everything: security headers out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -126,17 +130,6 @@ class _Shell:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        taken = 0
-
-        async def bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MOST_BODY:
-                raise problems.WebProblem(
-                    413, f"The body is larger than {MOST_BODY} bytes.", "Send it in parts."
-                )
-            return message
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -147,4 +140,4 @@ class _Shell:
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await self.app(scope, bounded, dressed)
+        await self.app(scope, receive, dressed)
