@@ -20,9 +20,9 @@ from struct import Struct
 from typing import Any
 
 import hub.app
-import hub.serve
 import hub.engine
 import hub.ingest
+import hub.serve
 from hub.api import Redelivery
 from hub.redelivery import Window
 from hub.settings import Store as StoreSettings
