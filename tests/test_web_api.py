@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +12,6 @@ import structlog
 
 from hub.api import TryAgain
 from hub.clock import NS
-from hub.store.query import SeriesRows
 from hub.web.app import create_app
 from rules.transition import Transition
 from tests.web_scene import Scene
@@ -160,7 +158,7 @@ async def test_every_error_is_a_problem_document_with_a_remedy(web: httpx.AsyncC
         ("POST", "/api/v1/faults", 404),
     ):
         body = {"name": "x"} if path.endswith("faults") else {}
-        answer = await web.request(method, path, **({"json": body} if method == "POST" else {}))
+        answer = await web.request(method, path, json=body if method == "POST" else None)
         assert answer.status_code == status, path
         assert answer.headers["content-type"] == "application/problem+json", path
         said = answer.json()
@@ -240,22 +238,3 @@ async def test_metrics_are_prometheus_text_with_escaped_labels(
     assert 'toba_hub_alerts{state="critical"} 1' in text
     types = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
-
-
-async def test_the_public_page_tells_classes_by_the_24_hour_mean_and_no_address(
-    web: httpx.AsyncClient, backend: FakeBackend
-) -> None:
-    backend.answers = [SeriesRows({"device": "aq-balige"}, [(NOW, (12.0,))])]
-    page = (await web.get("/api/v1/public")).json()
-    balige = next(one for one in page["air"] if one["station"] == "Kualitas Udara Balige")
-    assert (balige["mean_24h"], balige["category"]) == (12.0, "good")
-    assert "10.12." not in json.dumps(page)
-    assert page["offices"]["total"] == 44
-
-
-async def test_the_public_page_asks_the_store_once_however_many_look(
-    web: httpx.AsyncClient, backend: FakeBackend
-) -> None:
-    for _ in range(20):
-        await web.get("/api/v1/public")
-    assert len(backend.asked) == 2

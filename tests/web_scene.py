@@ -11,6 +11,7 @@ from typing import Any
 
 from hub.clock import NS, now_ns
 from hub.inventory import Device
+from hub.store.query import SeriesRows
 from hub.web.app import create_app
 from hub.web.headlines import uplinks
 from hub.web.serving import serve
@@ -35,6 +36,15 @@ class Scene:
         for step in range(steps, -1, -1):
             self.step(now - step * STEP_NS, dead=step < 40)
         self.trouble(now)
+        self.remember(now)
+
+    def remember(self, now: int) -> None:
+        """What the store knows of the last day: Balige's air in full, Laguboti's since an hour."""
+        rows = [(now - age * 300 * NS, (18.0 + age % 7,)) for age in range(287, -1, -1)]
+        self.backend.answers = [
+            SeriesRows({"device": "aq-balige"}, rows),
+            SeriesRows({"device": "aq-laguboti"}, rows[-12:]),
+        ]
 
     def step(self, time_ns: int, dead: bool = True) -> None:
         self.backend.time_ns = time_ns

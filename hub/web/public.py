@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
 from hub.clock import NS
 from hub.store.base import StoreDown, StoreRefused
-from hub.store.query import Column, Query
+from hub.store.query import Aggregate, Column, Query
 from hub.web import views
 from hub.web.backend import Backend
 from hub.web.live import SeriesLive
@@ -19,7 +22,18 @@ AIR_CLASSES = (
     (250.4, "very_unhealthy"),
 )
 """Upper ends of ISPU's classes for PM2.5, µg/m³ over 24 h (Permen LHK P.14/2020, lampiran)."""
+AIR_LIMIT = AIR_CLASSES[1][0]
+ENOUGH = 0.75
+"""The part of 24 hours that must have data before their mean has a class."""
+HOUR_NS = 3_600 * NS
+WINDOW_NS = 300 * NS
+LONGEST_GAP_NS = 1_200 * NS
+"""A station that reports every 20 minutes or more often has no gaps."""
 KEPT_S = 15.0
+
+Windows = Sequence[tuple[int, float]]
+"""(start of the window, value), oldest first; windows without data are left out."""
+Past = Mapping[str, Windows]
 
 
 def air_class(pm25: float) -> str:
@@ -42,14 +56,15 @@ class PublicView:
 
     async def _make(self) -> views.PublicPage:
         showing = Showing(self.backend)
-        means = await self._over_day("pm25", "mean")
-        sums = await self._over_day("rain_mm", "sum")
+        past = await self._over_day("pm25", "mean", WINDOW_NS)
+        rain = await self._over_day("rain_mm", "sum", HOUR_NS)
+        sums = {device: sum(value for _, value in rows) for device, rows in rain.items() if rows}
         counts = showing.counts()
         newest = self.backend.live.newest_ns
         return views.PublicPage(
             now_ms=ms(showing.now_ns),
             regency=showing.regency(),
-            air=[self._air(showing, one, means) for one in self._live(showing, "pm25")],
+            air=[self._air(showing, one, past) for one in self._live(showing, "pm25")],
             rain=[
                 self._value(showing, one, "rain_mm", sums.get(one.series.device))
                 for one in self._live(showing, "rain_mm")
@@ -72,16 +87,23 @@ class PublicView:
                 found += self.backend.live.find(device.id, "environment", field)
         return [one for one in found if not isinstance(one.fields[field], str)]
 
-    def _air(self, showing: Showing, one: SeriesLive, means: dict[str, float]) -> views.PublicAir:
+    def _air(self, showing: Showing, one: SeriesLive, past: Past) -> views.PublicAir:
         device = showing.inventory.devices[one.series.device]
-        now, mean = float(one.fields["pm25"]), means.get(device.id)
+        now, windows = float(one.fields["pm25"]), past.get(device.id, [])
+        data_ns, mean = covered_ns(windows, showing.now_ns), _mean(windows)
+        hour = _mean([row for row in windows if row[0] > showing.now_ns - HOUR_NS - WINDOW_NS])
+        enough = mean is not None and data_ns >= ENOUGH * DAY_NS
         return views.PublicAir(
             station=device.title,
             site=self._place(showing, device.site),
             pm25=now,
-            mean_24h=mean,
             time_ms=ms(one.times["pm25"]),
-            category=air_class(now if mean is None else mean),
+            mean_1h=hour,
+            mean_24h=mean,
+            data_s=data_ns / NS,
+            category=air_class(mean) if enough and mean is not None else "",
+            over=max(now, hour or 0.0) > AIR_LIMIT or showing.alarmed(device.id, "µg/m³"),
+            limit=AIR_LIMIT,
         )
 
     def _value(
@@ -101,26 +123,41 @@ class PublicView:
         known = showing.inventory.sites.get(site)
         return known.name if known else site
 
-    async def _over_day(self, field: str, aggregate: str) -> dict[str, float]:
-        """By device, over the last 24 hours; empty when history is unreachable."""
+    async def _over_day(self, field: str, aggregate: Aggregate, window_ns: int) -> Past:
+        """By device, the windows of the last 24 hours that have data; empty when history is
+        unreachable."""
         now_ns = self.backend.now_ns()
         query = Query(
             measurement="environment",
-            columns=(Column(field, aggregate, name="value"),),  # type: ignore[arg-type]
+            columns=(Column(field, aggregate, name="value"),),
             start_ns=now_ns - DAY_NS,
             stop_ns=now_ns,
             group_by=("device",),
+            window_ns=window_ns,
         )
         try:
             answered = await self.backend.query(query)
         except (StoreDown, StoreRefused):
             return {}
         return {
-            one.tags["device"]: float(value)
+            one.tags["device"]: [
+                (time_ns, float(value))
+                for time_ns, (value, *_rest) in one.rows
+                if value is not None
+            ]
             for one in answered
-            for _, (value, *_rest) in one.rows[-1:]
-            if value is not None
         }
+
+
+def covered_ns(windows: Windows, now_ns: int) -> int:
+    """How much time the windows speak for: each until the next one, `LONGEST_GAP_NS` at most."""
+    times = [*(time_ns for time_ns, _ in windows), now_ns]
+    covered = sum(min(end - start, LONGEST_GAP_NS) for start, end in pairwise(times))
+    return min(covered, DAY_NS)
+
+
+def _mean(windows: Windows) -> float | None:
+    return sum(value for _, value in windows) / len(windows) if windows else None
 
 
 def _services(showing: Showing) -> list[views.PublicService]:

@@ -182,6 +182,11 @@ class Showing:
             found |= {id for id in behind if self.state(id) in states.OFF}
         return sorted(found)
 
+    def alarmed(self, device: str, unit: str) -> bool:
+        """Whether an alert about a value in that unit is told of the device."""
+        alerts = self._by_device.get(device, ())
+        return any(one.unit == unit and one.state in states.LOUD for one in alerts)
+
     def behind(self, device: str) -> list[str]:
         return sorted(states.downstream(device, self._children))
 

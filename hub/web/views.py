@@ -259,11 +259,20 @@ class PublicAir:
     station: str
     site: str
     pm25: float
-    mean_24h: float | None
+    """The last value, µg/m³."""
     time_ms: int
+    mean_1h: float | None
+    mean_24h: float | None
+    """Of what there is; null: the past can't be asked, or there is none."""
+    data_s: float
+    """How much of the last 24 hours the mean is of."""
     category: str
-    """good, moderate, unhealthy, very_unhealthy, hazardous, by the 24-hour mean where there is
-    one (ISPU's classes), else by the last value."""
+    """good, moderate, unhealthy, very_unhealthy, hazardous (ISPU's classes of the 24-hour mean);
+    empty: fewer than 75 % of the hours have data, too little for a class."""
+    over: bool
+    """The last value or the last hour's mean is above `limit`, or a PM2.5 alert is on."""
+    limit: float
+    """Where ISPU turns to "unhealthy"; the hub's own rule warns from there on too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 // What everybody may know. Asks every quarter of a minute; no stream, so that many may look.
 
 import { $, get, h, icon, say } from "./dom.js";
-import { fieldName, moment, plain, quantity, since, t, zoneName } from "./text.js";
+import { duration, fieldName, moment, plain, quantity, since, t, zoneName } from "./text.js";
 
 const REFRESH_MS = 15000;
 
@@ -15,11 +15,23 @@ const orNone = (cards) => (cards.length ? cards : none());
 
 const where = (one) => (one.station.includes(one.site) ? one.station : `${one.station} · ${one.site}`);
 
+const concentration = (value) => plain(value, "µg/m³", "pm25");
+
+/** The mean and its class belong together; the present stands beside them, without a class. */
 function air(one) {
-  const [value, unit] = quantity(one.pm25, "µg/m³", "pm25");
-  const mean = one.mean_24h === null ? [] : [h("p", { class: "muted" }, t("public.mean", { value: plain(one.mean_24h, "µg/m³", "pm25") }))];
-  return card(where(one), value, `${unit} PM2.5`,
-    [h("p", { class: "class" }, t(`air.${one.category}`)), ...mean, h("p", { class: "small" }, t(`air.${one.category}.advice`))], one.category);
+  const known = one.mean_24h !== null;
+  const [value, unit] = quantity(one.mean_24h, "µg/m³", "pm25");
+  const what = !known ? t("public.past") : one.category ? t("public.mean") : t("public.part", { span: duration(one.data_s * 1000) });
+  const advice = one.category ? t(`air.${one.category}.advice`) : known ? t("public.few.advice") : "";
+  const present = [t("public.now", { value: concentration(one.pm25) })];
+  if (one.mean_1h !== null) present.push(t("public.hour", { value: concentration(one.mean_1h) }));
+  return card(where(one), value, unit, [
+    h("p", { class: "muted" }, what),
+    h("p", { class: "class" }, one.category ? t(`air.${one.category}`) : t("public.few")),
+    advice && h("p", { class: "small" }, advice),
+    h("p", { class: "present" }, present.join(" · ")),
+    one.over && h("p", { class: "over" }, icon("warning", ""), h("span", {}, t("public.over", { limit: concentration(one.limit) }))),
+  ], one.category || "none");
 }
 
 function measured(one) {
