@@ -15,7 +15,8 @@ from rich.table import Table
 from hub import __version__, configuration, logs, supervisor
 from hub import app as hub_app
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
-from hub.cli_groups import grafana, journal, notify, rules, token
+from hub.cli_groups import grafana, notify, rules, token
+from hub.cli_journal import journal
 from hub.cli_store import backup, influx, restore
 from hub.clock import NS, now_ns
 from hub.link import Link

@@ -1,22 +1,16 @@
-"""The verbs that come in groups: grafana, journal, notify, rules, token."""
+"""The verbs that come in groups: grafana, notify, rules, token; journal has its own file."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hub import configuration, logs
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import now_ns, to_datetime
-from hub.journal import Class, Kind, Reader
-from hub.journal.files import Cursor, segments
-from hub.settings import MIB
 from hub.web.tokens import ROLES, TokenError, Tokens
 
 
@@ -25,7 +19,6 @@ def _group(about: str) -> typer.Typer:
 
 
 grafana = _group("Dashboards: build their JSON, push them into an existing Grafana.")
-journal = _group("The log of everything: how full, how whole, what is in it.")
 notify = _group("Notification channels.")
 rules = _group("Rules: try their cases.")
 token = _group("Tokens for the board's API.")
@@ -99,82 +92,6 @@ def grafana_push(
         fail(str(error))
 
 
-@journal.command("status")
-@plainly
-def journal_status(settings: Settings = DEFAULT) -> None:
-    """How much the journal holds and how far each reader is."""
-    folder = configuration.load(settings).settings.data / "journal"
-    known = segments(folder)
-    if not known:
-        fail(f"there is no journal in {folder} yet")
-    reader = Reader(folder, known[0][0] - 1)
-    last = reader.backlog() + known[0][0] - 1
-    reader.close()
-    size = sum(path.stat().st_size for _, path in known)
-    out.print(f"{folder}: {len(known)} segments, {size / MIB:.1f} MiB, ids {known[0][0]} to {last}")
-    table = Table("reader", "is done up to", "behind by", box=None)
-    for path in sorted((folder / "cursors").glob("*")):
-        done = Cursor(folder, path.name).get()
-        table.add_row(path.name, str(done), str(max(0, last - done)))
-    out.print(table)
-
-
-@journal.command("verify")
-@plainly
-def journal_verify(settings: Settings = DEFAULT) -> None:
-    """Read every record and its checksum; name by id what is spoiled or missing."""
-    folder = configuration.load(settings).settings.data / "journal"
-    known = segments(folder)
-    if not known:
-        fail(f"there is no journal in {folder} yet")
-    reader = Reader(folder, known[0][0] - 1)
-    total, before = 0, ""
-    with out.status("reading") as status:
-        while records := reader.read():
-            total += len(records)
-            before = f"{to_datetime(records[-1].time_ns):%Y-%m-%d %H:%M:%S} UTC"
-            status.update(f"reading: {total} records, {before}")
-    reader.close()
-    for lost in reader.lost:
-        out.print(f"[red]LOST[/] ids {lost.first_id} to {lost.last_id}: {lost.why}")
-    out.print(f"{total} good records up to {before}")
-    if reader.lost:
-        raise typer.Exit(1)
-
-
-@journal.command("export")
-@plainly
-def journal_export(
-    after: Annotated[int, typer.Option(help="Begin behind this id.")] = 0,
-    settings: Settings = DEFAULT,
-) -> None:
-    """Print records as JSON lines: id, time, kind, class and what they hold."""
-    import msgspec
-
-    folder = configuration.load(settings).settings.data / "journal"
-    reader = Reader(folder, after)
-    while records := reader.read():
-        for record in records:
-            line: dict[str, Any] = {
-                "id": record.id,
-                "time": to_datetime(record.time_ns).isoformat(),
-                "kind": _word(Kind, record.kind),
-                "class": _word(Class, record.klass),
-            }
-            if record.payload:
-                try:
-                    line["payload"] = msgspec.msgpack.decode(record.payload)
-                except (msgspec.DecodeError, ValueError) as error:
-                    line["unreadable"] = str(error)
-            sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-    reader.close()
-
-
-def _word(names: type[IntEnum], number: int) -> str:
-    """A number's name; of a newer hub's the number itself."""
-    return names(number).name.lower() if number in {n.value for n in names} else str(number)
-
-
 @notify.command("test")
 @plainly
 def notify_test(
@@ -235,15 +152,19 @@ def token_create(
 @plainly
 def token_list(settings: Settings = DEFAULT) -> None:
     """Names and roles of all tokens."""
-    table = Table("name", "role", "made", box=None)
-    for one in _tokens(settings).list():
-        table.add_row(one.name, one.role, f"{to_datetime(one.created_ns):%Y-%m-%d %H:%M} UTC")
-    out.print(table)
+    rows = [
+        (one.name, one.role, f"{to_datetime(one.created_ns):%Y-%m-%d %H:%M} UTC")
+        for one in _tokens(settings).list()
+    ]
+    table(("name", "role", "made"), rows)
 
 
 @token.command("revoke")
 @plainly
-def token_revoke(name: str, settings: Settings = DEFAULT) -> None:
+def token_revoke(
+    name: Annotated[str, typer.Argument(help="As `toba-hub token list` shows it.")],
+    settings: Settings = DEFAULT,
+) -> None:
     """Take a token back; it stops working at once."""
     try:
         _tokens(settings).revoke(name)
@@ -283,7 +204,7 @@ def rules_test(
         try:
             results += run_cases(path)
         except CaseError as error:
-            fail(f"{path}: {error}")
+            fail(str(error))
     bad = [result for result in results if not result.ok]
     for result in bad:
         out.print(str(result), highlight=False, markup=False)

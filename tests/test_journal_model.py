@@ -50,6 +50,7 @@ class JournalModel(RuleBasedStateMachine):
         self.appended = 0
         self.hurt: set[int] = set()
         """What flipped bits and cut files have cost."""
+        self.flipped = False
         self.named: set[int] = set()
         """What the journal said at its opening that it had lost."""
         self.marks = [0]
@@ -169,6 +170,7 @@ class JournalModel(RuleBasedStateMachine):
             file.write(bytes([data[at] ^ 1 << random.randrange(8)]))
         self.marks = [self.durable]  # where the kernel has not written it back, nobody could tell
         self.disk.synced[path] = path.read_bytes()
+        self.flipped = True
         cost = before - self._found()
         assert len(cost) <= 1, "a flipped bit costs its record alone"
         for number in cost:
@@ -292,7 +294,8 @@ class JournalModel(RuleBasedStateMachine):
             missing -= there
         assert not missing, f"{missing} is missing and not named"
         unread = set(range(reader.next_id, self.durable + 1))
-        assert not whole or unread <= self.named | self.hurt, f"{unread} can't be reached"
+        known = self.named | self.hurt | set(range(1, min(self.done.values()) + 1))
+        assert not whole or unread <= known, f"{unread - known} can't be reached"
         polled = [record.id for record in found if record.klass == Class.POLLED]
         if whole and polled:
             quota = [one.last_id for one in lost if one.reason == "quota"]
@@ -303,9 +306,7 @@ class JournalModel(RuleBasedStateMachine):
             return True
         # The note of what was dropped may be spoiled itself.
         polled = self.records[number].klass == Class.POLLED
-        return polled and (lost.reason == "quota" or bool(self.hurt) or self.flipped)
-
-    flipped = False
+        return polled and (lost.reason == "quota" or self.flipped)
 
     def _times_are_right(self, lost: Lost, ids: Iterable[int]) -> None:
         for number in ids:

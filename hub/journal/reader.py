@@ -24,6 +24,12 @@ from hub.journal.record import (
 
 Reason = Literal["damage", "cut", "freed", "quota"]
 _EVERY = 1 << 63
+_GO_ON = 0
+_WAIT = -1
+_FREED = "no longer in the journal: freed before it was read, or cut off"
+_CUT = "the end of a segment, or a whole one, is gone"
+_A_FREED: Reason = "freed"
+_A_CUT: Reason = "cut"
 _QUOTA = "dropped, oldest first: the polled class had used up its quota"
 
 
@@ -61,6 +67,19 @@ def _between(after_ns: int, before_ns: int) -> str:
     return f"at {after} UTC" if after == before else f"between {after} and {before} UTC"
 
 
+def add_lost(known: list[Lost], lost: Lost) -> None:
+    """Polled readings lay between others in many small runs; they are told as one."""
+    before = known[-1] if known else lost
+    if known and lost.reason == before.reason == "quota":
+        known[-1] = before._replace(
+            last_id=lost.last_id,
+            records=before.records + lost.records,
+            before_ns=lost.before_ns,
+        )
+    else:
+        known.append(lost)
+
+
 class Reader:
     """Yields records in order, each once, none that is not durable yet."""
 
@@ -90,23 +109,30 @@ class Reader:
         Raises `TooNew`, OSError.
         """
         durable = self._durable()
+        found: list[Record] = []
         want = usual = max(limit_bytes, 2 * RECORD_HEADER)
-        while self.next_id <= durable:
+        while not found and self.next_id <= durable:
             if self._handle < 0 and not self._open():
-                return []
+                break
             # Bytes behind the mark may be taken back by a failed append: none is remembered.
-            block = os.pread(self._handle, want, self._offset)
-            records, used = take(block, self.next_id, min(durable, self._bound))
-            if records:
-                self._offset += used
-                self.next_id, self._time_ns = records[-1].id + 1, records[-1].time_ns
-                self._damage = ""
-                return records
-            step = self._step(block, len(block) < want, durable)
-            if step < 0:
-                return []
-            want = step or usual
-        return []
+            begin = self._offset
+            block = os.pread(self._handle, want, begin)
+            step = _GO_ON
+            while step == _GO_ON and self.next_id <= durable:
+                last_id = min(durable, self._bound)
+                records, after = take(block, self._offset - begin, self.next_id, last_id)
+                if records:
+                    found += records
+                    self._offset = begin + after
+                    self.next_id, self._time_ns = records[-1].id + 1, records[-1].time_ns
+                    self._damage = ""
+                if self.next_id <= durable:
+                    ended = len(block) < want
+                    step = self._step(block, self._offset - begin, ended, durable)
+            if step == _WAIT:
+                break
+            want = max(step, usual)
+        return found
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -126,12 +152,12 @@ class Reader:
 
     # Where the next record does not simply follow
 
-    def _step(self, block: bytes, ended: bool, durable: int) -> int:
+    def _step(self, block: bytes, at: int, ended: bool, durable: int) -> int:
         """Get past what `take` did not take; `ended`: the file has no more than this block.
 
-        Gives how many bytes must be seen to go on, 0: as many as usual, -1: there is no way on yet.
+        Gives how many bytes must be seen to go on, `_GO_ON` in this block, or `_WAIT`.
         """
-        for part in stretches(block):
+        for part in stretches(block, at):
             if part.end > len(block) or (part.head is None and part.end == len(block)):
                 if not ended:
                     return self._need(part, len(block))
@@ -142,14 +168,14 @@ class Reader:
             elif part.head.id > self._bound:
                 break
             elif part.head.id > durable:
-                return -1
+                return _WAIT
             elif self._is_next(part.head, part, block):
-                return 0
+                return _GO_ON
             self._offset += part.end - part.start
         else:
-            if block:
-                return 0
-        return 0 if self._next_segment() else -1
+            if not ended:
+                return 1
+        return 1 if self._next_segment() else _WAIT
 
     def _need(self, part: Stretch, end: int) -> int:
         """What goes on behind the block: a record, all of which is needed, or garbage, whose last
@@ -160,7 +186,7 @@ class Reader:
         if garbage > 0:
             self._damage = "record header spoiled"
             self._offset += garbage
-        return 0
+        return 1
 
     def _is_next(self, head: Head, part: Stretch, block: bytes) -> bool:
         """True for the good record `next_id`; otherwise it was noted what this one tells."""
@@ -191,13 +217,7 @@ class Reader:
         lost = Lost(self.next_id, last_id, why, reason, count, self._time_ns, before_ns)
         self.next_id = last_id + 1
         self._damage = ""
-        if reason == "quota" and self.lost and self.lost[-1].reason == "quota":
-            # Polled readings lay between others in many small runs; they are told as one.
-            before = self.lost.pop()
-            lost = before._replace(
-                last_id=last_id, records=before.records + count, before_ns=before_ns
-            )
-        self.lost.append(lost)
+        add_lost(self.lost, lost)
 
     def _open(self) -> bool:
         """Open the segment that holds `next_id`, or the first behind it."""
@@ -210,12 +230,7 @@ class Reader:
         header = self._begin(known, 0)
         if header is None:
             return False
-        self._miss(
-            known[0][0] - 1,
-            "no longer in the journal: freed before it was read, or cut off",
-            "freed",
-            before_ns=header.created_ns,
-        )
+        self._miss(known[0][0] - 1, _FREED, "freed", before_ns=header.created_ns)
         return True
 
     def _begin(self, known: list[tuple[int, Path]], index: int) -> SegmentHeader | None:
@@ -255,6 +270,7 @@ class Reader:
         if header is None:
             return False
         if first > self.next_id:
-            why = self._damage or "the end of a segment, or a whole one, is gone"
-            self._miss(first - 1, why, "cut", before_ns=header.created_ns)
+            # Where the segments before it are gone too, they were freed while this one was read.
+            why, reason = (_FREED, _A_FREED) if index == 0 else (_CUT, _A_CUT)
+            self._miss(first - 1, self._damage or why, reason, before_ns=header.created_ns)
         return True

@@ -129,15 +129,15 @@ def pack_gap(gap: Gap) -> bytes:
     return pack(gap.first_id, gap.first_ns, GAP, Class.POLLED, end)
 
 
-def take(data: bytes, next_id: int, last_id: int) -> tuple[list[Record], int]:
-    """The good records from `next_id` to at most `last_id` that `data` begins with, and the
-    offset behind them. It stops before anything else, which is for `stretches` to tell.
+def take(data: bytes, offset: int, next_id: int, last_id: int) -> tuple[list[Record], int]:
+    """The good records from `next_id` to at most `last_id` that stand at `offset`, and the offset
+    behind them. It stops before anything else, which is for `stretches` to tell.
 
     Every reader spends its time here, so it is one loop without calls of ours.
     """
     records: list[Record] = []
     add, unpack, new = records.append, _WHOLE.unpack_from, tuple.__new__
-    offset, end = 0, len(data)
+    end = len(data)
     while next_id <= last_id and offset + 32 <= end:
         magic, kind, klass, length, record_id, time_ns, crc, head_crc = unpack(data, offset)
         start = offset + 32

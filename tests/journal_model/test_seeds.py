@@ -62,7 +62,7 @@ def test_records_that_a_killed_append_left_are_durable_before_anybody_reads_them
     state.lose_power(seed=seed)
 
 
-@pytest.mark.parametrize("seed", (300, 321, 337))
+@pytest.mark.parametrize("seed", [300, 321, 337])
 def test_a_repaired_segment_header_claims_no_time_that_it_does_not_know(
     state: Steps, seed: int
 ) -> None:
