@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from rules.duration import DAY, HOUR, MINUTE, SECOND
-from rules.rule import LANGUAGES, Rule, Text
+from rules.rule import LANGUAGES, NO_TEXT, Rule, Text
 
 _WORDS = {
     "id": (("hari", "hari"), ("jam", "jam"), ("menit", "menit"), ("detik", "detik")),
@@ -98,8 +98,17 @@ def values(rule: Rule, value: float | None, language: str) -> dict[str, str]:
 
 
 def detail(rule: Rule, value: float | None) -> Text:
-    """The measured value beside the limit, in one phrase."""
+    """The measured value beside the limit, in one phrase; of a truth (0 or 1) nothing, since the
+    title says it."""
+    if _is_truth(rule):
+        return NO_TEXT
     return Text(*(_detail(rule, value, language) for language in LANGUAGES))
+
+
+def _is_truth(rule: Rule) -> bool:
+    when = rule.when
+    asks = not when.is_absence and when.comparison in ("equals", "not_equals")
+    return asks and when.window is None and not rule.unit and when.threshold in (0.0, 1.0)
 
 
 def _detail(rule: Rule, value: float | None, language: str) -> str:
