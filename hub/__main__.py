@@ -1,5 +1,39 @@
-"""`python -m hub` is `toba-hub`."""
+"""The command `toba-hub`, also `python -m hub`: what is settled before the hub is imported."""
 
-from hub.cli import main
+from __future__ import annotations
 
-main()
+import os
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+
+
+def main() -> None:
+    """Entry point of the command. Ctrl-C ends it quietly, whenever it comes."""
+    try:
+        _settle_streams()
+        from hub.cli import cli
+
+        cli()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _settle_streams() -> None:
+    """Every standard stream is open, so that no file or socket gets its number by chance, and a
+    terminal that knows only ASCII gets escapes for what it can't show."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):  # opened as the lowest number that is free: this one
+                os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from hub import logs
-from hub.api import TryAgain
+from hub.acts import refusal, tags_of
+from hub.api import BadItem, TryAgain
 from hub.clock import now_ns
 from hub.configuration import Configuration
 from hub.engine import Engine
@@ -73,6 +74,7 @@ class HubBackend:
             for measurement, spec in plugin.manifest.measurements.items()
             for name, field in spec.fields.items()
         }
+        self._tags = tags_of(conf)
         self._engine: Engine | None = None
         self._forwarder: Forwarder | None = None
 
@@ -197,23 +199,27 @@ class HubBackend:
         until_ns: int | None = None,
     ) -> None:
         act = Act(kind, who, why, key, dict(matcher or {}), until_ns or 0)
-        if act.problem():
-            raise ValueError(act.problem())
+        why_not = act.problem() or refusal(act, now_ns(), self._tags)
+        if why_not:
+            raise ValueError(why_not)
         open_keys = {alert.key for alert in self.alerts() if alert.state != "resolved"}
         if kind in ("acknowledge", "unacknowledge") and key not in open_keys:
             raise LookupError(f"no open alert has the key {key!r}")
         if kind == "unsilence" and key and key not in {s["id"] for s in self.silences()}:
             raise LookupError(f"no silence has the id {key!r}")
-        record = await self._link.act(
-            {
-                "kind": kind,
-                "who": who,
-                "why": why,
-                "key": key,
-                "matcher": dict(matcher or {}),
-                "until_ns": until_ns or 0,
-            }
-        )
+        try:
+            record = await self._link.act(
+                {
+                    "kind": kind,
+                    "who": who,
+                    "why": why,
+                    "key": key,
+                    "matcher": dict(matcher or {}),
+                    "until_ns": until_ns or 0,
+                }
+            )
+        except BadItem as error:
+            raise ValueError(str(error)) from None
         await self._folded(record)
 
     async def _folded(self, record: int) -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from hub import __version__, configuration, logs, supervisor
+from hub import __version__, configuration, logs
 from hub import app as hub_app
+from hub.cli_alerts import ack, alerts, silence, silences, unsilence
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_groups import grafana, notify, rules, token
 from hub.cli_journal import journal
 from hub.cli_store import backup, influx, restore
-from hub.clock import NS, now_ns
-from hub.link import Link
 
 cli = typer.Typer(
     help="Sensor and network-monitoring hub of a regency: collect, keep, judge, show.",
@@ -34,8 +32,8 @@ cli.add_typer(notify, name="notify")
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")
-cli.command()(backup)
-cli.command()(restore)
+for verb in (alerts, ack, silence, silences, unsilence, backup, restore):
+    cli.command()(verb)
 
 
 @cli.callback(invoke_without_command=True)
@@ -58,7 +56,7 @@ def demo(
     seconds: Annotated[float | None, typer.Option(help="End by itself after this long.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
     data: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Simulate a whole regency and run the hub on it; open the board in a browser.
 
@@ -127,90 +125,6 @@ def doctor(settings: Settings = DEFAULT) -> None:
 
 @cli.command()
 @plainly
-def ack(
-    key: Annotated[str, typer.Argument(help="The alert's key, as `toba-hub alerts` lists it.")],
-    why: Annotated[str, typer.Option("--why", "-m", help="A comment for the others.")] = "",
-    who: Annotated[str, typer.Option(help="Your name.")] = "",
-    settings: Settings = DEFAULT,
-) -> None:
-    """Acknowledge an alert: somebody works on it."""
-    conf = configuration.load(settings)
-    if key not in _open_alerts(conf):
-        fail(f"no open alert has the key {key!r}; `toba-hub alerts` lists them")
-    _act(conf, kind="acknowledge", key=key, who=who or getpass.getuser(), why=why)
-
-
-@cli.command()
-@plainly
-def silence(
-    match: Annotated[list[str], typer.Argument(help="device=…, rule=…, site=…, opd=… (globs).")],
-    hours: Annotated[float, typer.Option(help="How long.")] = 1.0,
-    why: Annotated[str, typer.Option("--why", "-m", help="A comment for the others.")] = "",
-    who: Annotated[str, typer.Option(help="Your name.")] = "",
-    maintenance: Annotated[
-        bool, typer.Option("--maintenance", help="Planned work: shown and reported as such.")
-    ] = False,
-    settings: Settings = DEFAULT,
-) -> None:
-    """Let matching alerts page nobody for a while; they are still shown."""
-    pairs = [part.partition("=") for part in match]
-    if any(not middle or not value for _, middle, value in pairs):
-        fail("a matcher is key=value, for example device=r-dlh", 2)
-    until_ns = now_ns() + int(hours * 3600) * NS
-    _act(
-        configuration.load(settings),
-        kind="maintenance" if maintenance else "silence",
-        who=who or getpass.getuser(),
-        why=why,
-        matcher={name: value for name, _, value in pairs},
-        until_ns=until_ns,
-    )
-
-
-@cli.command()
-@plainly
-def alerts(settings: Settings = DEFAULT) -> None:
-    """List the open alerts with their keys."""
-    conf = configuration.load(settings)
-    table = Table("key", "state", "severity", "since", "what", box=None)
-    for key, last in _open_alerts(conf).items():
-        age_s = (now_ns() - last["since_ns"]) // NS
-        title = last["title"].get(conf.settings.language, "")
-        table.add_row(key, last["after"], str(last["severity"]), f"{age_s} s", title)
-    out.print(table)
-
-
-def _open_alerts(conf: configuration.Configuration) -> dict[str, dict[str, Any]]:
-    """The last transition of each alert that is not over, by key."""
-    from hub.ledger import Ledger
-
-    path = conf.settings.data / "serve.db"
-    if not path.exists():
-        fail(f"no hub has run on {conf.settings.data} yet")
-    ledger = Ledger(path)
-    try:
-        return ledger.open_alerts()
-    finally:
-        ledger.close()
-
-
-def _act(conf: configuration.Configuration, **act: Any) -> None:
-    """Write an act into the journal of the running hub."""
-
-    async def hand_over() -> int:
-        link = Link(conf.settings.data / "ingest.sock")
-        try:
-            return await link.act(act)
-        finally:
-            await link.close()
-
-    if supervisor.running(conf.settings.data) is None:
-        fail(f"no hub is running on {conf.settings.data}; start it with `toba-hub run`")
-    record = asyncio.run(hand_over())
-    out.print(f"[green]done[/], record {record} of the journal")
-
-
-@cli.command()
 def secrets(folder: Annotated[Path, typer.Argument(help="Where .env goes.")] = Path()) -> None:
     """Make random passwords for docker compose; what is there already is kept."""
     from hub.deploy import secrets as making
@@ -238,5 +152,7 @@ def new_collector(
 
 
 def main() -> None:
-    """Entry point of the command."""
-    cli()
+    """Where the installed command of before begins; the new one begins in `hub/__main__.py`."""
+    from hub.__main__ import main as begin
+
+    begin()

@@ -10,10 +10,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from hub import configuration
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import to_datetime
 from hub.journal import Class, Kind, Lost, Reader, Record
 from hub.journal.survey import Status, status, verify
@@ -54,17 +53,16 @@ def journal_status(
         out.print(f"{found.thinned} segments were thinned: the oldest polled readings are dropped")
     for name in found.aside:
         out.print(f"{name} was set aside: nothing in it could be read", highlight=False)
-    table = Table("class", "MiB", "of", box=None)
-    for klass, size, quota in zip(Class, found.held, quotas, strict=True):
-        table.add_row(
-            klass.name.lower(), f"{size / MIB:.1f}", f"{quota} ({size / MIB / quota:.0%})"
-        )
-    out.print(table)
-    table = Table("reader", "is done up to", "behind by", "", box=None)
+    sizes = [
+        (klass.name.lower(), f"{size / MIB:.1f}", f"{quota} ({size / MIB / quota:.0%})")
+        for klass, size, quota in zip(Class, found.held, quotas, strict=True)
+    ]
+    table(("class", "MiB", "of"), sizes)
+    lags = []
     for lag in found.cursors:
         late = "its next record is gone" if lag.seconds is None else f"{lag.seconds:.1f} s"
-        table.add_row(lag.name, str(lag.done_id), f"{lag.records} records", late)
-    out.print(table)
+        lags.append((lag.name, str(lag.done_id), f"{lag.records} records", late))
+    table(("reader", "is done up to", "behind by", ""), lags)
 
 
 def _status_json(folder: Path, found: Status, quotas: list[int]) -> str:

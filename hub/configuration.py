@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +58,7 @@ def load(path: Path) -> Configuration:
         rules = rulebook.read(
             found.rules,
             declared={**registry.declared(plugins.values()), **OWN_FIELDS},
-            tags={"device", "rule", "part"}
-            | {
-                tag
-                for plugin in plugins.values()
-                for spec in plugin.manifest.measurements.values()
-                for tag in spec.tags
-            },
+            tags=identity_tags(plugins.values()),
             teams=set(found.teams),
             settings_file=_again(path),
         )
@@ -73,6 +67,16 @@ def load(path: Path) -> Configuration:
     if problems:
         raise Misconfigured(sorted(set(problems), key=lambda p: (p.file, p.line, p.key)))
     return Configuration(path, found, things, plugins, rules)
+
+
+def identity_tags(plugins: Iterable[Plugin]) -> set[str]:
+    """Every tag that may tell one series from another."""
+    return {"device", "rule", "part"} | {
+        tag
+        for plugin in plugins
+        for spec in plugin.manifest.measurements.values()
+        for tag in spec.tags
+    }
 
 
 def _collector_problems(

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from hub import logs
+from hub.acts import act_of
 from hub.api import BadItem, Hint, TryAgain
 
 log = logs.get("link")
@@ -43,7 +44,9 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     """Listen on a socket that only this user may open; close the runner to end."""
 
     async def act(request: web.Request) -> web.Response:
-        return web.json_response({"id": await side.act(await _json(request))})
+        said = await _json(request)
+        act_of(said)
+        return web.json_response({"id": await side.act(said)})
 
     async def hint(request: web.Request) -> web.Response:
         said = await _json(request)
@@ -104,7 +107,8 @@ async def _json(request: web.Request) -> dict[str, Any]:
 
 
 class Link:
-    """The serve process' end. Every call raises `TryAgain` while ingest can't be reached."""
+    """The serve process' end. Every call raises `TryAgain` while ingest can't be reached, `BadItem`
+    for what it will never take."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -136,6 +140,8 @@ class Link:
                 answer: dict[str, Any] = await response.json()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TryAgain(f"the ingest process does not answer: {error}") from None
+        if errors and response.status == 400:
+            raise BadItem(str(answer.get("error")))
         if errors and response.status >= 400:
             raise TryAgain(str(answer.get("error", response.status)))
         return response.status, answer

@@ -246,10 +246,18 @@ def read_leniently(
 ) -> tuple[Settings, list[Problem]]:
     """All problems, and the settings as they are without the parts that are wrong.
 
-    So that `check` can go on to the inventory and the rules.
+    So that `check` can go on to the inventory and the rules. Raises `Misconfigured` where there is
+    no file.
     """
     environment = os.environ if environment is None else environment
     problems = _unknown_variables(environment)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        # Without the file every default would be complained of too.
+        why = f"can't be read: {error.strerror or error}"
+        remedy = 'name it by -s FILE; an example stands in README.md, "Set it up"'
+        raise Misconfigured([*problems, Problem(str(path), 0, "", why, remedy)]) from None
     try:
         file = yamlfile.read(path)
     except Misconfigured as error:

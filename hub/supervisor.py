@@ -106,7 +106,10 @@ class Child:
             # Its standard input is our life: the child ends when the pipe closes, even if we
             # are killed outright.
             self.process = await asyncio.create_subprocess_exec(
-                *self._arguments, stdin=asyncio.subprocess.PIPE
+                *self._arguments,
+                stdin=asyncio.subprocess.PIPE,
+                # Ctrl-C is for us: it could hit a child in the middle of its imports.
+                start_new_session=True,
             )
             code = await self.process.wait()
             if code == CONFIG_ERROR:

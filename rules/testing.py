@@ -82,8 +82,10 @@ def load(path: Path) -> dict[str, Any]:
     """The file as plain data. Raises `CaseError`."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise CaseError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CaseError(f"{path}: can't be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CaseError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise CaseError(f"{path}: a test file has `cases:`, here is {type(data).__name__}")
     if unknown := set(data) - {"rules", "things", "cases"}:
@@ -108,8 +110,10 @@ def load_rules(file: Path) -> Any:
     """A file of rules as plain data. Raises `CaseError`."""
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise CaseError(f"{file}: {error}") from error
+    except OSError as error:
+        raise CaseError(f"{file}: can't be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CaseError(f"{file}: {' '.join(str(error).split())}") from error
 
 
 def numbers(text: object) -> list[float | None]:

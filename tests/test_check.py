@@ -134,4 +134,6 @@ def test_a_missing_settings_file_says_so_in_one_line(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "hub", "check", "-s", str(tmp_path / "none.yaml")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 78
-    assert "none.yaml: can't be read: No such file or directory" in done.stderr
+    first, last = done.stderr.splitlines()
+    assert "none.yaml: can't be read: No such file or directory (name it by -s FILE" in first
+    assert last == "toba-hub: 1 problem(s)"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,6 +108,83 @@ def test_a_silence_needs_a_matcher_that_says_whom(terminal: Terminal) -> None:
     assert "key=value" in done.stderr
 
 
+def test_keys_are_never_cut_however_narrow_the_terminal(terminal: Terminal) -> None:
+    done = CliRunner(env={"COLUMNS": "20"}).invoke(cli, ["alerts", "-s", str(terminal.hub.path)])
+    assert len(done.stdout.splitlines()) == 6, done.stdout
+    assert "silent:aq1 " in done.stdout
+    name = "komandan-jaga-malam-yang-namanya-panjang"
+    secret = CliRunner(env={"COLUMNS": "20"}).invoke(
+        cli, ["token", "create", name, "-s", str(terminal.hub.path)]
+    )
+    assert len(secret.stdout.splitlines()) == 1
+    assert f"\n{name}  viewer" in terminal.good("token", "list")
+    terminal.good("token", "revoke", name)
+
+
+def test_silences_are_listed_and_ended_by_their_ids(terminal: Terminal) -> None:
+    said = terminal.good("silence", "device=aq3", "--hours", "0.5", "--maintenance", "-m", "pindah")
+    number = said.strip().split()[-1]
+    for words in (("silences",), ("silence", "--list")):
+        line = next(one for one in terminal.good(*words).splitlines() if one.startswith(number))
+        assert "maintenance" in line
+        assert "device=aq3" in line
+        assert "pindah" in line
+    terminal.good("unsilence", number)
+    assert "device=aq3" not in terminal.good("silences"), "at once"
+    wait_for("the board to know", lambda: "aq3" not in str(terminal.hub.get("/api/v1/silences")))
+    assert "no silence in force" in terminal.bad("unsilence", number)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["devise=aq1"], "did you mean device?"),
+        (["device=aq1", "device=aq2"], "stands twice"),
+        (["device="], "key=value"),
+        ([], "key=value"),
+        *[
+            (["device=aq1", "--hours", hours], "more than 0, at most a year")
+            for hours in ("0", "-1", "nan", "inf", "9000", "1e300")
+        ],
+    ],
+)
+def test_a_silence_that_makes_no_sense_is_refused_in_one_line(
+    terminal: Terminal, words: list[str], said: str
+) -> None:
+    before = terminal.hub.get("/api/v1/silences")
+    done = terminal.run("silence", *words)
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+    assert terminal.hub.get("/api/v1/silences") == before
+
+
+def test_a_silence_of_nobody_is_warned_of(terminal: Terminal) -> None:
+    done = terminal.run("silence", "device=aq99*", "sensor=pm*")
+    assert done.exit_code == 0
+    assert "no device of the inventory matches" in done.stderr
+    assert "no rule matches" in terminal.run("silence", "rule=x").stderr
+
+
+def test_the_board_refuses_absurd_silences_with_words(terminal: Terminal) -> None:
+    day = 86_400
+    for matcher, seconds, status in (
+        ({"devise": "aq1"}, day, 422),
+        ({"device": "aq1"}, 10**30, 422),
+        ({"device": "aq1"}, -1, 422),
+        ({"device": "\ud800"}, day, 422),
+    ):
+        body = json.dumps({"matcher": matcher, "seconds": seconds, "why": "x"}).encode()
+        url = f"http://127.0.0.1:{terminal.hub.port}/api/v1/silences"
+        request = urllib.request.Request(
+            url, body, {"Content-Type": "application/json", "Origin": url.split("/api")[0]}
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=5)
+        with refused.value:
+            assert refused.value.code == status, refused.value.read()
+
+
 def test_the_journal_tells_how_full_how_whole_and_what_is_in_it(terminal: Terminal) -> None:
     status = terminal.good("journal", "status")
     assert re.search(r"ids 1 to \d+", status)
@@ -196,3 +278,69 @@ def test_a_new_collector_that_can_not_be_is_refused(tmp_path: Path) -> None:
         assert done.exit_code == 1
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mqtt"]
+
+
+def hub(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hub", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("secrets", "/nonexistent"),
+        ("demo", "--data", "/proc/x"),
+        ("rules", "test", "/nonexistent/x_test.yaml"),
+        ("check", "-s", "/nonexistent/toba-hub.yaml"),
+        ("silence", "device=x", "--hours", "nan", "-s", "/nonexistent/toba-hub.yaml"),
+    ],
+)
+def test_what_can_not_be_is_one_line_and_no_traceback(words: tuple[str, ...]) -> None:
+    done = hub(*words)
+    assert done.returncode not in (0, None)
+    lines = [line for line in done.stderr.splitlines() if "problem(s)" not in line]
+    assert len(lines) == 1, done.stderr
+    assert done.stderr.count("x_test.yaml") <= 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_knows_only_ascii_gets_escapes(terminal: Terminal) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = hub("silence", "device=aqé", "-s", str(terminal.hub.path), **plain)
+    assert "Traceback" not in done.stderr
+    assert hub("--help", **plain).returncode == 0
+
+
+def test_closed_standard_streams_are_no_traceback(terminal: Terminal) -> None:
+    for closed in ("0<&-", "1>&-", "2>&-", "1>&- 2>&-"):
+        words = f"{sys.executable} -m hub alerts -s {terminal.hub.path} {closed}"
+        done = subprocess.run(words, shell=True, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.3, 0.7, 1.2])
+def test_ctrl_c_is_quiet_however_early_it_comes(terminal: Terminal, after_s: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hub", "journal", "export", "-s", str(terminal.hub.path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert "hub/" not in said, said
+    assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+def test_an_unknown_verb_names_the_nearest() -> None:
+    assert "check" in hub("chekc").stderr

@@ -13,6 +13,8 @@ from hub import link as module
 from hub.api import BadItem, Hint, TryAgain
 from hub.link import Link, serve
 
+ACT = {"kind": "acknowledge", "who": "ani", "key": "pm:aq1"}
+
 
 class Side:
     """An ingest process that does what the test says."""
@@ -57,9 +59,8 @@ async def link(tmp_path: Path, side: Side) -> AsyncIterator[Link]:
 
 
 async def test_acts_hints_health_and_routes_get_through(link: Link, side: Side) -> None:
-    act = {"kind": "acknowledge", "who": "ani", "key": "pm:aq1"}
-    assert await link.act(act) == 1
-    assert side.acts == [act]
+    assert await link.act(ACT) == 1
+    assert side.acts == [ACT]
     await link.hint("r1", "linkDown", "traffic")
     assert side.hints == [Hint("r1", "linkDown", "traffic")]
     assert (await link.health())["journal"]["last_id"] == 7
@@ -75,7 +76,7 @@ async def test_the_socket_is_for_this_user_only(link: Link, tmp_path: Path) -> N
 async def test_what_fails_over_there_is_told_here(link: Link, side: Side) -> None:
     side.error = TryAgain("the journal can't be written: No space left on device")
     with pytest.raises(TryAgain, match="No space left"):
-        await link.act({})
+        await link.act(ACT)
     side.error = BadItem("no such camera")
     assert await link.route("GET", "camera/cam1", b"") == (400, {"error": "no such camera"})
     side.error = ZeroDivisionError("a bug")
@@ -92,9 +93,34 @@ async def test_a_request_of_another_shape_is_refused(link: Link) -> None:
     assert (await link.call("GET", "/nowhere", errors=False))[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "dance"}, "unknown act 'dance'"),
+        ({"who": ""}, "who does it"),
+        ({"who": ["ani"]}, "who is no text"),
+        ({"why": "x" * 40_000}, "why is no text"),
+        ({"why": "\ud800"}, "why is no text"),
+        ({"kind": "silence", "until_ns": 1}, "needs a matcher"),
+        ({"kind": "silence", "matcher": {"device": 3}, "until_ns": 1}, "device is no text"),
+        ({"kind": "silence", "matcher": ["device"], "until_ns": 1}, "a matcher is an object"),
+        ({"until_ns": 10**30}, "until_ns is no time"),
+        ({"until_ns": -1}, "until_ns is no time"),
+        ({"until_ns": 1.5}, "until_ns is no time"),
+        ({"until": 1}, "an act has no 'until'"),
+    ],
+)
+async def test_an_act_that_makes_no_sense_never_reaches_the_journal(
+    link: Link, side: Side, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadItem, match=said):
+        await link.act({**ACT, **change})
+    assert side.acts == []
+
+
 async def test_without_an_ingest_process_every_call_says_so(tmp_path: Path) -> None:
     link = Link(tmp_path / "ingest.sock")
-    for call in (link.act({}), link.health(), link.route("GET", "x", b"")):
+    for call in (link.act(ACT), link.health(), link.route("GET", "x", b"")):
         with pytest.raises(TryAgain, match="does not answer"):
             await call
     await link.close()
@@ -106,7 +132,7 @@ async def test_one_that_hangs_is_given_up(
     monkeypatch.setattr(module, "TIMEOUT_S", 0.1)
     side.patience = 2.0
     with pytest.raises(TryAgain, match="does not answer"):
-        await link.act({})
+        await link.act(ACT)
     assert (await link.health())["journal"]
 
 
@@ -114,12 +140,12 @@ async def test_a_restarted_ingest_process_is_found_again(tmp_path: Path, side: S
     path = tmp_path / "ingest.sock"
     first = await serve(path, side)
     link = Link(path)
-    assert await link.act({}) == 1
+    assert await link.act(ACT) == 1
     await first.cleanup()
     with pytest.raises(TryAgain):
-        await link.act({})
+        await link.act(ACT)
     path.touch()  # a socket file that a killed process left behind
     second = await serve(path, side)
-    assert await link.act({}) == 2
+    assert await link.act(ACT) == 2
     await link.close()
     await second.cleanup()

@@ -238,7 +238,8 @@ def test_a_full_disk_is_said_on_the_board_and_nothing_is_lost_when_it_is_over(
             wait_for("the board to say so", lambda: "No space left" in health(hub), 20)
             with pytest.raises(urllib.error.HTTPError) as unwell:
                 hub.get("/healthz")
-            said = json.loads(unwell.value.read())["reasons"]
+            with unwell.value:
+                said = json.loads(unwell.value.read())["reasons"]
             assert unwell.value.code == 503
             assert said[0].startswith(f"disk full: free some space where {data} is"), said
             filler.unlink()

@@ -1,0 +1,174 @@
+"""The verbs about alerts: list, acknowledge, silence. They do what the board's buttons do."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hub import acts, configuration, supervisor
+from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.clock import now_ns
+from hub.ledger import Ledger
+from hub.link import Link
+from rules.act import Act
+from rules.text import span
+
+Why = Annotated[str, typer.Option("--why", "-m", help="A comment for the others.")]
+Who = Annotated[str, typer.Option(help="Your name; default: your user here.")]
+
+
+@plainly
+def alerts(settings: Settings = DEFAULT) -> None:
+    """List the open alerts with their keys."""
+    conf = configuration.load(settings)
+    rows = [
+        (
+            key,
+            last["after"],
+            str(last["severity"]),
+            span(now_ns() - last["since_ns"], conf.settings.language),
+            last["title"].get(conf.settings.language, ""),
+        )
+        for key, last in _open_alerts(conf).items()
+    ]
+    table(("key", "state", "severity", "since", "what"), rows)
+
+
+@plainly
+def ack(
+    key: Annotated[str, typer.Argument(help="The alert's key, as `toba-hub alerts` lists it.")],
+    why: Why = "",
+    who: Who = "",
+    settings: Settings = DEFAULT,
+) -> None:
+    """Acknowledge an alert: somebody works on it."""
+    conf = configuration.load(settings)
+    if key not in _open_alerts(conf):
+        fail(f"no open alert has the key {key!r}; `toba-hub alerts` lists them")
+    record = _act(conf, kind="acknowledge", key=key, who=who or _user(), why=why)
+    out.print(f"[green]done[/], record {record} of the journal")
+
+
+@plainly
+def silence(
+    match: Annotated[
+        list[str] | None, typer.Argument(help="device=…, rule=…, site=…, opd=… (globs).")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="How long; a year at most.")] = 1.0,
+    why: Why = "",
+    who: Who = "",
+    maintenance: Annotated[
+        bool, typer.Option("--maintenance", help="Planned work: shown and reported as such.")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the silences in force.")] = False,
+    settings: Settings = DEFAULT,
+) -> None:
+    """Let matching alerts page nobody for a while; they are still shown."""
+    if listed:
+        _list(configuration.load(settings))
+        return
+    pairs = [part.partition("=") for part in match or ()]
+    if not pairs or any(not middle or not value for _, middle, value in pairs):
+        fail("a matcher is key=value, for example device=r-dlh", 2)
+    matcher = {name: value for name, _, value in pairs}
+    if len(matcher) < len(pairs):
+        fail("a matcher's key stands twice; a glob can name several: device=r-*", 2)
+    conf = configuration.load(settings)
+    now = now_ns()
+    try:
+        until_ns = now + acts.length_ns(hours)
+    except ValueError as error:
+        fail(str(error), 2)
+    kind = "maintenance" if maintenance else "silence"
+    act = Act(kind, who or _user(), why, matcher=matcher, until_ns=until_ns)
+    wrong = act.problem() or acts.refusal(act, now, acts.tags_of(conf))
+    if wrong:
+        fail(wrong, 2)
+    record = _act(conf, kind=kind, who=act.who, why=why, matcher=matcher, until_ns=until_ns)
+    empty = acts.meets_nothing(matcher, conf)
+    if empty:
+        sys.stderr.write(f"toba-hub: look: {empty}; silenced all the same\n")
+    out.print(f"[green]done[/]; to end it before: toba-hub unsilence {record}")
+
+
+@plainly
+def silences(settings: Settings = DEFAULT) -> None:
+    """List the silences and maintenance windows in force with their ids."""
+    _list(configuration.load(settings))
+
+
+@plainly
+def unsilence(
+    silence: Annotated[str, typer.Argument(metavar="ID", help="As `toba-hub silences` lists it.")],
+    who: Who = "",
+    settings: Settings = DEFAULT,
+) -> None:
+    """End a silence or a maintenance window now."""
+    conf = configuration.load(settings)
+    _must_have_run(conf)
+    if silence not in {one.id for one in acts.silences(conf, now_ns())}:
+        fail(f"no silence in force has the id {silence!r}; `toba-hub silences` lists them")
+    record = _act(conf, kind="unsilence", key=silence, who=who or _user(), why="")
+    out.print(f"[green]done[/], record {record} of the journal")
+
+
+def _list(conf: configuration.Configuration) -> None:
+    _must_have_run(conf)
+    now, language = now_ns(), conf.settings.language
+    rows = [
+        (
+            one.id,
+            one.kind,
+            acts.words(one.matcher),
+            span(one.until_ns - now, language),
+            one.who,
+            one.why,
+        )
+        for one in acts.silences(conf, now)
+    ]
+    table(("id", "kind", "matches", "still for", "who", "why"), rows)
+
+
+def _must_have_run(conf: configuration.Configuration) -> Path:
+    path = conf.settings.data / "serve.db"
+    if not path.exists():
+        fail(f"no hub has run on {conf.settings.data} yet")
+    return path
+
+
+def _open_alerts(conf: configuration.Configuration) -> dict[str, dict[str, Any]]:
+    """The last transition of each alert that is not over, by key."""
+    ledger = Ledger(_must_have_run(conf))
+    try:
+        return ledger.open_alerts()
+    finally:
+        ledger.close()
+
+
+def _act(conf: configuration.Configuration, **act: Any) -> int:
+    """Write an act into the journal of the running hub; the record's id."""
+
+    async def hand_over() -> int:
+        link = Link(conf.settings.data / "ingest.sock")
+        try:
+            return await link.act(act)
+        finally:
+            await link.close()
+
+    if supervisor.running(conf.settings.data) is None:
+        fail(f"no hub is running on {conf.settings.data}; start it with `toba-hub run`")
+    return asyncio.run(hand_over())
+
+
+def _user() -> str:
+    """Where the system knows no name for the user, its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.geteuid()}"
