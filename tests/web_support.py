@@ -169,7 +169,7 @@ class FakeBackend:
         self.asked.append(query)
         if self.store_down:
             raise StoreDown("connection refused")
-        return self.answers
+        return [one for one in self.answers if set(one.tags) == set(query.group_by)]
 
     def faults(self) -> Sequence[Mapping[str, Any]]:
         return list(self.offered.values())

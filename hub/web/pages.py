@@ -75,7 +75,7 @@ def language_of(request: Request) -> str:
     return known[0]
 
 
-def page(request: Request, name: str) -> Response:
+def page(request: Request, name: str, status: int = 200) -> Response:
     """A page with `{{key}}` filled in from the catalogue of the reader's language."""
     backend: Backend = request.app.state.backend
     language = language_of(request)
@@ -84,7 +84,9 @@ def page(request: Request, name: str) -> Response:
         text = text.replace("{{" + key + "}}", html.escape(value))
     text = text.replace("{{lang}}", language)
     text = text.replace("{{regency}}", html.escape(backend.regency.name))
-    response = Response(text, media_type=TYPES["html"], headers={"Cache-Control": "no-store"})
+    response = Response(
+        text, status, media_type=TYPES["html"], headers={"Cache-Control": "no-store"}
+    )
     if request.query_params.get("lang") == language:
         response.set_cookie(LANGUAGE_COOKIE, language, YEAR_S, samesite="strict")
     return response
@@ -101,6 +103,9 @@ async def board(request: Request) -> Response:
 async def device(id: str, request: Request) -> Response:
     if _identity_missing(request):
         return RedirectResponse("/masuk", 303)
+    backend: Backend = request.app.state.backend
+    if id not in backend.inventory.devices:
+        return page(request, "missing.html", 404)
     return page(request, "device.html")
 
 

@@ -3,7 +3,7 @@
 import uPlot from "./vendor/uPlot.esm.js";
 import { get, h, say } from "./dom.js";
 import { state } from "./state.js";
-import { fieldName, language, plain, quantity, t } from "./text.js";
+import { language, number, plain, t } from "./text.js";
 
 const COLOURS = ["#5ec8f2", "#f7b955", "#8fd694", "#d7a1f9", "#ff8f80", "#9fb4c7"];
 const REFRESH_MS = 5000;
@@ -103,14 +103,13 @@ export class Chart {
   }
 
   options(lines, unit, window) {
-    const field = lines[0]?.field ?? "";
     return {
       ...this.size(), tzDate: zoned,
       legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [10, 26, 0, 0],
-      scales: { y: { range: (plot, low, high) => range(low, high, unit) } },
+      scales: { x: { range: (plot, low, high) => timeRange(low, high) }, y: { range: (plot, low, high) => range(low, high, unit) } },
       axes: [
         { ...AXIS, space: 70, size: 30, values: (plot, times) => times.map((time) => zonedText(time, times)) },
-        { ...AXIS, size: 72, space: 24, values: (plot, values) => values.map((value) => axisText(value, unit, field)) },
+        { ...AXIS, size: 72, space: 24, values: (plot, values, axis, space, step) => axisTexts(values, unit, step) },
       ],
       series: [{}, ...lines.map((line, i) => ({
         label: line.label, stroke: COLOURS[i % 6], width: 2, spanGaps: false, gaps: gaps(window),
@@ -132,9 +131,20 @@ export class Chart {
   }
 }
 
-function axisText(value, unit, field) {
-  const [text, shown] = quantity(value, unit, field === "pm25" ? "" : field);
-  return shown && shown !== "bit/s" && unit === "bit/s" ? `${text} ${shown[0]}` : text;
+/** All labels of an axis at one scale, with as many decimals as their step needs. */
+function axisTexts(values, unit, step) {
+  const power = unit === "bit/s" ? Math.min(3, Math.floor(Math.log10(Math.max(1, ...values)) / 3)) : 0;
+  const [scale, letter] = [1000 ** power, ["", " k", " M", " G"][power]];
+  const digits = [0, 1, 2, 3, 4].find((count) => Math.abs(step / scale - Number((step / scale).toFixed(count))) < 1e-9) ?? 4;
+  return values.map((value) => number(value / scale, digits) + (value ? letter : ""));
+}
+
+const LEAST_SPAN_S = 120; // a single point stands in the middle of that much time
+
+function timeRange(low, high) {
+  if (low === null || low === undefined) return [Date.now() / 1000 - LEAST_SPAN_S, Date.now() / 1000];
+  const room = Math.max(0, LEAST_SPAN_S - (high - low)) / 2;
+  return [low - room, high + room];
 }
 
 function range(low, high, unit) {

@@ -10,7 +10,8 @@ import { showHistory } from "./things.js";
 const id = decodeURIComponent(location.pathname.split("/").at(-1));
 const MOST_CHARTS = 6;
 const MOST_BEHIND = 12;
-const UNDRAWN = new Set(["up", "oper_up", "admin_up", "state", "speed_bps", "in_octets", "out_octets", "uptime_s", "rtsp_ok", "frozen", "alias"]);
+const UNDRAWN = new Set(["up", "oper_up", "admin_up", "state", "speed_bps", "in_octets", "out_octets", "uptime_s", "rtsp_ok", "frozen", "alias", "uplink"]);
+const IDENTITY = new Set(["sys_descr", "sys_name", "sys_location", "sys_object_id"]);
 const REFRESH_MS = 3000;
 let charts = null;
 
@@ -67,6 +68,16 @@ function showReadings(metrics) {
     });
 }
 
+/** What the device says of itself: long, seldom asked for, folded away. */
+function showIdentity(metrics) {
+  $("identity").hidden = !metrics.length;
+  keyed($("identity-list"), metrics, (one) => `${one.field} ${part(one)}`, () => h("div", {}, h("dt", { class: "muted" }), h("dd")),
+    (node, one) => {
+      say(node.children[0], fieldName(one.field));
+      say(node.children[1], String(one.value));
+    });
+}
+
 async function refresh() {
   if (!state.ready || document.hidden) return;
   const detail = await get(`/api/v1/devices/${encodeURIComponent(id)}`).catch(() => null);
@@ -75,7 +86,8 @@ async function refresh() {
     return;
   }
   showHead(detail);
-  showReadings(detail.readings);
+  showReadings(detail.readings.filter((one) => !IDENTITY.has(one.field)));
+  showIdentity(detail.readings.filter((one) => IDENTITY.has(one.field)));
   showDevices($("chain"), detail.chain);
   showDevices($("behind"), detail.behind);
   $("alerts-panel").hidden = !detail.alerts.length;

@@ -77,7 +77,8 @@ export async function send(method, path, body) {
   });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    throw new Error([said.detail ?? `HTTP ${answer.status}`, said.remedy].filter(Boolean).join(" "));
+    const error = new Error([said.detail ?? `HTTP ${answer.status}`, said.remedy].filter(Boolean).join(" "));
+    throw Object.assign(error, { status: answer.status });
   }
   return said;
 }

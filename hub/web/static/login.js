@@ -9,7 +9,7 @@ $("login").addEventListener("submit", async (event) => {
     await send("POST", "/masuk", { token: $("token").value.trim() });
     location.assign("/");
   } catch (error) {
-    say($("error"), error.message);
+    say($("error"), t(error.status === 401 || error.status === 422 ? "login.wrong" : "login.away"));
   }
 });
 

@@ -38,65 +38,108 @@ export async function drawMap() {
   for (const kind of ["regency", "lake"]) {
     for (const shape of shapes.filter((one) => (one.properties?.kind ?? "regency") === kind)) {
       svg.append(s("path", { d: path(shape.geometry), class: kind }));
-      if (kind === "lake") svg.append(lakeName(shape));
     }
   }
   const busiest = [...state.sites.values()].filter((one) => one.lat !== null);
-  const name = svg.querySelector(".lake-name");
-  const placed = name ? [[8, name.getAttribute("y") - 14, 108, Number(name.getAttribute("y")) + 4]] : [];
-  for (const site of busiest) {
+  const placed = busiest.map((site) => project.at(site.lon, site.lat)).map(([x, y]) => [x - 11, y - 11, x + 11, y + 11]);
+  for (const lake of shapes.filter((one) => one.properties?.kind === "lake")) svg.append(lakeName(lake, placed));
+  const points = busiest.map((site, i) => {
     const [x, y] = project.at(site.lon, site.lat);
-    placed.push([x - 9, y - 9, x + 9, y + 9]);
-  }
-  for (const site of busiest) svg.append(marker(site, placed));
+    return { id: site.id, name: site.name, i, x, y };
+  });
+  const ways = layout(points, placed);
+  for (const site of busiest) svg.append(marker(site, ways.get(site.id)));
   $("map").replaceChildren(svg);
   $("legend").replaceChildren(...["ok", "warning", "critical", "down", "no_data"].map((word) =>
     h("li", {}, icon(word, ""), t(`state.${word}`))));
   paintMap();
 }
 
-function lakeName(shape) {
-  const [south, , north] = state.regency.bounds;
-  const ring = shape.geometry.type === "Polygon" ? shape.geometry.coordinates[0] : shape.geometry.coordinates[0][0];
-  const lats = ring.map(([, lat]) => Math.min(Math.max(lat, south), north));
-  const [, y] = project.at(0, Math.min(...lats) * 0.8 + Math.max(...lats) * 0.2);
-  const x = 8;
-  return s("text", { x, y, class: "lake-name" }, shape.properties.name ?? "");
+/** The stretches of a level line that lie inside a ring of points, as [from, to]. */
+function inside(ring, y) {
+  const cuts = [];
+  ring.forEach(([x1, y1], i) => {
+    const [x2, y2] = ring[(i + 1) % ring.length];
+    if ((y1 > y) !== (y2 > y)) cuts.push(x1 + ((y - y1) / (y2 - y1)) * (x2 - x1));
+  });
+  cuts.sort((a, b) => a - b);
+  return cuts.flatMap((x, i) => (i % 2 ? [] : [[Math.max(0, x), Math.min(project.width, cuts[i + 1])]])).filter(([from, to]) => to > from);
+}
+
+/** The lake's name, a word a line, where the water is widest and no place is marked. */
+function lakeName(shape, placed) {
+  const words = (shape.properties.name ?? "").split(" ");
+  const rings = shape.geometry.type === "Polygon" ? shape.geometry.coordinates : shape.geometry.coordinates[0];
+  const ring = rings[0].map(([lon, lat]) => project.at(lon, lat));
+  const [wide, high] = [Math.max(...words.map((word) => word.length)) * 11 + 6, words.length * 18 + 4];
+  let best = { room: -Infinity, x: 40, y: HEIGHT / 2 };
+  for (let y = 20; y < HEIGHT - high; y += 6) {
+    const rows = [0, high / 2, high].map((down) => inside(ring, y + down).sort((a, b) => b[1] - b[0] - (a[1] - a[0]))[0]);
+    if (rows.some((row) => !row)) continue;
+    const [from, to] = [Math.max(...rows.map((row) => row[0])), Math.min(...rows.map((row) => row[1]))];
+    const x = (from + to) / 2;
+    const box = [x - wide / 2, y, x + wide / 2, y + high];
+    const room = to - from - wide - (overlaps(box, placed) ? 1000 : 0);
+    if (room > best.room) best = { room, x, y, box };
+  }
+  if (best.box) placed.push(best.box);
+  return s("text", { class: "lake-name", "text-anchor": "middle" },
+    ...words.map((word, i) => s("tspan", { x: best.x.toFixed(1), y: (best.y + 15 + i * 18).toFixed(1) }, word)));
 }
 
 function overlaps(box, placed) {
   return placed.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
 }
 
-/** Of places that all cover something, the one that covers least. */
-function leastCovered(boxes, placed) {
-  const covered = boxes.map((box) => placed.reduce((sum, other) =>
-    sum + Math.max(0, Math.min(box[2], other[2]) - Math.max(box[0], other[0])) * Math.max(0, Math.min(box[3], other[3]) - Math.max(box[1], other[1])), 0));
-  return covered.indexOf(Math.min(...covered));
-}
+const TRIES = [[15, 5, "start"], [-15, 5, "end"], [0, -15, "middle"], [0, 27, "middle"],
+  [12, -9, "start"], [12, 20, "start"], [-12, -9, "end"], [-12, 20, "end"],
+  [16, -18, "start"], [16, 32, "start"], [-16, -18, "end"], [-16, 32, "end"], [0, -28, "middle"], [0, 40, "middle"]];
+const COVERED = 1000; // covering something is worse than any place beside the point
 
-/** Put the label where it covers no other: right, left, above or below its point. */
-function label(name, x, y, placed) {
-  const long = name.length * 8.6 + 4;
-  const tries = [[15, 5, "start"], [-15, 5, "end"], [0, -15, "middle"], [0, 27, "middle"],
-    [12, -9, "start"], [12, 20, "start"], [-12, -9, "end"], [-12, 20, "end"]];
-  const boxes = tries.map(([dx, dy, anchor]) => {
+const common = (box, other) => Math.max(0, Math.min(box[2], other[2]) - Math.max(box[0], other[0]))
+  * Math.max(0, Math.min(box[3], other[3]) - Math.max(box[1], other[1]));
+
+/** The place at its point where a name covers least: right, left, above, below, farther off. */
+function placeOf({ name, x, y }, placed, size) {
+  const long = name.length * size * 0.58 + 6;
+  return TRIES.map((way, i) => {
+    const [dx, dy, anchor] = way;
     const left = x + dx - (anchor === "end" ? long : anchor === "middle" ? long / 2 : 0);
-    return [left, y + dy - 11, left + long, y + dy + 3];
-  });
-  const fits = (box) => box[0] > 0 && box[2] < project.width + 40 && box[1] > 0;
-  let best = boxes.findIndex((box) => fits(box) && !overlaps(box, placed));
-  if (best < 0) best = leastCovered(boxes, placed);
-  placed.push(boxes[best]);
-  const [dx, dy, anchor] = tries[best];
-  return s("text", { x: dx, y: dy, "text-anchor": anchor }, name);
+    const box = [left, y + dy - size * 0.9, left + long, y + dy + size * 0.4];
+    const out = Math.max(0, -box[0]) + Math.max(0, box[2] - project.width - 40) + Math.max(0, -box[1]);
+    const covers = placed.reduce((sum, other) => sum + common(box, other), 0);
+    return { way, box, cost: i + (covers || out ? COVERED + covers + 50 * out : 0) };
+  }).reduce((best, one) => (one.cost < best.cost ? one : best));
 }
 
-function marker(site, placed) {
+/** Where each name goes, by site id: the best of several orders of placing them. */
+function layout(points, taken) {
+  const size = matchMedia("(max-width: 760px)").matches ? 18 : 15;
+  const orders = [(one) => one.i, (one) => -one.i, (one) => one.name.length, (one) => -one.name.length,
+    (one) => one.x, (one) => -one.x, (one) => one.y, (one) => -one.y];
+  return orders.map((by) => {
+    const placed = [...taken];
+    const ways = new Map();
+    let cost = 0;
+    for (const one of [...points].sort((a, b) => by(a) - by(b))) {
+      const found = placeOf(one, placed, size);
+      placed.push(found.box);
+      ways.set(one.id, found.way);
+      cost += found.cost;
+    }
+    return { ways, cost };
+  }).reduce((best, one) => (one.cost < best.cost ? one : best)).ways;
+}
+
+function label(name, [x, y, anchor]) {
+  return s("text", { x, y, "text-anchor": anchor }, name);
+}
+
+function marker(site, way) {
   const [x, y] = project.at(site.lon, site.lat);
   const node = s("g", { class: "site", "data-site": site.id, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
     s("circle", { r: 17, class: "halo" }), s("g", { class: "sign", transform: "translate(-11 -11) scale(.92)" }),
-    label(site.name, x, y, placed), s("title"));
+    label(site.name, way), s("title"));
   return node;
 }
 

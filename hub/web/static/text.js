@@ -39,7 +39,7 @@ export function quantity(value, unit, field = "") {
   if (steps) {
     const step = value < 1000 ? 0 : Math.min(steps.length - 1, Math.floor(Math.log10(value) / 3));
     const scaled = value / 1000 ** step;
-    return [number(scaled, scaled < 10 && step ? 2 : scaled < 100 && step ? 1 : 0), steps[step]];
+    return [number(scaled, step ? 1 : 0), steps[step]];
   }
   if (unit === "s" && value >= 120) return [duration(value * 1000), ""];
   const whole = Number.isInteger(value) && Math.abs(value) >= 100;

@@ -2,12 +2,14 @@
 
 import { $, get, h, keyed, s, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
-import { duration, fieldName, moment, pick, quantity, since as clockSince, t } from "./text.js";
+import { duration, fieldName, has, moment, pick, quantity, since as clockSince, t } from "./text.js";
 
 const ORDER = ["ok", "warning", "no_data", "critical", "down"];
 const rank = (word) => ORDER.indexOf(word);
 let tab = "offices";
 let events = [];
+let silences = [];
+const SILENCES_MS = 10000;
 
 for (const button of document.querySelectorAll("[data-tab]")) {
   button.addEventListener("click", () => {
@@ -155,13 +157,15 @@ const byNeed = (items) => items.map((one, i) => [one, i])
   .sort(([a, i], [b, j]) => rank(b.state) - rank(a.state) || i - j).map(([one]) => one);
 
 export function showThings(changes) {
+  if (changes.all || changes.alerts) loadSilences();
   $("tab-faults").hidden = !state.faults?.length;
   $("things").dataset.tab = tab;
   if (LISTS[tab]) keyed($("things"), byNeed(LISTS[tab]()), (one) => one.id, row, fillRow);
   else if (tab === "history") {
     if (changes.alerts) loadHistory();
     showHistory($("things"), events);
-  } else showFaults();
+  } else if (tab === "silences") showSilences();
+  else showFaults();
 }
 
 export const tick = () => LISTS[tab] && showThings({});
@@ -181,6 +185,38 @@ export function showHistory(box, items) {
       say(node.querySelector("small"), [t(`stage.${one.after}`), state.info.get(one.device)?.name ?? one.device, one.who && t("alert.by", { who: one.who }), one.why].filter(Boolean).join(" · "));
     });
   if (!items.length) box.replaceChildren(h("p", { class: "muted", "data-key": "none" }, t("history.none")));
+}
+
+/** What sends no messages now; the board itself goes on showing it. */
+export async function loadSilences() {
+  silences = await get("/api/v1/silences").catch(() => silences);
+  $("tab-silences").hidden = !silences.length && tab !== "silences";
+  say($("tab-silences"), t("tab.silences", { count: silences.length }));
+  if (tab === "silences" && state.ready) showSilences();
+}
+if ($("tab-silences")) setInterval(loadSilences, SILENCES_MS);
+
+function matched([key, patterns]) {
+  const known = { device: state.info, site: state.sites, opd: state.opds }[key];
+  return `${has(`match.${key}`) ? t(`match.${key}`) : key}: ${patterns.map((one) => known?.get(one)?.name ?? one).join(", ")}`;
+}
+
+function showSilences() {
+  keyed($("things"), silences, (one) => one.id,
+    () => h("div", { class: "fault silence" }, h("span", {}, h("b"), h("small", { class: "muted" })), h("button", {}, t("silence.end"))),
+    (node, one) => {
+      say(node.querySelector("b"), Object.entries(one.matcher).map(matched).join(" · "));
+      say(node.querySelector("small"), [one.until_ms && t("silence.until", { time: moment(one.until_ms, state.regency.zone, "day") }),
+        one.who && t("alert.by", { who: one.who }), one.why].filter(Boolean).join(" · "));
+      const button = node.querySelector("button");
+      button.hidden = !state.me || state.me.role === "viewer";
+      button.onclick = async () => {
+        button.disabled = true;
+        await send("DELETE", `/api/v1/silences/${encodeURIComponent(one.id)}`).catch((error) => window.alert(error.message));
+        button.disabled = false;
+        loadSilences();
+      };
+    });
 }
 
 /** The demo's buttons: each starts or ends one fault of the simulated field. */
