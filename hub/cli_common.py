@@ -17,7 +17,7 @@ from rich.console import Console
 from hub import supervisor
 from hub.api import BadItem, TryAgain
 from hub.journal import Locked, TooNew
-from hub.problems import Misconfigured
+from hub.problems import Misconfigured, folded
 from hub.supervisor import AlreadyRunning
 from hub.web.address import PortTaken
 
@@ -58,8 +58,8 @@ def plainly(command: Command) -> Command:
         try:
             command(*args, **kwargs)
         except Misconfigured as error:
-            for problem in error.problems:
-                sys.stderr.write(f"{problem}\n")
+            for line in folded(error.problems):
+                sys.stderr.write(f"{line}\n")
             started = "; nothing was started" if command.__name__ in STARTING else ""
             fail(f"{len(error.problems)} problem(s){started}", supervisor.CONFIG_ERROR)
         except (

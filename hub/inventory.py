@@ -9,13 +9,16 @@ may be parted by semicolons too.
 from __future__ import annotations
 
 import csv
+import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from hub import yamlfile
 from hub.api import Target
@@ -24,6 +27,7 @@ from hub.reading import Series
 from hub.registry import Plugin
 from hub.yamlfile import YamlFile
 
+KINDS = ("router", "switch", "ap", "sensor", "camera", "ups", "gateway", "server", "other")
 ID = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 
 
@@ -52,7 +56,8 @@ class Device(BaseModel, extra="forbid", frozen=True):
 
     id: str = Field(pattern=ID)
     name: str = ""
-    kind: str = Field(pattern=r"^[a-z_]+$")
+    kind: str
+    """One of `KINDS`."""
     site: str
     opd: str = ""
     address: str = ""
@@ -61,6 +66,35 @@ class Device(BaseModel, extra="forbid", frozen=True):
     lat: float | None = None
     lon: float | None = None
     note: str = ""
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        if kind not in KINDS:
+            raise PydanticCustomError(
+                "kind",
+                "no such kind of device: {kind}",
+                {"kind": repr(kind), "remedy": nearest(kind, KINDS)},
+            )
+        return kind
+
+    @field_validator("address")
+    @classmethod
+    def _can_be(cls, address: str) -> str:
+        """A name is looked up later; what looks like an IP address must be one."""
+        if re.fullmatch(r"[\d.]+", address) or address.count(":") > 1:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                remedy = (
+                    "such as 10.12.1.7; without a port, which stands in the collector's section"
+                )
+                raise PydanticCustomError(
+                    "address",
+                    "is no IP address: {given}",
+                    {"given": repr(address), "remedy": remedy},
+                ) from None
+        return address
 
     @property
     def title(self) -> str:
@@ -166,7 +200,7 @@ def _take(file: YamlFile, inventory: Inventory, written: _Written) -> list[Probl
                 item: Any = model.model_validate(entry)
             except ValidationError as error:
                 problems += [file.problem(*found) for found in from_pydantic(error, model, at)]
-                continue
+                item = _good_parts(model, entry, error, f"{file.name}:{index}")
             if item.id in into:
                 first, path = written[key, item.id]
                 line = first.lines.get(path, 0)
@@ -181,6 +215,21 @@ def _take(file: YamlFile, inventory: Inventory, written: _Written) -> list[Probl
     return problems
 
 
+def _good_parts(model: type[BaseModel], entry: Any, error: ValidationError, spare_id: str) -> Any:
+    """What is left of an entry with mistakes, so that the rest of it is checked too, and others
+    that name it are not blamed. Only for complaints: with any problem no inventory comes out."""
+    parts = dict(entry) if isinstance(entry, dict) else {}
+    given = parts.get("id")
+    for loc in [item["loc"] for item in error.errors()]:
+        if loc[:1] == ("collect",) and len(loc) > 1 and isinstance(parts.get("collect"), dict):
+            parts["collect"] = {k: v for k, v in parts["collect"].items() if k != loc[1]}
+        elif loc:
+            parts.pop(str(loc[0]), None)
+    empty = {name: "" for name, field in model.model_fields.items() if field.is_required()}
+    parts["id"] = given if isinstance(given, str) and given else spare_id
+    return model.model_construct(**{**empty, **parts})
+
+
 def _check_references(inventory: Inventory, written: _Written) -> list[Problem]:
     problems = []
 
@@ -189,11 +238,11 @@ def _check_references(inventory: Inventory, written: _Written) -> list[Problem]:
         problems.append(file.problem(at + path, message, remedy))
 
     for opd in inventory.opds.values():
-        if opd.site not in inventory.sites:
+        if opd.site and opd.site not in inventory.sites:
             remedy = nearest(opd.site, inventory.sites)
             complain("opds", opd.id, ("site",), f"no site {opd.site!r}", remedy)
     for device in inventory.devices.values():
-        if device.site not in inventory.sites:
+        if device.site and device.site not in inventory.sites:
             remedy = nearest(device.site, inventory.sites)
             complain("devices", device.id, ("site",), f"no site {device.site!r}", remedy)
         if device.opd and device.opd not in inventory.opds:
@@ -251,10 +300,25 @@ def _check_sections(
                 continue
             model = plugin.collector.Section
             try:
-                model.model_validate(section)
+                model.model_validate(_as_text(section, model, file, here))
             except ValidationError as error:
                 problems += [file.problem(*found) for found in from_pydantic(error, model, here)]
     return problems
+
+
+def _as_text(
+    section: dict[str, Any], model: type[BaseModel], file: YamlFile, at: Path
+) -> dict[str, Any]:
+    """The section itself, its values as they were written where the model wants text: a community
+    may be 2024."""
+    try:
+        model.model_validate(section)
+    except ValidationError as error:
+        for loc in [item["loc"] for item in error.errors()]:
+            text = file.texts.get((*at, *loc[:1]))
+            if text is not None:
+                section[str(loc[0])] = text
+    return section
 
 
 def _read_csv(path: FilePath) -> YamlFile:
@@ -272,14 +336,18 @@ def _read_csv(path: FilePath) -> YamlFile:
                 if None in row:
                     at: Path = ("devices", len(devices))
                     file.problems.append(file.problem(at, "more cells than the header has columns"))
-                devices.append(_row(row))
+                device, texts = _row(row)
+                file.texts |= {("devices", len(devices), *at): text for at, text in texts.items()}
+                devices.append(device)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Misconfigured([Problem(str(path), 0, "", f"can't be read: {error}")]) from None
     return file
 
 
-def _row(row: Mapping[str | None, Any]) -> dict[str, Any]:
+def _row(row: Mapping[str | None, Any]) -> tuple[dict[str, Any], dict[Path, str]]:
+    """A row as a device, and the texts of the cells that may be more than text."""
     device: dict[str, Any] = {}
+    texts: dict[Path, str] = {}
     for column, cell in row.items():
         text = (cell or "").strip() if isinstance(cell, str) else ""
         if column is None or not text:
@@ -291,9 +359,12 @@ def _row(row: Mapping[str | None, Any]) -> dict[str, Any]:
             section = device.setdefault("collect", {}).setdefault(collector, {})
             if key:
                 section[key[0]] = _cell(text)
+                texts["collect", collector, key[0]] = text
+        elif column in ("lat", "lon"):
+            device[column] = text.replace(",", ".")  # some spreadsheets' decimal sign
         else:
             device[column] = text
-    return device
+    return device, texts
 
 
 def _cell(text: str) -> Any:

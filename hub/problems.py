@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from hub.modelpath import written
+
 Path = tuple[str | int, ...]
 
 
@@ -50,25 +52,32 @@ def from_pydantic(
     """pydantic's errors as (path, message, remedy); secrets are never repeated."""
     found = []
     for item in error.errors(include_url=False):
-        path = at + tuple(p for p in item["loc"] if not _is_tag(p))
-        message, remedy = item["msg"].removeprefix("Value error, "), ""
+        here, inside = written(model, item["loc"])
+        path, context = at + here, item.get("ctx", {})
+        message, remedy = item["msg"].removeprefix("Value error, "), context.get("remedy", "")
         if item["type"] == "extra_forbidden":
+            known = list(inside.model_fields) if inside else []
             message = "no such key"
-            known = _keys(model, item["loc"][:-1]) if model else []
-            near = get_close_matches(str(item["loc"][-1]), known, 1)
+            near = get_close_matches(str(path[-1]), known, 1)
             remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             remedy = remedy if known else ""
         elif item["type"] == "missing":
             message = "is missing"
-        elif isinstance(item.get("input"), str | int | float) and not _secret(path):
+        elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            word = str(context["discriminator"]).strip("'")
+            path += (word,)
+            known = [one.strip(" '") for one in str(context.get("expected_tags", "")).split(",")]
+            message, remedy = "is missing", ""
+            if "tag" in context:
+                message, remedy = f"no such {word}", nearest(str(context["tag"]), known)
+        elif (
+            "remedy" not in context
+            and isinstance(item.get("input"), str | int | float)
+            and not _secret(path)
+        ):
             message = f"{message[0].lower()}{message[1:]}, not {item['input']!r}"
         found.append((path, message, remedy))
     return found
-
-
-def _is_tag(part: str | int) -> bool:
-    """Parts that pydantic adds to a path for unions, which no file has."""
-    return isinstance(part, str) and (part.startswith(("function-", "tagged-union")) or "[" in part)
 
 
 def _secret(path: Path) -> bool:
@@ -79,28 +88,6 @@ def _secret(path: Path) -> bool:
     return any(word in str(part).lower() for part in path for word in words)
 
 
-def _keys(model: type[BaseModel] | None, loc: tuple[Any, ...]) -> list[str]:
-    """The keys that the model at `loc` knows; empty when it can't be followed."""
-    for part in loc:
-        if model is None:
-            return []
-        if isinstance(part, int):
-            continue
-        info = model.model_fields.get(str(part))
-        model = _model_in(info.annotation) if info else None
-    return list(model.model_fields) if model else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _model_in(part)
-        if found:
-            return found
-    return None
-
-
 def nearest(word: str, known: Iterable[str] | Mapping[str, Any]) -> str:
     """ "did you mean x?" or the list of what is known."""
     names = list(known)
@@ -108,3 +95,17 @@ def nearest(word: str, known: Iterable[str] | Mapping[str, Any]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return "known: " + ", ".join(sorted(names)[:12]) if names else ""
+
+
+def folded(problems: Iterable[Problem], most: int = 3) -> list[str]:
+    """One line for each problem; of many that say the same of one file, one line with the count."""
+    same: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        same.setdefault((problem.file, problem.message, problem.remedy), []).append(problem)
+    lines = []
+    for first, *others in same.values():
+        if len(others) < most:
+            lines += [str(problem) for problem in (first, *others)]
+        else:
+            lines.append(f"{first}, and {len(others)} times more up to line {others[-1].line}")
+    return lines

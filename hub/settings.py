@@ -292,7 +292,9 @@ def _validate(
             return Settings(**{**data, ENVIRONMENT: environment}), wrong
         except ValidationError as error:
             found = from_pydantic(error, Settings)
-            wrong += [item for item in found if item not in wrong]
+            # What was taken out for being wrong is not complained of again for being missing.
+            told = {where for where, _, _ in wrong}
+            wrong += [item for item in found if item[0] not in told]
             for where, _, _ in found:
                 if environment.pop(_variable(where), None) is None:
                     _remove(data, where)
@@ -342,6 +344,10 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
 
 def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
     """Channels that a team or another channel names and that are not there."""
+    data = file.data if isinstance(file.data, dict) else {}
+    written = data.get("channels")
+    # One with a mistake of its own is there all the same.
+    known = {*settings.channels, *(written if isinstance(written, dict) else ())}
     fallbacks = [
         file.problem(
             ("channels", name, "fallback"),
@@ -349,6 +355,7 @@ def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
             nearest(settings.channels[name].fallback, settings.channels),
         )
         for name, why in unknown_fallbacks(settings.channels)
+        if settings.channels[name].fallback not in known - {name}
     ]
     return fallbacks + [
         file.problem(
@@ -358,7 +365,7 @@ def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
         )
         for team, entry in settings.teams.items()
         for index, channel in enumerate(entry.channels)
-        if channel not in settings.channels
+        if channel not in known
     ]
 
 

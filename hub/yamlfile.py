@@ -23,6 +23,8 @@ class YamlFile:
     data: Any
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    texts: dict[Path, str] = field(default_factory=dict)
+    """How a value was written, where the file does not tell numbers from text (CSV)."""
 
     def problem(self, path: Path, message: str, remedy: str = "") -> Problem:
         """A complaint about the part at `path`, or about its nearest written parent."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hub import configuration
-from hub.problems import Misconfigured, Problem
+from hub.problems import Misconfigured, Problem, folded
 
 SETTINGS = """\
 regency: toba
@@ -117,6 +117,45 @@ def test_a_mistake_in_the_environment_is_blamed_on_its_variable(
     monkeypatch.setitem(os.environ, "TOBA_WBE__PORT", "1")
     found = {(p.file, p.key) for p in problems(path)}
     assert found == {("environment", "TOBA_WEB__PORT"), ("environment", "TOBA_WBE__PORT")}
+
+
+@pytest.mark.parametrize(
+    ("channel", "key", "said"),
+    [
+        ("{type: webhok}", "channels.meja.type", "no such type (did you mean webhook?)"),
+        ("{url: x}", "channels.meja.type", "is missing"),
+        ("{type: webhook, url: 3}", "channels.meja.url", ""),
+        ("{type: webhook, url: 'http://x', secrit: x}", "channels.meja.secrit", "secret?"),
+    ],
+)
+def test_a_channel_s_mistake_is_said_without_the_checker_s_own_words(
+    tmp_path: Path, channel: str, key: str, said: str
+) -> None:
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text(
+        "store: {kind: duckdb}\ninventory: []\nrules: {library: false}\n"
+        f"channels:\n  lain: {{type: log}}\n  meja: {channel}\n"
+        "teams: {dlh: {name: DLH, channels: [lain, meja]}}\n",
+        encoding="utf-8",
+    )
+    (problem,) = problems(path)
+    assert (problem.key, problem.line) == (key, 6)
+    assert said in str(problem)
+    assert "tag" not in str(problem)
+
+
+def test_many_mistakes_that_are_one_are_one_line(tmp_path: Path) -> None:
+    rows = "".join(f"r-{n},router,balige,x\n" for n in range(60))
+    (tmp_path / "more.csv").write_text("id,kind,site,collect.snnp\n" + rows)
+    (tmp_path / "inventory.yaml").write_text("sites: [{id: balige, name: Balige}]\n")
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text("inventory: [inventory.yaml, more.csv]\nrules: {library: false}\n")
+    found = problems(path)
+    assert len(found) == 60
+    (line,) = folded(found)
+    assert "no collector 'snnp' is installed (did you mean snmp?)" in line
+    assert "59 times more up to line 61" in line
+    assert len(folded(found[:3])) == 3
 
 
 def test_a_secret_is_never_repeated_in_a_complaint(tmp_path: Path) -> None:

@@ -56,6 +56,57 @@ def test_csv_rows_are_devices_like_any_other(tmp_path: Path) -> None:
     assert found.targets("snmp")[0].section["community"] == "umum"
 
 
+def test_cells_stay_text_where_the_collector_wants_text(tmp_path: Path) -> None:
+    text = (
+        "id;kind;site;lat;collect.snmp.community;collect.snmp.port\n"
+        "r-1;router;balige;2,33;2024;1161\n"
+        "r-2;router;balige;2.5;true;161\n"
+    )
+    found = inventory.read([base(tmp_path), write(tmp_path, "more.csv", text)], registry.find())
+    assert found.devices["r-1"].collect["snmp"] == {"community": "2024", "port": 1161}
+    assert found.devices["r-1"].lat == 2.33
+    assert found.devices["r-2"].collect["snmp"]["community"] == "true"
+    (wrong,) = problems(base(tmp_path), write(tmp_path, "more.csv", text.replace("1161", "many")))
+    assert wrong.key == "devices[0].collect.snmp.port"
+
+
+def test_all_mistakes_of_a_device_are_named_at_once_and_none_of_those_that_name_it(
+    tmp_path: Path,
+) -> None:
+    text = {
+        "sites": [{"id": "balige", "name": "Balige", "lat": 777}],
+        "devices": [
+            {
+                "id": "R Core",
+                "kind": "rooter",
+                "site": "balige",
+                "opd": "dhl",
+                "depends_on": ["r-9"],
+                "address": "1.2.3.4.5",
+                "collect": {"snmp": {"prot": 1}, "mqtt": None, "snnp": {}},
+            },
+            {"id": "r-2", "kind": "router", "site": "balige", "depends_on": ["R Core"]},
+            {"kind": "router", "site": "blige"},
+            3,
+        ],
+    }
+    found = problems(write(tmp_path, "inventory.yaml", text))
+    assert sorted(p.key for p in found) == [
+        "devices[0].address",
+        "devices[0].collect.mqtt",
+        "devices[0].collect.snmp.prot",
+        "devices[0].collect.snnp",
+        "devices[0].depends_on[0]",
+        "devices[0].id",
+        "devices[0].kind",
+        "devices[0].opd",
+        "devices[2].id",
+        "devices[2].site",
+        "devices[3]",
+        "sites[0].lat",
+    ]
+
+
 def test_a_spreadsheet_s_semicolons_and_byte_order_mark_are_understood(tmp_path: Path) -> None:
     text = '\ufeffid;name;kind;site;depends_on\nr-1;Router satu;router;balige;"r-core;r-2"\n'
     text += "r-2;Router, dua;router;balige;\n"
@@ -83,7 +134,12 @@ def test_a_mistake_in_a_csv_is_named_with_its_line(tmp_path: Path) -> None:
         ({"opd": "dhl"}, "devices[0].opd", "no OPD 'dhl' (did you mean dlh?)"),
         ({"depends_on": ["x"]}, "devices[0].depends_on[0]", "no device 'x'"),
         ({"depends_on": ["d"]}, "devices[0].depends_on", "depends on itself: d → d"),
-        ({"kind": "Router"}, "devices[0].kind", "not 'Router'"),
+        ({"kind": "Router"}, "devices[0].kind", "'Router' (did you mean router?)"),
+        ({"kind": "rooter"}, "devices[0].kind", "did you mean router?"),
+        ({"kind": "gadget"}, "devices[0].kind", "'gadget' (known: ap, camera, gateway"),
+        ({"address": "10.12.1.777"}, "devices[0].address", "no IP address: '10.12.1.777'"),
+        ({"address": "10.12.1"}, "devices[0].address", "no IP address"),
+        ({"address": "fe80::1::2"}, "devices[0].address", "no IP address"),
         ({"id": "Ruang 1"}, "devices[0].id", "not 'Ruang 1'"),
         ({"adress": "x"}, "devices[0].adress", "did you mean address?"),
         ({"collect": {"snnp": {}}}, "devices[0].collect.snnp", "did you mean snmp?"),
