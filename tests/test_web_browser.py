@@ -213,3 +213,90 @@ async def test_an_office_does_not_show_old_values_as_live(board: Board) -> None:
         await page.until("return document.querySelectorAll('.thing.old').length > 20")
         old = "return document.querySelector('.thing.old').innerText"
         assert "sejak" in await page.run(old)
+
+
+async def test_a_phone_scrolls_no_page_sideways(board: Board) -> None:
+    board.scene.backend.observe(
+        "device", "r-dlh", {"sys_descr": "RouterOS " + "RB5009UG+S+" * 12}, probe="snmp"
+    )
+    async with browser(390, 844) as page:
+        for path, ready in (
+            ("/device/r-dlh", "return document.querySelectorAll('#readings tr').length > 8"),
+            ("/api", "return document.querySelectorAll('#paths tr').length > 8"),
+        ):
+            for language in ("id", "en"):
+                await page.open(f"{board.url}{path}?lang={language}")
+                await page.until(ready)
+                assert await fits(page), path
+        await page.open(f"{board.url}/device/r-dlh?lang=id")
+        await page.until("return !document.querySelector('#identity').hidden")
+        text = await page.run("return document.querySelector('#readings').innerText")
+        assert "RouterOS" not in text
+        assert "tersambung" in text
+        assert "1.0" not in text
+
+
+async def test_a_silence_is_shown_with_who_and_until_and_can_be_ended(board: Board) -> None:
+    backend = board.scene.backend
+    backend.quiet = [
+        {"id": "7", "matcher": {"device": ["aq-balige"]}, "who": "Rina", "why": "kalibrasi",
+         "until_ns": now_ns() + 3600 * NS},
+    ]  # fmt: skip
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until("return !document.querySelector('#tab-silences').hidden")
+        await page.click("#tab-silences")
+        await page.until("return document.querySelectorAll('.silence button').length === 1")
+        said = await page.run("return document.querySelector('.silence').innerText")
+        for word in ("Kualitas Udara Balige", "Rina", "kalibrasi", "sampai"):
+            assert word in said
+        await page.until("return !document.querySelector('.silence button').hidden")
+        backend.quiet = []
+        await page.click(".silence button")
+        await page.until("return document.querySelectorAll('.silence').length === 0")
+    assert (backend.acts[-1]["kind"], backend.acts[-1]["key"]) == ("unsilence", "7")
+
+
+async def test_names_on_the_map_touch_no_other_and_the_lake_s_is_in_the_lake(board: Board) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until("return document.querySelectorAll('.site text').length === 16")
+        touching = await page.run(
+            """const names = [...document.querySelectorAll('.site text, .lake-name')]
+              .map((one) => [one.textContent, one.getBoundingClientRect()]);
+            return names.flatMap(([a, one], i) => names.slice(i + 1).filter(([, other]) =>
+              one.left < other.right && one.right > other.left
+              && one.top + 3 < other.bottom && one.bottom - 3 > other.top).map(([b]) => a + ' / ' + b))"""  # noqa: E501
+        )
+        assert touching == []
+        outside = """const svg = document.querySelector('.map'), lake = svg.querySelector('.lake');
+            return [...svg.querySelectorAll('.lake-name tspan')].flatMap((one) => {
+              const all = one.getNumberOfChars();
+              return [one.getStartPositionOfChar(0), one.getEndPositionOfChar(all - 1)]
+                .filter((point) => !lake.isPointInFill(point)) }).length"""
+        assert await page.run(outside) == 0
+
+
+async def test_one_point_has_an_axis_of_minutes_and_no_label_twice(board: Board) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until(CHARTS)
+        labels = await page.run(
+            """const { axisTexts, timeRange } = await import('/static/charts.js');
+            return [axisTexts([3.85, 3.9, 3.95], 'V', 0.05), axisTexts([0, 5e8, 1e9], 'bit/s', 5e8),
+              axisTexts([0, 50], '%', 50), timeRange(1000, 1000)]"""
+        )
+        assert labels == [
+            ["3,85", "3,90", "3,95"], ["0,0", "0,5 G", "1,0 G"], ["0", "50"], [940, 1060],
+        ]  # fmt: skip
+
+
+async def test_a_wrong_token_is_answered_in_the_reader_s_language(board: Board) -> None:
+    async with browser(1280, 900) as page:
+        for language, word in (("id", "minta token baru"), ("en", "ask the hub's keeper")):
+            await page.open(f"{board.url}/masuk?lang={language}")
+            await page.write("#token", "toba_wrong")
+            await page.click("button.strong")
+            said = "document.querySelector('#error').innerText"
+            await page.until(f"return {said}.length > 0")
+            assert word in await page.run(f"return {said}")

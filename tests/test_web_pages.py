@@ -134,3 +134,13 @@ async def test_a_regency_name_is_text_and_never_markup() -> None:
     transport = httpx.ASGITransport(create_app(backend, auth="demo"))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as web:
         assert "&lt;b&gt;Toba&lt;/b&gt; &amp; co" in (await web.get("/publik")).text
+
+
+@pytest.mark.parametrize(("language", "word"), [("id", "Kembali ke papan"), ("en", "Back to the")])
+async def test_an_unknown_device_is_a_404_with_a_way_back_and_no_polling(
+    web: httpx.AsyncClient, language: str, word: str
+) -> None:
+    answer = await web.get("/device/nope", params={"lang": language})
+    assert answer.status_code == 404
+    assert word in answer.text
+    assert "<script" not in answer.text

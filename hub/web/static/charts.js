@@ -132,7 +132,7 @@ export class Chart {
 }
 
 /** All labels of an axis at one scale, with as many decimals as their step needs. */
-function axisTexts(values, unit, step) {
+export function axisTexts(values, unit, step) {
   const power = unit === "bit/s" ? Math.min(3, Math.floor(Math.log10(Math.max(1, ...values)) / 3)) : 0;
   const [scale, letter] = [1000 ** power, ["", " k", " M", " G"][power]];
   const digits = [0, 1, 2, 3, 4].find((count) => Math.abs(step / scale - Number((step / scale).toFixed(count))) < 1e-9) ?? 4;
@@ -141,7 +141,7 @@ function axisTexts(values, unit, step) {
 
 const LEAST_SPAN_S = 120; // a single point stands in the middle of that much time
 
-function timeRange(low, high) {
+export function timeRange(low, high) {
   if (low === null || low === undefined) return [Date.now() / 1000 - LEAST_SPAN_S, Date.now() / 1000];
   const room = Math.max(0, LEAST_SPAN_S - (high - low)) / 2;
   return [low - room, high + room];
