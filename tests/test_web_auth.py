@@ -89,7 +89,7 @@ async def test_a_change_is_attributed_to_the_token(
 async def test_an_unknown_token_is_refused_even_where_none_is_needed(
     web: httpx.AsyncClient, clear: str
 ) -> None:
-    headers = {"Authorization": f"Bearer {clear}".encode()}
+    headers = httpx.Headers({b"Authorization": f"Bearer {clear}".encode()})
     assert (await web.get("/api/v1/me", headers=headers)).status_code == 401
 
 

@@ -143,7 +143,7 @@ async def test_a_client_that_reads_nothing_is_let_go_and_holds_one_event_at_most
         return {}
 
     async with asyncio.timeout(5):
-        await EventStream(feed.events(), send_s=0.05)({"type": "http"}, silent, stuck)  # type: ignore[arg-type]
+        await EventStream(feed.events(), send_s=0.05)({"type": "http"}, silent, stuck)
     assert len(started) == 2
     assert feed.clients == 0
     beating.cancel()

@@ -88,7 +88,7 @@ export function showAlerts() {
   keyed($("alerts"), shown, (one) => one.key, alertRow, fillAlert);
   const open = shown.filter((one) => one.state === "firing").length;
   say($("alerts-count"), open ? String(open) : "");
-  $("alerts-none").hidden = shown.length > 0;
+  $("alerts-none").hidden = shown.length > 0 || !state.info.size;
   countUnseen();
 }
 
