@@ -129,3 +129,20 @@ def test_every_journal_has_a_name_of_its_own_that_stays(tmp_path: Path) -> None:
     assert identity(tmp_path / "b") != one
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["identity"]
     assert SEGMENT_HEADER == 64
+
+
+def test_an_id_that_a_reader_is_done_with_is_never_given_again(tmp_path: Path) -> None:
+    """Otherwise that reader would pass over the new record, and it would be lost silently."""
+    journal = small(tmp_path, cursors=("engine", "forward"))
+    add(journal, *[b"x" * 80] * 5)
+    journal.close()
+    Cursor(tmp_path, "engine").set(5)
+    Cursor(tmp_path, "forward").set(4)
+    for _, path in segments(tmp_path):
+        path.unlink()
+    (tmp_path / "mark").unlink()
+    journal = small(tmp_path, cursors=("engine", "forward"))
+    assert journal.lost is not None
+    assert journal.lost[:2] == (5, 5), "what both had read is not lost"
+    assert add(journal, b"next") == (6, 6)
+    journal.close()

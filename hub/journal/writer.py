@@ -138,6 +138,10 @@ class Journal:
         sync_folder(self.folder)
         known = segments(self.folder)
         promised, promised_ns = self._mark.read() or (0, 0)
+        done = [cursor.get() for cursor in self._cursors]
+        if max(done, default=0) > promised:
+            # A reader was there, so the mark that said so is older, or spoiled.
+            promised, promised_ns = max(done), 0
         while known and not self._open_tail(known, promised):
             # A segment that was being created when the machine stopped: it holds no record.
             first_id, path = known.pop()
@@ -147,12 +151,19 @@ class Journal:
             self.last_id = max(self.last_id, first_id - 1)
         self._space.recount(known, self._space.written)
         if promised > self.last_id:
-            missing = promised - self.last_id
-            why = "the end of the journal, which was durable, is gone"
-            before_ns = promised_ns or now_ns
-            self.lost = Lost(
-                self.last_id + 1, promised, why, "cut", missing, self._tail_ns, before_ns
-            )
+            first_id = max(self.last_id, min(done, default=0)) + 1
+            if first_id <= promised:
+                why = "the end of the journal, which was durable, is gone"
+                before_ns = promised_ns or now_ns
+                self.lost = Lost(
+                    first_id,
+                    promised,
+                    why,
+                    "cut",
+                    promised - first_id + 1,
+                    self._tail_ns,
+                    before_ns,
+                )
             # Ids are never given twice: readers may already have seen the lost ones.
             self.last_id = promised
             self._close_segment()
@@ -186,6 +197,9 @@ class Journal:
             os.ftruncate(self._handle, tail.end)
         os.fsync(self._handle)
         self._space.written = [x + y for x, y in zip(header.earlier, written, strict=True)]
+        if header.thinned:
+            # What followed it is gone; what comes now must be free to be thinned itself.
+            self._close_segment()
         return True
 
     def _repair(self, known: list[tuple[int, Path]], time_ns: int) -> SegmentHeader:
