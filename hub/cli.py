@@ -18,6 +18,7 @@ from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_groups import grafana, notify, rules, token
 from hub.cli_journal import journal
 from hub.cli_store import backup, influx, restore
+from hub.web.address import PortTaken
 
 cli = typer.Typer(
     help="Sensor and network-monitoring hub of a regency: collect, keep, judge, show.",
@@ -82,6 +83,8 @@ def demo(
         )
     except play.NoField as error:
         fail(str(error))
+    except PortTaken as error:
+        fail(str(error).replace("web.port", "--port").replace("web.host", "--host"))
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
 

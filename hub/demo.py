@@ -105,7 +105,7 @@ class FieldProcess:
 
 async def start_field(inventory: Path, *, script: bool) -> FieldProcess:
     """Start the simulated regency. Raises `NoField` with what it said."""
-    arguments = ["-m", "firmware_stubs.field", "--inventory", str(inventory), "--ping"]
+    arguments = ["-m", "firmware_stubs.field", "--inventory", str(inventory)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -156,7 +156,6 @@ def settings_for(
                     "health": {"period_s": 10},
                 },
             },
-            "netprobe": {"tiers": {"ping": {"period_s": 10}}},
         },
     }
 

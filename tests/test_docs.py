@@ -19,15 +19,26 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_settings_and_inventory_shown_are_valid(tmp_path: Path) -> None:
-    settings, inventory = blocks("yaml")
+def test_the_settings_inventory_table_and_rules_shown_are_valid(tmp_path: Path) -> None:
+    settings, inventory, rules = blocks("yaml")
+    (table,) = blocks("csv")
     (tmp_path / "token").write_text("123:abc")
-    (tmp_path / "routers.csv").write_text("id,kind,site\n")
     settings = settings.replace("/run/secrets/telegram", str(tmp_path / "token"))
-    (tmp_path / "toba-hub.yaml").write_text(settings, encoding="utf-8")
-    (tmp_path / "inventory.yaml").write_text(inventory, encoding="utf-8")
+    (tmp_path / "rules").mkdir()
+    for name, text in {
+        "toba-hub.yaml": settings,
+        "inventory.yaml": inventory,
+        "routers.csv": table,
+        "rules/noise.yaml": rules,
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     conf = configuration.load(tmp_path / "toba-hub.yaml")
-    assert set(conf.inventory.devices) == {"r-dlh", "aq-balige"}
+    devices = conf.inventory.devices
+    assert set(devices) == {"r-dlh", "aq-balige", "r-core", "r-porsea"}
+    assert devices["r-porsea"].depends_on == ["r-dlh", "r-core"]
+    assert devices["r-porsea"].collect == {"snmp": {"community": "2024"}, "netprobe": {}}
+    own = {Path(rule.source.split(":")[0]).parent.name for rule in conf.rules}
+    assert own == {"library", "rules"}
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/**/README.md")))

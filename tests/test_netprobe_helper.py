@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.netprobe.client import PROGRAM, HelperPinger, NotPermitted
+from collectors.netprobe.client import PROGRAM, HelperPinger, NotPermitted, permission
 from collectors.netprobe.collector import NetprobeCollector
 from collectors.netprobe.config import NetprobeConfig
 from hub.api import Target, TryAgain
@@ -89,6 +89,19 @@ async def test_where_everybody_may_ping_no_capability_is_needed() -> None:
         assert (await pinger.ping("127.0.0.1")).lost == 0
     finally:
         await pinger.close()
+
+
+@root
+async def test_the_doctor_is_told_whether_it_may_ping_and_what_to_do() -> None:
+    router = Target("r1", "router", "127.0.0.1", {})
+    (check,) = await NetprobeCollector.diagnose(NetprobeConfig(), [router])
+    assert (check.level, check.found) == ("good", "raw sockets")
+    assert await NetprobeCollector.diagnose(NetprobeConfig(), []) == []
+    forbidden = in_a_namespace("sysctl -qw net.ipv4.ping_group_range='1 0'", program=UNPRIVILEGED)
+    with pytest.raises(NotPermitted) as refused:
+        await permission(forbidden)
+    assert refused.value.why
+    assert "ping_group_range" in refused.value.remedy or "CAP_NET_RAW" in refused.value.remedy
 
 
 @root

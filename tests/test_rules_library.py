@@ -14,6 +14,7 @@ from rules import duration
 from rules.model import parse_rules
 from rules.rule import Rule
 from rules.testing import load, load_rules, rules_of, run_cases
+from rules.text import span
 
 LIBRARY = Path(rules.__file__).parent / "library"
 FILES = sorted(path for path in LIBRARY.glob("*.yaml") if not path.stem.endswith("_test"))
@@ -58,6 +59,16 @@ def test_no_name_is_used_in_two_files() -> None:
         found, problems = parse_rules(load_rules(path), path.name, taken=taken)
         assert problems == []
         taken |= {rule.name: rule.source for rule in found}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_advice_repeats_no_number_of_the_rule_that_settings_may_change(path: Path) -> None:
+    for rule in load_rules(path)["rules"]:
+        lengths = [rule["when"].get(key) for key in ("mean", "sum", "min", "max", "absent")]
+        for length in filter(None, [*lengths, rule.get("for")]):
+            for language, said in rule["advice"].items():
+                words = span(duration.parse(length), language)
+                assert words not in said, f"{rule['name']}: {words}"
 
 
 # -- mutation: a wrong number in a rule must make some case fail ------------------------

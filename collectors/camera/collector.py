@@ -12,13 +12,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collectors.camera import heartbeat, rtsp
+from collectors.camera import diagnose, heartbeat, rtsp
 from collectors.camera.config import CameraConfig, CameraSection
 from collectors.camera.heartbeat import Goodbye
 from collectors.camera.listener import listen
 from collectors.camera.state import Camera, Judgement
 from hub.api import (
     BadItem,
+    Check,
     Collector,
     Emit,
     Event,
@@ -49,6 +50,13 @@ class CameraCollector(Collector):
         self._urls: dict[str, rtsp.Address] = {}
         self._tokens: dict[bytes, str] = {}
         self._judged: dict[str, Judgement] = {}
+
+    @classmethod
+    async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
+        """The broker of the heartbeats, if there are cameras that could send some."""
+        if config.broker is None or not targets:
+            return []
+        return [await diagnose.examine(config.broker)]
 
     async def start(self) -> None:
         """Read the sections. Raises `NeverWorks` when two cameras share a token."""

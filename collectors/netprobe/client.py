@@ -32,7 +32,11 @@ class Ping(NamedTuple):
 
 
 class NotPermitted(Exception):
-    """The helper may open no kind of ICMP socket; the message names the remedy."""
+    """The helper may open no kind of ICMP socket; the message names the remedy too."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"{why}: {remedy}")
+        self.why, self.remedy = why, remedy
 
 
 class Pinger(Protocol):
@@ -111,29 +115,8 @@ class HelperPinger:
             process.stdin.write(json.dumps(order).encode() + b"\n")
 
     async def _start(self) -> str:
-        process = await asyncio.create_subprocess_exec(
-            *self._program,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=MAX_LINE,
-            start_new_session=True,  # Ctrl-C is for the hub, which then ends us
-        )
-        self._process = process
-        said: dict[str, Any] = {}
-        try:
-            async with asyncio.timeout(START_S):
-                said = json.loads(await _line(process) or b"{}")
-        except (TimeoutError, ValueError):
-            pass
-        except BaseException:
-            await self._end()
-            raise
-        if "ready" not in said:
-            await self._end()
-            if "remedy" in said:
-                raise NotPermitted(f"{said.get('error')}: {said['remedy']}")
-            raise TryAgain("the netprobe helper does not start; its own words are in the log")
-        return str(said["ready"])
+        self._process, mode = await _begin(self._program)
+        return mode
 
     async def _watch(self) -> None:
         """Hand out results; when the helper dies, start it again with back-off."""
@@ -179,16 +162,50 @@ class HelperPinger:
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(TryAgain("the netprobe helper died"))
-        if process is None:
-            return None
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(2):
-                return await process.wait()
-        except TimeoutError:
-            process.kill()
+        return None if process is None else await _finish(process)
+
+
+async def permission(program: Sequence[str] = PROGRAM) -> str:
+    """Which sockets the helper may open: "raw" or "datagram". Raises `NotPermitted`, `TryAgain`."""
+    process, mode = await _begin(program)
+    await _finish(process)
+    return mode
+
+
+async def _begin(program: Sequence[str]) -> tuple[asyncio.subprocess.Process, str]:
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=MAX_LINE,
+        start_new_session=True,  # Ctrl-C is for the hub, which then ends us
+    )
+    said: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(START_S):
+            said = json.loads(await _line(process) or b"{}")
+    except (TimeoutError, ValueError):
+        pass
+    except BaseException:
+        await _finish(process)
+        raise
+    if "ready" not in said:
+        await _finish(process)
+        if "remedy" in said:
+            raise NotPermitted(str(said.get("error")), str(said["remedy"]))
+        raise TryAgain("the netprobe helper does not start; its own words are in the log")
+    return process, str(said["ready"])
+
+
+async def _finish(process: asyncio.subprocess.Process) -> int:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(2):
             return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
 
 
 async def _line(process: asyncio.subprocess.Process) -> bytes:

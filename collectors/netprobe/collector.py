@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Sequence
 from typing import Any
 
-from collectors.netprobe.client import HelperPinger, NotPermitted, Pinger
+from collectors.netprobe.client import HelperPinger, NotPermitted, Pinger, permission
 from collectors.netprobe.config import NetprobeConfig, NetprobeSection
 from hub.api import (
+    Check,
     Collector,
     Emit,
     Event,
@@ -45,6 +47,18 @@ class NetprobeCollector(Collector):
         self._idle = ""
         """Why nothing is probed; empty: everything is."""
         self._told = False
+
+    @classmethod
+    async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
+        """May the helper ping?"""
+        if not targets:
+            return []
+        try:
+            return [Check("good", "permission to ping", f"{await permission()} sockets")]
+        except NotPermitted as error:
+            return [Check("bad", "permission to ping", error.why, error.remedy)]
+        except TryAgain as error:
+            return [Check("bad", "permission to ping", str(error), "is scapy installed?")]
 
     async def start(self) -> None:
         """Start the helper; without the permission say so once and idle, so the rest works."""
