@@ -32,8 +32,8 @@ def test_a_hub_that_acknowledges_before_the_fsync_is_found_to_lose(tmp_path: Pat
 def test_a_hub_that_forgets_what_it_did_is_found_to_lose_and_to_repeat(tmp_path: Path) -> None:
     """Three mistakes in one hub, each of which another count must show."""
     plan = _broken(
-        "no_redelivery+cursor_first+skip_tail",
-        *("after_fsync", "stored_cursor_not_moved", "sent_not_marked"),
+        "no_redelivery+write_behind+skip_tail",
+        *("after_fsync", "before_puback", "sent_not_marked", "snapshot_half_written"),
     )
     verdict = run(tmp_path, plan)
     assert verdict.numbers["journal_twice"] > 0
@@ -42,7 +42,7 @@ def test_a_hub_that_forgets_what_it_did_is_found_to_lose_and_to_repeat(tmp_path:
 
 
 def _broken(mutant: str, *named: str) -> Plan:
-    return Plan(hits=3, kills=0, rate=3_000, patience_s=2.0, mutant=mutant, points=named)
+    return Plan(hits=3, kills=2, rate=3_000, patience_s=2.0, mutant=mutant, points=named)
 
 
 def test_no_puback_leaves_before_its_sync_has_returned(tmp_path: Path) -> None:

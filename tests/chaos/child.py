@@ -33,8 +33,9 @@ from tests.chaos import mutants, points
 WITNESS = "witness"
 """A cursor of the harness: the journal is not freed before it was collected."""
 SNAPSHOT_S = 0.5
-COUNTS = Struct("<QQ")
-"""Messages marked as duplicates that came, and those of them that were known."""
+COUNTS = Struct("<QQQ")
+"""Messages marked as duplicates that came, those of them that were known, and writes that the
+store refused."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def obey(orders: Orders) -> int:
         points.install(points.Trap(orders.crash, orders.chaos / "hits"))
     hub.ingest.CURSORS = (*hub.ingest.CURSORS, WITNESS)  # type: ignore[assignment]
     hub.engine.SNAPSHOT_S = SNAPSHOT_S
-    _count_duplicates(orders.chaos)
-    _let_the_store_fail(orders.chaos / "outage")
+    counts = Counts(orders.chaos)
+    _count_duplicates(counts)
+    _let_the_store_fail(orders.chaos / "outage", counts)
     sys.argv = ["hub.app", orders.process, str(orders.settings)]
     return hub.app.main()
 
@@ -81,20 +83,29 @@ def forked(orders: Orders, life: Connection, log: Path) -> None:
     os._exit(code)
 
 
-def _count_duplicates(folder: Path) -> None:
+class Counts:
     """In mapped memory, which outlives `kill -9`."""
-    path = folder / f"{os.getpid()}.counts"
-    path.write_bytes(bytes(COUNTS.size))
-    with path.open("r+b") as file:
-        counts = mmap.mmap(file.fileno(), COUNTS.size)
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / f"{os.getpid()}.counts"
+        path.write_bytes(bytes(COUNTS.size))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), COUNTS.size)
+        self._came = self._known = self._refused = 0
+
+    def add(self, *, came: int = 0, known: int = 0, refused: int = 0) -> None:
+        self._came += came
+        self._known += known
+        self._refused += refused
+        COUNTS.pack_into(self._map, 0, self._came, self._known, self._refused)
+
+
+def _count_duplicates(counts: Counts) -> None:
     seen = Window.seen
-    came = known = 0
 
     def sees(self: Window, message: Redelivery) -> bool:
-        nonlocal came, known
         found = seen(self, message)
-        came, known = came + 1, known + found
-        COUNTS.pack_into(counts, 0, came, known)
+        counts.add(came=1, known=found)
         return found
 
     Window.seen = sees  # type: ignore[method-assign]
@@ -104,15 +115,23 @@ class Flaky:
     """A store that is down while a file exists. Its last write before that was done, and the
     answer lost."""
 
-    def __init__(self, store: Store, outage: Path) -> None:
+    def __init__(self, store: Store, outage: Path, counts: Counts) -> None:
         self._store = store
         self._outage = outage
+        self._counts = counts
         self._down = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def write(self, batch: Batch) -> Written:
+        try:
+            return await self._write(batch)
+        except StoreDown:
+            self._counts.add(refused=1)
+            raise
+
+    async def _write(self, batch: Batch) -> Written:
         down = self._outage.exists()
         if down and self._down:
             raise StoreDown("the harness has cut the line")
@@ -123,11 +142,11 @@ class Flaky:
         return written
 
 
-def _let_the_store_fail(outage: Path) -> None:
+def _let_the_store_fail(outage: Path, counts: Counts) -> None:
     def opens(settings: StoreSettings, data: Path, labels: Labels) -> Any:
-        return Flaky(open_store(settings, data, labels), outage)
+        return Flaky(open_store(settings, data, labels), outage, counts)
 
-    hub.serve.open_store = opens
+    hub.serve.open_store = opens  # type: ignore[attr-defined]
 
 
 def main() -> int:

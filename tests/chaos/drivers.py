@@ -34,6 +34,8 @@ class Death:
     """Messages marked as duplicates that the next process was sent."""
     known: int = 0
     """Those of them that were in the journal already."""
+    refused: int = 0
+    """Writes that the next process tried in vain."""
     lost: int = 0
     twice: int = 0
 
@@ -80,12 +82,14 @@ class Life:
         self._line.close()
         path = self.orders.chaos / f"{self.process.pid}.counts"
         if path.exists():
-            came, known = COUNTS.unpack(path.read_bytes())
+            came, known, refused = COUNTS.unpack(path.read_bytes())
             path.unlink()
             mine = [d for d in self.deaths if d.process == self.orders.process]
             if mine:
                 last = mine[-1]
-                last.redelivered, last.known = last.redelivered + came, last.known + known
+                last.redelivered += came
+                last.known += known
+                last.refused += refused
 
 
 class Driver(threading.Thread):

@@ -126,6 +126,8 @@ class Judge:
                 self._verdict.problems.append(f"{point}: {hits[point]} hits of {wanted} wanted")
         if set(points.INGEST) & set(hits) and not sum(d.known for d in self._verdict.deaths):
             self._verdict.problems.append("no message that was on disk came again")
+        if not sum(d.refused for d in self._verdict.deaths):
+            self._verdict.problems.append("no write met an outage of the store")
 
     def journal(self, publisher: Publisher) -> None:
         """Every message that the broker acknowledged to the publisher is there once."""
@@ -254,17 +256,19 @@ def _delivered(key: str, owed: dict[str, tuple[str, str]], received: Counter[str
 def in_duckdb(path: Path) -> Stored:
     """The hub must have ended: it alone may have the file open."""
     with duckdb.connect(str(path), read_only=True) as db:
-        numbers = db.execute(
-            f"SELECT {IDENTITY} FROM environment WHERE {IDENTITY} IS NOT NULL"
-        ).fetchall()
-        twins = db.execute("SELECT count(*) FROM environment WHERE humidity IS NOT NULL").fetchone()
-        changes = db.execute(
-            "SELECT tags, time FROM alert JOIN hub_series ON id = series WHERE changed = 1"
-        ).fetchall()
+
+        def ask(table: str, statement: str) -> list[tuple[Any, ...]]:
+            known = {name for (name,) in db.execute("SHOW TABLES").fetchall()}
+            return db.execute(statement).fetchall() if table in known else []
+
+        environment = ask("environment", f"SELECT {IDENTITY}, humidity FROM environment")
+        changes = ask(
+            "alert", "SELECT tags, time FROM alert JOIN hub_series ON id = series WHERE changed = 1"
+        )
     found = ((json.loads(tags), time_ns) for tags, time_ns in changes)
     return Stored(
-        Counter(int(number) for (number,) in numbers),
-        twins[0] if twins else 0,
+        Counter(int(number) for number, _ in environment if number is not None),
+        sum(humidity is not None for _, humidity in environment),
         {(dict(tags)["rule"], dict(tags)["device"], time_ns) for tags, time_ns in found},
     )
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from hub.api import Redelivery
 from hub.committer import Committer, Receipt
 from hub.engine import Engine
-from hub.forward import Forwarder
-from hub.journal import Reader
 from hub.journal.files import Mark
 from hub.journal.writer import Draft
-from hub.reading import Reading
 from hub.redelivery import Window
+from hub.store.base import Batch, Written
+from hub.store.duckdb import DuckStore
 from rules.rule import Rule
 from rules.thing import Thing
 from rules.watch import Watch
@@ -65,16 +64,16 @@ def _no_redelivery() -> None:
     Window.seen = seen  # type: ignore[method-assign]
 
 
-def _cursor_first() -> None:
-    """The forwarder's cursor moves before the store has the batch."""
-    gather = Forwarder._gather
+def _write_behind() -> None:
+    """The store says that it has a batch when it has the one before."""
+    write = DuckStore.write
+    held: list[Batch] = []
 
-    async def gathers(self: Forwarder, reader: Reader) -> tuple[list[Reading], int]:
-        found = await gather(self, reader)
-        self._cursor.set(found[1])
-        return found
+    async def writes(self: DuckStore, batch: Batch) -> Written:
+        held.append(batch)
+        return Written() if len(held) == 1 else await write(self, held.pop(0))
 
-    Forwarder._gather = gathers  # type: ignore[method-assign]
+    DuckStore.write = writes  # type: ignore[method-assign]
 
 
 def _skip_tail() -> None:
@@ -95,6 +94,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "no_fsync": _no_fsync,
     "no_fsync_at_start": _no_fsync_at_start,
     "no_redelivery": _no_redelivery,
-    "cursor_first": _cursor_first,
+    "write_behind": _write_behind,
     "skip_tail": _skip_tail,
 }

@@ -98,6 +98,8 @@ class Outages(threading.Thread):
     def __init__(self, folder: Path, chance: random.Random, server: Server | None) -> None:
         super().__init__(name="outages", daemon=True)
         self.number = 0
+        self.over = False
+        """There was a whole one."""
         self.error = ""
         self._file = folder / "outage"
         self._chance = chance
@@ -106,15 +108,17 @@ class Outages(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._stop_now.wait(self._chance.uniform(3, 8)):
+            while not self._stop_now.wait(self._chance.uniform(2, 8) if self.number else 0.5):
                 self.number += 1
                 if self._server is not None:
                     self._server.stop()
-                self._file.touch()
+                else:
+                    self._file.touch()
                 self._stop_now.wait(self._chance.uniform(1, 4))
                 if self._server is not None:
                     self._server.start()
-                self._file.unlink()
+                self._file.unlink(missing_ok=True)
+                self.over = True
         except Exception as error:
             self.error = f"BUG of the harness: the outages ended: {error!r}"
 
@@ -237,6 +241,7 @@ def run(folder: Path, plan: Plan) -> Verdict:
             thread.start()
         parts.ingest.join()
         parts.serve.join()
+        wait_for("an outage of the store", lambda: parts.outages.over)
         parts.outages.finish()
         publisher.finish()
         say(f"all kills done, {publisher.sent} messages published; waiting for what is under way")
@@ -256,6 +261,7 @@ def run(folder: Path, plan: Plan) -> Verdict:
             "redelivered": sum(d.redelivered for d in deaths),
             "known": sum(d.known for d in deaths),
             "outages": parts.outages.number,
+            "writes_refused": sum(d.refused for d in deaths),
             "records": parts.witness.last_id,
             "store": plan.store,
             "protocol": plan.protocol,
