@@ -239,7 +239,7 @@ class Engine:
     def _lost(self, reader: Reader) -> None:
         for lost in reader.lost:
             if lost.last_id > self.folded_id and lost.first_id > 1:
-                log.error("records are lost", first=lost.first_id, last=lost.last_id, why=lost.why)
+                log.error("records are lost", what=str(lost))
         reader.lost.clear()
 
 

@@ -100,14 +100,7 @@ class Forwarder:
         try:
             while True:
                 readings, last_id = await self._gather(reader)
-                for lost in reader.lost:
-                    self._health.count(
-                        "dropped", lost.last_id - lost.first_id + 1, reason="journal_damage"
-                    )
-                    log.error(
-                        "records are lost", first=lost.first_id, last=lost.last_id, why=lost.why
-                    )
-                reader.lost.clear()
+                self._lost(reader)
                 # One gathering is one batch: the store keeps its last id to know it again.
                 await self._write(readings, last_id, "live")
                 self.stored_id = last_id
@@ -118,6 +111,15 @@ class Forwarder:
                 self._health.gauge("forward_backlog", reader.backlog())
         finally:
             reader.close()
+
+    def _lost(self, reader: Reader) -> None:
+        for lost in reader.lost:
+            # What was dropped for room, the writer of the journal has counted; what was freed
+            # before the first record that we read, another store has.
+            if lost.reason != "quota" and (lost.reason != "freed" or lost.first_id > 1):
+                self._health.count("dropped", lost.records, reason="journal_damage")
+            log.error("records are lost", what=str(lost))
+        reader.lost.clear()
 
     async def _gather(self, reader: Reader) -> tuple[list[Reading], int]:
         """Readings of whole records until there are enough or they waited long enough."""
