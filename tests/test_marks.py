@@ -17,6 +17,7 @@ from hub.ledger import Ledger
 from hub.reading import Reading, Series
 from hub.records import pack_map, pack_readings
 from rules.model import parse_rules
+from rules.thing import Thing
 from tests.grafana_stub import TOKEN, grafana_stub
 
 S = 1_000_000_000
@@ -57,7 +58,7 @@ def fill(data: Path) -> None:
     assert not problems
     ledger = Ledger(data / "serve.db")
     engine = Engine(
-        data / "journal", ledger, rules, [], Health(),
+        data / "journal", ledger, rules, [Thing("aq1", kind="sensor")], Health(),
         owe=lambda *_: None, show=lambda *_: None, event=lambda _: None, changed=lambda: None,
     )  # fmt: skip
     fold(engine)
