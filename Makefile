@@ -43,6 +43,7 @@ check: $(VENV)/.dev ## style, types, import borders, committed dashboards
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/toba-hub grafana build --check
 	@$(BIN)/python -m pytest -q tests/test_borders.py
 
 fix: $(VENV)/.dev ## let ruff repair what it can
