@@ -10,7 +10,7 @@ import pytest
 
 from hub.journal import Class, Journal, Kept, Kind, Reader
 from hub.journal.files import Cursor, identity, segments
-from hub.journal.record import SEGMENT_HEADER
+from hub.journal.record import SEGMENT_HEADER, pack
 
 DRAFT = (1_700_000_000_000_000_000, int(Kind.READINGS), int(Class.POLLED))
 
@@ -146,3 +146,21 @@ def test_an_id_that_a_reader_is_done_with_is_never_given_again(tmp_path: Path) -
     assert journal.lost[:2] == (5, 5), "what both had read is not lost"
     assert add(journal, b"next") == (6, 6)
     journal.close()
+
+
+def test_what_a_failed_append_left_behind_a_segment_is_passed_over(tmp_path: Path) -> None:
+    """A power cut may bring back what was cut off before the log went on in the next file."""
+    journal = small(tmp_path)
+    for n in range(40):
+        add(journal, b"%02d" % n + bytes(80))
+    journal.close()
+    first, path = segments(tmp_path)[0]
+    following = segments(tmp_path)[1][0]
+    stale = pack(following, 1, int(Kind.READINGS), int(Class.POLLED), b"never acknowledged")
+    path.write_bytes(path.read_bytes() + stale)
+    reader = Reader(tmp_path)
+    found = {r.id: r.payload for records in iter(reader.read, []) for r in records}
+    assert list(found) == list(range(first, 41))
+    assert found[following].startswith(b"%02d" % (following - 1))
+    assert reader.lost == []
+    reader.close()
