@@ -15,8 +15,8 @@ export function place(alert) {
   return [...new Set(parts.filter(Boolean))].join(" · ");
 }
 
-/** "74,8 µg/m³ (batas 55,4)" as the rule says it, else the bare value. */
-export const reading = (alert) => pick(alert.detail) || (alert.value === null ? "" : plain(alert.value, alert.unit, ""));
+/** "74,8 µg/m³ (batas 55,4)" as the rule says it, else the value with its unit; a bare 0 or 1 of a truth tells nobody anything. */
+export const reading = (alert) => pick(alert.detail) || (alert.value === null || !alert.unit ? "" : plain(alert.value, alert.unit, ""));
 
 const KINDS = ["router", "switch", "ap", "ups", "camera", "sensor"];
 
