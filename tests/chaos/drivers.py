@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import random
 import threading
 import time
@@ -56,13 +57,15 @@ class Life:
         self.process = _CONTEXT.Process(
             target=forked, args=(self.orders, theirs, self.log), daemon=True
         )
-        self.process.start()
+        with _GATE:
+            self.process.start()
         theirs.close()
 
     def wait(self, timeout_s: float) -> int | None:
         """The exit code, or None if it still lives."""
-        self.process.join(timeout_s)
-        return self.process.exitcode
+        multiprocessing.connection.wait([self.process.sentinel], timeout_s)
+        with _GATE:
+            return self.process.exitcode
 
     def kill(self) -> int | None:
         self.process.kill()
@@ -177,7 +180,7 @@ class Driver(threading.Thread):
 
     def _start(self, crash: str) -> Life:
         if self._life is not None:
-            if self._life.process.exitcode is None:
+            if self._life.wait(0) is None:
                 self._life.kill()
             self._life.close()
         self._life = Life(self.orders(crash), self._log, self.deaths)
@@ -185,5 +188,8 @@ class Driver(threading.Thread):
         return self._life
 
 
+_GATE = threading.Lock()
+"""A start looks after all processes, those of other threads too: their exit codes can be read once,
+and whoever comes second would be told 255."""
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.chaos.child", "hub.registry", "duckdb"])
