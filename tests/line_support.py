@@ -159,7 +159,7 @@ class Run:
             "traffic": {"period_s": 2},
             "health": {"period_s": 4},
         }
-        made["collectors"]["netprobe"]["tiers"] = {"ping": {"period_s": 4}}
+        made["collectors"]["netprobe"] = {"tiers": {"ping": {"period_s": 4}}}
         return made
 
     # ------------------------------------------------------------ looking
