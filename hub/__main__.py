@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -10,10 +11,16 @@ from io import TextIOWrapper
 
 def main() -> None:
     """Entry point of the command. Ctrl-C ends it quietly, whenever it comes."""
-    try:
-        _settle_streams()
-        from hub.cli import cli
+    # While libraries are imported it ends us outright: an exception in the middle of a compiled
+    # module's start makes that module abort with a page of text.
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _settle_streams()
+    from hub.cli import cli
 
+    signal.signal(signal.SIGINT, before)
+    try:
         cli()
     except KeyboardInterrupt:
         sys.exit(130)
