@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from hub.clock import now_ns
 from hub.ledger import Ledger
 from hub.notify import outbox
 from hub.notify.channels import ChannelConfig, Policy, build
@@ -26,7 +26,7 @@ from hub.notify.message import Facts, Message
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router, Team
 from rules.transition import Transition
-from tests.notify_support import NOON, ZONE, Lines, Stub, change, http_stub, numbered, tools, until
+from tests.notify_support import ZONE, Lines, Stub, change, http_stub, numbered, tools, until
 
 
 def hook(url: str, **settings: object) -> ChannelConfig:
@@ -37,7 +37,7 @@ def owe(path: Path, *messages: Message) -> None:
     """As the engine does, on a connection of its own."""
     conn = outbox.connect(path)
     with outbox.transaction(conn):
-        outbox.owe(conn, messages, NOON)
+        outbox.owe(conn, messages, now_ns())
     conn.close()
 
 
@@ -168,7 +168,7 @@ def test_the_ledger_takes_a_transition_and_its_messages_once_however_often_it_is
     )
 
     def owe_for(conn: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
-        outbox.owe(conn, router.messages(transitions), NOON)
+        outbox.owe(conn, router.messages(transitions), now_ns())
 
     def fold(fails: bool = False) -> None:
         ledger = Ledger(path)
@@ -213,15 +213,16 @@ async def test_killed_again_and_again_while_sending_it_loses_nothing_and_repeats
             [sys.executable, "-c", _RUNS, str(path), stub.url],
             env={**os.environ, "PYTHONPATH": "."},
         )
-        mark = min(200, len(stub.asked) + 35)
-        await until(partial(reached, stub, mark), 30)
-        if kills < 5:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        else:
-            await until(lambda: totals(path) == {"hook": {"sent": 200}}, 30)
+        try:
+            mark = min(200, len(stub.asked) + 35)
+            await until(partial(reached, stub, mark), 30)
+            if kills < 5:
+                kills += 1
+            else:
+                await until(lambda: totals(path) == {"hook": {"sent": 200}}, 30)
+        finally:
             process.kill()
-        process.wait(10)
+            process.wait(10)
     keys = Counter(asked.headers["Idempotency-Key"] for asked in stub.asked)
     assert keys.keys() == {message.key for message in owed}
     assert max(keys.values()) <= 2
