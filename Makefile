@@ -60,7 +60,7 @@ chaos: $(VENV)/.dev ## kill the hub some hundred times under load and count what
 dashboards: $(VENV)/.dev ## rebuild the committed Grafana dashboards
 	@$(BIN)/toba-hub grafana build
 
-secrets: $(VENV)/.run ## write .env and secrets/ for docker compose
+secrets: $(VENV)/.run ## write .env with random passwords for docker compose
 	@$(BIN)/toba-hub secrets
 
 new-collector: $(VENV)/.dev ## start a plugin: make new-collector NAME=weather

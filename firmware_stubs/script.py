@@ -20,7 +20,7 @@ DEMO: tuple[Step, ...] = (
     Step(8, "fault", "pm25_rises"),
     Step(12, "fault", "router_dies"),
     Step(22, "clear", "pm25_rises"),
-    Step(25, "clear", "router_dies"),
+    Step(30, "clear", "router_dies"),
 )
 """With a demo's short `for`, both alerts are raised, explained and cleared within 40 s."""
 

@@ -161,7 +161,7 @@ def settings_for(
 
 
 QUICK: dict[str, Any] = {
-    "router_down.for": "8s",
+    "router_down.for": "5s",
     "link_down.for": "5s",
     "cpu_high.for": "10s",
     "traffic_high.for": "10s",
