@@ -9,31 +9,20 @@ inventory  names, texts, and the list of ports itself
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from collectors.snmp import oids as o
-from collectors.snmp.codec import Absent, Value
+from collectors.snmp.codec import Value
 from collectors.snmp.config import SnmpSection
-from collectors.snmp.oids import Oid
-from collectors.snmp.parse import UP, Storage, cpu_pct, mem_pct, number, text
-from collectors.snmp.rates import (
-    TICKS,
-    UPTIME_MODULUS,
-    Drop,
-    Look,
-    Rates,
-    Restart,
-    rates,
-    unwrapped_uptime_s,
-    uptime_passed,
-)
-from collectors.snmp.reader import Page, Reader
-from collectors.snmp.table import Port, Table, discover, is_there
-from hub.api import Emit, Event, Host, Quality, Reading, Series
+from collectors.snmp.health import read_health
+from collectors.snmp.parse import number, text
+from collectors.snmp.rates import TICKS, Restart, unwrapped_uptime_s, uptime_passed
+from collectors.snmp.reader import Reader
+from collectors.snmp.table import Table, discover, is_there
+from collectors.snmp.traffic import PortReader
+from hub.api import Emit, Event, Host, Reading, Series
 from hub.api import Value as Field
 
-SHORTEST_FRAME_BITS = 672
-"""The least that one Ethernet frame takes on the line (64 octets, preamble, gap): bounds errors."""
 REDISCOVERY_S = 60.0
 """A device whose list of ports changes all the time is not walked more often than this."""
 _WATCHED = (o.SYS_UPTIME, o.ENGINE_TIME, o.HR_SYSTEM_UPTIME, o.IF_NUMBER, o.IF_TABLE_LAST_CHANGE)
@@ -54,6 +43,7 @@ class Device:
         self._section = section
         self._reader = reader
         self._host = host
+        self._ports = PortReader(reader, host)
         self._table: Table | None = None
         self._stale = False
         self._discovered_at = float("-inf")
@@ -92,28 +82,19 @@ class Device:
     async def traffic(self, emit: Emit) -> None:
         """States, octets and rates of every port. Raises `NoAnswer`."""
         table = await self._current_table(emit)
-        moved = await self._read_traffic(table, emit)
+        moved = await self._ports.traffic(table, emit, self._saw_uptime)
         if moved - self._unmatched:
             self._say(f"ports moved or went away: {', '.join(sorted(moved)[:5])}")
             table = await self._discover(emit)
             # What a fresh list can't mend either is a fault of the agent; don't walk for it again.
-            self._unmatched = await self._read_traffic(table, emit)
+            self._unmatched = await self._ports.traffic(table, emit, self._saw_uptime)
         self._tell_skipped()
 
     async def health(self, emit: Emit) -> None:
         """Processor, memory, errors and discards. Raises `NoAnswer`."""
         table = await self._current_table(emit)
-        await self._read_load(table, emit)
-        async for page in self._reader.read(table.faults):
-            now_ns = self._host.now_ns()
-            readings = [
-                reading
-                for port, values in page.rows
-                if values[0] == port.label
-                and (reading := self._fault_reading(port, values, page, now_ns))
-            ]
-            if readings:
-                emit(*readings)
+        await read_health(self._reader, table, self.series, self._host, emit)
+        await self._ports.faults(table, emit)
         self._tell_skipped()
 
     async def inventory(self, emit: Emit) -> None:
@@ -186,104 +167,6 @@ class Device:
             emit(*aliases)
         return table
 
-    # ------------------------------------------------------------ traffic
-
-    async def _read_traffic(self, table: Table, emit: Emit) -> set[str]:
-        """Emit page by page; gives the ports whose index has another name, or none, by now."""
-        moved: set[str] = set()
-        async for page in self._reader.read(table.traffic):
-            if page.ticks is not None:
-                await self._saw_uptime(page.ticks, page.at_s, emit)
-            now_ns = self._host.now_ns()
-            readings = []
-            for port, values in page.rows:
-                if values[0] == port.label:
-                    readings.append(self._traffic_reading(port, values, page, now_ns))
-                elif values[0] is not Absent.UNREADABLE:
-                    moved.add(port.name)
-            if readings:
-                emit(*readings)
-        return moved
-
-    def _traffic_reading(
-        self, port: Port, values: Sequence[Value], page: Page[Port], now_ns: int
-    ) -> Reading:
-        _, oper, admin, in_octets, out_octets, polled_speed = values[:6]
-        speed = port.speed(number(polled_speed))
-        line_rate = port.line_rate(speed)
-        look = _look(page, values[3:5], values[6:], bits=64 if port.wide else 32)
-        found = rates(port.traffic, look, None if line_rate is None else line_rate / 8)
-        if found.drop is not Drop.TOO_SOON:
-            port.traffic = look
-        fields: dict[str, Field] = {"uplink": port.uplink}
-        for name, status in (("oper_up", oper), ("admin_up", admin)):
-            if is_there(status):
-                fields[name] = int(status == UP)
-        if speed is not None:
-            fields["speed_bps"] = speed
-        for name, octets in (("in_octets", in_octets), ("out_octets", out_octets)):
-            if isinstance(octets, int):
-                fields[name] = octets & (1 << 63) - 1
-        bps = [None if rate is None else rate * 8 for rate in found.values]
-        for name, rate in zip(("in_bps", "out_bps"), bps, strict=True):
-            if rate is not None:
-                fields[name] = rate
-        known = [rate for rate in bps if rate is not None]
-        if line_rate and known:
-            fields["util_pct"] = 100.0 * max(known) / line_rate
-        return Reading(port.series, now_ns, fields, self._doubt(found))
-
-    def _doubt(self, found: Rates) -> int:
-        """Count what was dropped; flag what is implausible or can't be known."""
-        if found.drop not in (None, Drop.FIRST, Drop.TOO_SOON):
-            self._host.count(f"intervals_dropped_{found.drop.name.lower()}")
-        doubted = found.drop is Drop.IMPLAUSIBLE or found.ambiguous
-        return int(Quality.RATE) if doubted else 0
-
-    # ------------------------------------------------------------ health
-
-    async def _read_load(self, table: Table, emit: Emit) -> None:
-        values: dict[Oid, Value] = {}
-        at = 0
-        async for page in self._reader.read(table.health):
-            for _, (value,) in page.rows:
-                values[table.health.rows[at][1][0]] = value
-                at += 1
-        fields: dict[str, Field] = {}
-        load = cpu_pct(values.get(oid) for oid in table.processors)
-        if load is not None:
-            fields["cpu_pct"] = load
-        rows = []
-        for row in table.memory:
-            units, size, in_use = (number(values.get(oid)) for oid in row.oids)
-            if units is not None and size is not None and in_use is not None:
-                rows.append(Storage(row.kind, row.descr, units, size, in_use))
-        used = mem_pct(rows)
-        if used is not None:
-            fields["mem_pct"] = used
-        if fields:
-            emit(Reading(self.series, self._host.now_ns(), fields))
-
-    def _fault_reading(
-        self, port: Port, values: Sequence[Value], page: Page[Port], now_ns: int
-    ) -> Reading | None:
-        look = _look(page, values[1:5], values[5:], bits=32)
-        line_rate = port.line_rate(port.speed(port.if_speed))
-        fastest = None if line_rate is None else line_rate / SHORTEST_FRAME_BITS
-        found = rates(port.faults, look, fastest)
-        if found.drop is not Drop.TOO_SOON:
-            port.faults = look
-        fields: dict[str, Field] = {}
-        names = ("in_errors_ps", "out_errors_ps", "in_discards_ps", "out_discards_ps")
-        for name, rate in zip(names, found.values, strict=True):
-            if rate is not None:
-                fields[name] = rate
-        if port.alias:
-            fields["alias"] = port.alias
-        if not fields:
-            return None
-        return Reading(port.series, now_ns, fields, self._doubt(found))
-
     # ------------------------------------------------------------ telling
 
     def _tell_skipped(self) -> None:
@@ -301,19 +184,3 @@ class Device:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _look(
-    page: Page[Port], counters: Sequence[Value], discontinuity: Sequence[Value], bits: int
-) -> Look:
-    """Counters as they came; an agent without sysUpTime is measured by our own clock."""
-    ticks = page.ticks
-    if ticks is None:
-        ticks = int(page.at_s * TICKS) % UPTIME_MODULUS
-    return Look(
-        ticks,
-        page.at_s,
-        tuple(number(value) for value in counters),
-        bits,
-        number(discontinuity[0]) if discontinuity else None,
-    )

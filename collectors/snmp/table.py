@@ -88,7 +88,7 @@ class Table:
     memory: tuple[MemoryRow, ...] = ()
     traffic: Plan[Port] = field(default_factory=lambda: Plan([]))
     faults: Plan[Port] = field(default_factory=lambda: Plan([]))
-    health: Plan[None] = field(default_factory=lambda: Plan([]))
+    health: Plan[Oid] = field(default_factory=lambda: Plan([]))
     notes: list[str] = field(default_factory=list)
     """What a person should know: walks that were cut, uplinks that are no ports."""
 
@@ -108,7 +108,7 @@ async def discover(
     table.traffic = Plan([(port, _traffic_cells(port)) for port in table.ports])
     table.faults = Plan([(port, _fault_cells(port)) for port in table.ports])
     singles = [*table.processors, *(oid for row in table.memory for oid in row.oids)]
-    table.health = Plan([(None, (oid,)) for oid in singles])
+    table.health = Plan([(oid, (oid,)) for oid in singles])
     return table
 
 
