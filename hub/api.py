@@ -24,11 +24,14 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
+from hub.problems import Misconfigured, Problem
 from hub.reading import BadSeries, Quality, Reading, Series, Value
+from hub.yamlfile import read_model as read_yaml
 
 __all__ = [
     "BadItem",
@@ -39,9 +42,12 @@ __all__ = [
     "Event",
     "Hint",
     "Host",
+    "Installation",
     "Item",
     "Log",
+    "Misconfigured",
     "NeverWorks",
+    "Problem",
     "Proposal",
     "Quality",
     "Reading",
@@ -52,6 +58,7 @@ __all__ = [
     "Target",
     "TryAgain",
     "Value",
+    "read_yaml",
 ]
 
 
@@ -208,6 +215,22 @@ class Check:
     what: str
     found: str
     remedy: str = ""
+
+
+class Installation(Protocol):
+    """What a verb of yours may ask of the hub around it: it is `ctx.obj` of its `typer.Context`.
+
+    A verb is an entry point of the group `toba_hub.commands`: a function, or a `typer.Typer` with
+    several. Its errors `TryAgain`, `NeverWorks` and `Misconfigured` become one clear line each.
+    """
+
+    def config(self, settings: Path, collector: str) -> Any:
+        """What that settings file says for a collector, as its `Config`. Raises `Misconfigured`."""
+        ...
+
+    def targets(self, settings: Path, collector: str) -> Sequence[Target]:
+        """The inventory's devices for a collector. Raises `Misconfigured`."""
+        ...
 
 
 class NoConfig(BaseModel, extra="forbid"):

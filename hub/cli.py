@@ -17,10 +17,12 @@ from hub.cli_alerts import ack, alerts, silence, silences, unsilence
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_groups import grafana, notify, rules, token
 from hub.cli_journal import journal
+from hub.cli_plugins import Verbs
 from hub.cli_store import backup, influx, restore
 from hub.web.address import PortTaken
 
 cli = typer.Typer(
+    cls=Verbs,
     help="Sensor and network-monitoring hub of a regency: collect, keep, judge, show.",
     no_args_is_help=True,
     add_completion=False,

@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from hub import supervisor
-from hub.api import BadItem, TryAgain
+from hub.api import BadItem, NeverWorks, TryAgain
 from hub.journal import Locked, TooNew
 from hub.problems import Misconfigured, folded
 from hub.supervisor import AlreadyRunning
@@ -68,6 +68,7 @@ def plainly(command: Command) -> Command:
             Locked,
             TooNew,
             TryAgain,
+            NeverWorks,
             BadItem,
             sqlite3.Error,
         ) as error:

@@ -93,10 +93,12 @@ def _collector_problems(
             continue
         model = plugin.collector.Config
         try:
-            model.model_validate({k: v for k, v in section.items() if k != "enabled"})
+            plugin.configure(section, found.folder)
         except ValidationError as error:
             at = ("collectors", name)
             problems += [file.problem(*wrong) for wrong in from_pydantic(error, model, at)]
+        except Misconfigured as error:
+            problems += error.problems
     return problems
 
 

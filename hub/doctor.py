@@ -112,10 +112,8 @@ async def _collectors(conf: Configuration) -> AsyncIterator[Finding]:
         if not enabled(conf.settings, name):
             yield Finding("warn", name, "left out by enabled: false")
             continue
-        section = {
-            k: v for k, v in conf.settings.collectors.get(name, {}).items() if k != "enabled"
-        }
-        config = plugin.collector.Config.model_validate(section)
+        section = conf.settings.collectors.get(name, {})
+        config = plugin.configure(section, conf.settings.folder)
         yield Finding("good", name, f"{len(targets)} devices")
         try:
             async with asyncio.timeout(WAIT_S * 2):

@@ -103,7 +103,7 @@ class Ingest:
 
     def _runner(self, plugin: Plugin, inventory: Inventory, section: Mapping[str, Any]) -> Runner:
         name, cls = plugin.name, plugin.collector
-        config = cls.Config.model_validate({k: v for k, v in section.items() if k != "enabled"})
+        config = plugin.configure(section, self.settings.folder)
         host = TargetHost(
             logs.get(name), self.window, self.health_of, name, now_ns, inventory.targets(name)
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from hub import manifest
 from hub.api import Collector
@@ -24,6 +25,14 @@ class Plugin:
     collector: type[Collector]
     manifest: Manifest
     folder: Path
+
+    def configure(self, section: Mapping[str, Any], folder: Path) -> Any:
+        """Its part of the settings as its own model; relative paths in there begin at `folder`.
+
+        Raises pydantic's `ValidationError`, and `Misconfigured` for files that it names.
+        """
+        plain = {key: value for key, value in section.items() if key != "enabled"}
+        return self.collector.Config.model_validate(plain, context={"folder": folder})
 
 
 def find(points: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:

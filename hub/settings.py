@@ -14,7 +14,15 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -195,6 +203,12 @@ class Settings(BaseSettings):
     channels: dict[str, ChannelConfig] = {}
     teams: dict[str, Team] = {}
     grafana: Grafana = Grafana()
+    _folder: FilePath = PrivateAttr(FilePath())
+
+    @property
+    def folder(self) -> FilePath:
+        """Where the settings file stands; relative paths in it begin there."""
+        return self._folder
 
     @field_validator("timezone")
     @classmethod
@@ -390,6 +404,7 @@ def _with_files(
 
 def _rooted(settings: Settings, folder: FilePath) -> Settings:
     """Make relative paths relative to the settings file."""
+    settings._folder = folder
     settings.data = folder / settings.data
     if not settings.regency_folder.is_dir():
         settings.regency = str(folder / settings.regency)

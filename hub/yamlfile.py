@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from hub.problems import Misconfigured, Path, Problem, dotted
+from hub.problems import Misconfigured, Path, Problem, dotted, from_pydantic
+
+Model = TypeVar("Model", bound=BaseModel)
 
 # libyaml's parser is ten times faster: a large inventory is read in a moment, not in seconds.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -49,6 +52,18 @@ def read(path: FilePath) -> YamlFile:
             [Problem(str(path), line, "", "is not UTF-8", "save the file as UTF-8")]
         ) from None
     return parse(text, str(path))
+
+
+def read_model(path: FilePath, model: type[Model]) -> Model:
+    """A file as what `model` makes of it. Raises `Misconfigured`, each mistake with its line."""
+    file = read(path)
+    problems = list(file.problems)
+    try:
+        found = model.model_validate({} if file.data is None else file.data)
+    except ValidationError as error:
+        problems += [file.problem(*wrong) for wrong in from_pydantic(error, model)]
+    raise_if(problems)
+    return found
 
 
 def parse(text: str, name: str) -> YamlFile:

@@ -19,6 +19,7 @@ FLOORS = [
         "hub.cli_common",
         "hub.cli_groups",
         "hub.cli_journal",
+        "hub.cli_plugins",
         "hub.cli_store",
         "hub.backup",
         "hub.demo",

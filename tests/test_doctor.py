@@ -14,6 +14,8 @@ from hub import configuration, doctor
 from hub.api import Check, Collector
 from hub.configuration import Configuration
 from hub.doctor import Finding, examine
+from hub.manifest import Manifest
+from hub.registry import Plugin
 from hub.settings import MIB
 from hub.supervisor import FolderLock
 from tests.mosquitto_support import free_port
@@ -98,8 +100,12 @@ class Fine(Collector):
 
 
 async def test_a_collector_whose_checks_fail_hides_no_other(tmp_path: Path) -> None:
-    def plugin(cls: type[Collector]) -> Any:
-        return type("P", (), {"collector": cls})
+    manifest = Manifest.model_validate(
+        {"name": "p", "kind": "poll", "owner": "", "summary": {}, "measurements": {}}
+    )
+
+    def plugin(cls: type[Collector]) -> Plugin:
+        return Plugin("p", cls, manifest, tmp_path)
 
     conf = configured(tmp_path)
     conf = replace(conf, plugins={"a": plugin(Broken), "b": plugin(Fine)})
