@@ -1,10 +1,11 @@
 # `make` alone lists what can be made.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-STORE  ?= duckdb
-PORT   ?= 8080
-B      ?=
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STORE   ?= duckdb
+PORT    ?= 8080
+B       ?=
+SECONDS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check fix bench chaos secrets lock dashboards new-collector dist clean
@@ -50,8 +51,8 @@ fix: $(VENV)/.dev ## let ruff repair what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## measure: all, or one with B=mqtt
-	@$(BIN)/python -m tests.bench $(B)
+bench: $(VENV)/.dev ## measure: all, or one with B=mqtt  [SECONDS=60]; B=soak lasts 20 minutes
+	@$(BIN)/python -m tests.bench $(B) $(if $(SECONDS),--seconds $(SECONDS))
 
 chaos: $(VENV)/.dev ## kill the hub some hundred times under load and count what came through
 	@sh tests/servers.sh

@@ -14,9 +14,10 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def influxd(tmp_path: Path, *, auth: bool = False, port: int | None = None) -> I
                 yield url
                 return
     raise AssertionError(f"influxd did not start: {(folder / 'log').read_text()[-2000:]}")
+
+
+class Influxd:
+    """A running InfluxDB 1.6 that can be stopped and come back at its place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open = ExitStack()
+        self._port: int | None = None
+        self.start()
+
+    def start(self) -> None:
+        self.url = self._open.enter_context(influxd(self._folder, port=self._port))
+        self._port = urllib.parse.urlsplit(self.url).port
+
+    def stop(self) -> None:
+        self._open.close()
 
 
 @contextmanager
@@ -236,9 +254,9 @@ def partial_write_3(lines: dict[int, str]) -> StubAnswer:
     )
 
 
-def fetch(url: str, data: bytes | None = None) -> bytes:
+def fetch(url: str, data: bytes | None = None, timeout_s: float = 10) -> bytes:
     """A plain request to a server of this module, for looking at what is in it."""
-    with urllib.request.urlopen(url, data, timeout=10) as response:
+    with urllib.request.urlopen(url, data, timeout=timeout_s) as response:
         found: bytes = response.read()
     return gzip.decompress(found) if found[:2] == b"\x1f\x8b" else found
 

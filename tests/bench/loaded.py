@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,14 +146,17 @@ def messages_in(payload: bytes) -> int:
 
 @contextmanager
 def loaded_hub(
-    folder: Path, broker: Mosquitto, rules: Sequence[dict[str, Any]] = RULES
+    folder: Path,
+    broker: Mosquitto,
+    rules: Sequence[dict[str, Any]] = RULES,
+    store: Mapping[str, Any] | None = None,
 ) -> Iterator[Loaded]:
-    """`toba-hub run` on DuckDB, subscribed to that broker."""
+    """`toba-hub run`, subscribed to that broker; on DuckDB if no `store` is given."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rules.yaml").write_text(rule_file(rules), encoding="utf-8")
     settings = {
         **mqtt(broker.port),
-        "store": {"kind": "duckdb"},
+        "store": dict(store or {"kind": "duckdb"}),
         "rules": {"library": False, "files": ["rules.yaml"]},
     }
     hub = Hub(folder, settings, inventory(SERIES))

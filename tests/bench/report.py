@@ -67,6 +67,14 @@ def cpu_s(pids: Sequence[int]) -> float:
     return total / _TICKS
 
 
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process; what it shares with others counts whole."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"process {pid} has no memory")
+
+
 _began = time.monotonic()
 
 

@@ -6,7 +6,6 @@ import random
 import sqlite3
 import threading
 import time
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from tests.chaos.publisher import SENSORS, TWIN, Publisher, device
 from tests.chaos.receiver import Receiver
 from tests.chaos.witness import Witness
 from tests.hub_support import Hub, mqtt, wait_for
-from tests.influx_support import influxd
+from tests.influx_support import Influxd
 from tests.mosquitto_support import Mosquitto
 
 SHIPPED = Path(hub.__file__).parent / "deploy" / "mosquitto.conf"
@@ -95,7 +94,7 @@ def inventory() -> dict[str, Any]:
 class Outages(threading.Thread):
     """The store is away now and then: the file `outage` for one, the server's end for another."""
 
-    def __init__(self, folder: Path, chance: random.Random, server: Server | None) -> None:
+    def __init__(self, folder: Path, chance: random.Random, server: Influxd | None) -> None:
         super().__init__(name="outages", daemon=True)
         self.number = 0
         self.over = False
@@ -128,23 +127,6 @@ class Outages(threading.Thread):
         self._file.unlink(missing_ok=True)
 
 
-class Server:
-    """A real InfluxDB that can be stopped and come back."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open = ExitStack()
-        self._port: int | None = None
-        self.start()
-
-    def start(self) -> None:
-        self.url = self._open.enter_context(influxd(self._folder, port=self._port))
-        self._port = urllib.parse.urlsplit(self.url).port
-
-    def stop(self) -> None:
-        self._open.close()
-
-
 class Run:
     """The parts, started; `close` ends them whatever happened."""
 
@@ -159,7 +141,7 @@ class Run:
         self._stack.callback(self.broker.stop)
         self.receiver = Receiver()
         self._stack.callback(self.receiver.close)
-        self.server = Server(folder / "influx") if plan.store == "influxdb" else None
+        self.server = Influxd(folder / "influx") if plan.store == "influxdb" else None
         if self.server is not None:
             self._stack.callback(self.server.stop)
         self.hub = Hub(folder / "hub", self._settings(), inventory())
