@@ -1,12 +1,14 @@
 """Brings readings from the journal to the store, each once, in order.
 
-    journal ─► Reader ─► batch (size, age) ─► store.write ─► cursor
-    ledger  ─► alert points ────────────────►      │
-                                 refused points ──► parked.jsonl, with the store's reason
+    journal ─► Reader ─► batch (size, age) ─► store.prepare ─► store.write ─► cursor
+    ledger  ─► alert points ─────────────────────────────────►      │
+                                  refused points ──► parked.jsonl, with the store's reason
 
-While a store is down the batch is tried again with growing pauses: memory holds one batch, the
-disk holds the rest. DuckDB keeps the last id in the batch's own transaction; in InfluxDB a batch
-written twice is the same points again. Either way, nothing is stored twice.
+While a batch is being written, the next one is read and prepared; it is written after it, and the
+cursor stands behind what is written. While a store is down the batch is tried again with growing
+pauses: memory holds these two, the disk holds the rest. DuckDB keeps the last id in the batch's own
+transaction; in InfluxDB a batch written twice is the same points again. Either way, nothing is
+stored twice.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import errno
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -47,6 +49,26 @@ PARKED_BYTES = 64 * 1024 * 1024
 POLL_S = 0.05
 READ_BYTES = 256 * 1024
 """Of the journal at a time: a batch grows beyond its size by at most this."""
+
+
+_T = TypeVar("_T")
+
+
+async def ahead(items: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
+    """The same items; the next one is made while the last one is in use."""
+    coming = asyncio.ensure_future(anext(items))
+    try:
+        while True:
+            try:
+                item = await coming
+            except StopAsyncIteration:
+                return
+            coming = asyncio.ensure_future(anext(items))
+            yield item
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+        await items.aclose()
 
 
 class Forwarder:
@@ -98,19 +120,31 @@ class Forwarder:
     async def _readings(self) -> None:
         reader = Reader(self._folder, self.stored_id)
         try:
-            while True:
-                readings, last_id = await self._gather(reader)
-                self._lost(reader)
-                # One gathering is one batch: the store keeps its last id to know it again.
-                await self._write(readings, last_id, "live")
-                self.stored_id = last_id
-                # Only now: the journal may free what every cursor has passed. An older cursor
-                # only keeps a segment longer.
-                with suppress(OSError):
-                    self._cursor.set(last_id)
-                self._health.gauge("forward_backlog", reader.backlog())
+            async with aclosing(ahead(self._batches(reader))) as batches:
+                async for batch in batches:
+                    await self._write(batch)
+                    self.stored_id = batch.last_id
+                    # Only now: the journal may free what every cursor has passed. An older cursor
+                    # only keeps a segment longer.
+                    with suppress(OSError):
+                        self._cursor.set(batch.last_id)
+                    held = reader.next_id - 1 - batch.last_id
+                    self._health.gauge("forward_backlog", reader.backlog() + held)
         finally:
             reader.close()
+
+    async def _batches(self, reader: Reader) -> AsyncGenerator[Batch, None]:
+        """One gathering is one batch: the store keeps its last id to know it again."""
+        while True:
+            readings, last_id = await self._gather(reader)
+            self._lost(reader)
+            batch = Batch(readings, last_id, self._lanes["live"])
+            try:
+                batch = await self.store.prepare(batch)
+            except Exception:
+                # Writing it will stumble over the same, and says so.
+                log.debug("a batch can't be prepared", store=self.store.name, exc_info=True)
+            yield batch
 
     def _lost(self, reader: Reader) -> None:
         for lost in reader.lost:
@@ -148,12 +182,14 @@ class Forwarder:
         while True:
             points = self._ledger.points(self._batch)
             if points:
-                await self._write([p.reading for p in points], points[-1].seq, "alerts")
+                readings = [point.reading for point in points]
+                await self._write(Batch(readings, points[-1].seq, self._lanes["alerts"]))
                 await self._insist(partial(self._forget, points))
             else:
                 await asyncio.sleep(POLL_S * 4)
 
-    async def _write(self, readings: Sequence[Reading], last_id: int, lane: str) -> None:
+    async def _write(self, batch: Batch) -> None:
+        readings = batch.readings
         if not readings:
             return
         async with self._gate.passing():
@@ -162,7 +198,8 @@ class Forwarder:
                 # touched and not marked.
                 marks = self._dirty.touched(readings)
                 await self._insist(partial(self._mark, marks))
-            written = await self._stored(Batch(readings, last_id, self._lanes[lane]))
+            written = await self._stored(batch)
+        lane = batch.lane.partition(" ")[0]
         self._health.count("stored", len(readings) - len(written.rejected), lane=lane)
         if written.rejected:
             self._health.count("parked", len(written.rejected), reason="refused_by_store")

@@ -39,6 +39,8 @@ class Fake:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
+        self.prepared: list[int] = []
+        """Last ids."""
         self.last: dict[str, int] = {}
         self.errors: list[Exception] = []
         self.attempts = 0
@@ -56,6 +58,10 @@ class Fake:
         self.attempts += 1
         if self.errors:
             raise self.errors.pop(0)
+
+    async def prepare(self, batch: Batch) -> Batch:
+        self.prepared.append(batch.last_id)
+        return batch
 
     async def write(self, batch: Batch) -> Written:
         self._fail()
@@ -180,7 +186,75 @@ async def test_everything_arrives_in_order_and_the_cursor_follows(world: World) 
     assert world.health.total("stored") == 505
 
 
-async def test_while_the_store_is_down_one_batch_is_held_and_then_all_arrives(
+async def test_one_batch_is_prepared_while_the_one_before_is_written_and_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_BYTES", 1)  # a record at a time: a batch is ten
+    world.store.hold.clear()
+    world.add(50)
+    forwarder = world.forwarder(batch=10, linger_s=60)
+    async with running(forwarder):
+        await until(lambda: len(world.store.prepared) == 2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert world.store.prepared == [10, 20]
+        assert world.store.attempts == 2, "open, and one write"
+        assert forwarder.stored_id == 0
+        assert Cursor(world.folder / "journal", "forward").get() == 0
+        world.store.hold.set()
+        await until(lambda: forwarder.stored_id == 50)
+    assert world.store.values() == count(50)
+
+
+async def test_a_batch_that_waits_for_the_store_is_not_overtaken_by_the_one_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_BYTES", 1)
+    world.add(30)
+    forwarder = world.forwarder(batch=10, linger_s=60)
+    write = world.store.write
+
+    async def falters(batch: Batch) -> Written:
+        if batch.last_id not in refused:
+            refused.append(batch.last_id)
+            raise StoreDown("not now")
+        written: Written = await write(batch)
+        return written
+
+    refused: list[int] = []
+    monkeypatch.setattr(world.store, "write", falters)
+    async with running(forwarder):
+        await until(lambda: forwarder.stored_id == 30)
+    assert refused == [10, 20, 30]
+    assert world.store.values() == count(30)
+
+
+async def test_what_can_not_be_prepared_is_parked_and_the_next_ones_are_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def prepare(batch: Batch) -> Batch:
+        if batch.readings[0].fields["pm25"] == 1:
+            raise IndexError("a mistake of ours")
+        return batch
+
+    write = world.store.write
+
+    async def prepares_itself(batch: Batch) -> Written:
+        written: Written = await write(await prepare(batch))
+        return written
+
+    monkeypatch.setattr(module, "READ_BYTES", 1)
+    monkeypatch.setattr(world.store, "prepare", prepare)
+    monkeypatch.setattr(world.store, "write", prepares_itself)
+    world.add(3)
+    forwarder = world.forwarder(batch=1)
+    async with running(forwarder):
+        await until(lambda: forwarder.stored_id == 3)
+    assert world.store.values() == [2.0, 3.0]
+    assert "a mistake of ours" in world.parked()[0]["reason"]
+
+
+async def test_while_the_store_is_down_two_batches_are_held_and_then_all_arrives(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []

@@ -1,4 +1,4 @@
-"""The seam between the hub and a store: five methods, two implementations."""
+"""The seam between the hub and a store: nine methods, two implementations."""
 
 from __future__ import annotations
 
@@ -92,6 +92,11 @@ class Store(Protocol):
         """Connect and find out the version. Raises StoreDown, StoreRefused."""
 
     async def close(self) -> None: ...
+
+    async def prepare(self, batch: Batch) -> Batch:
+        """The same batch with all done that needs no server, so that it may be done while the
+        batch before is being written. `write` takes either."""
+        ...
 
     async def write(self, batch: Batch) -> Written:
         """Store a batch, all or (InfluxDB) point by point. Raises StoreDown, StoreRefused."""

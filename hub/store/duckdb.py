@@ -78,6 +78,9 @@ class DuckStore:
         self._writer.shutdown()
         self._reader.shutdown()
 
+    async def prepare(self, batch: Batch) -> Batch:
+        return batch
+
     async def write(self, batch: Batch) -> Written:
         """Store a batch and its last id in one transaction; one already stored is skipped."""
         return await self._in(self._writer, lambda: self._write(batch))

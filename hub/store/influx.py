@@ -11,6 +11,7 @@ import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from hub.clock import now_ns
@@ -29,7 +30,18 @@ from hub.store.influxql import identifier, to_influxql
 from hub.store.lineprotocol import LineFormatter, Lines
 from hub.store.query import Query, SeriesRows, check_strings
 
+TOGETHER = 250
+"""Readings formatted in one step; about a quarter of a millisecond."""
 _VERSION = re.compile(r"v?(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formatted(Batch):
+    """A batch ready to be sent; `body` holds all of `lines`."""
+
+    lines: Lines
+    body: bytes
+    gzipped: bool
 
 
 class InfluxStore:
@@ -107,12 +119,24 @@ class InfluxStore:
         """0: InfluxDB keeps none; what is sent twice is stored once."""
         return 0
 
+    async def prepare(self, batch: Batch) -> Formatted:
+        """Format and compress. In small steps, so that what is being sent gets on meanwhile."""
+        lines = Lines()
+        for begin in range(0, len(batch.readings), TOGETHER):
+            self._formatter.format(batch.readings[begin : begin + TOGETHER], lines)
+            await asyncio.sleep(0)
+        body, gzipped = await asyncio.to_thread(pack, lines.lines, self._compress)
+        return Formatted(
+            batch.readings, batch.last_id, batch.lane, lines=lines, body=body, gzipped=gzipped
+        )
+
     async def write(self, batch: Batch) -> Written:
         """Store a batch point by point. Raises StoreDown, StoreRefused."""
-        lines = self._formatter.format(batch.readings)
-        rejected = dict(lines.rejected)
-        if lines.lines:
-            rejected.update(await self._send(lines, batch))
+        if not isinstance(batch, Formatted):
+            batch = await self.prepare(batch)
+        rejected = dict(batch.lines.rejected)
+        if batch.lines.lines:
+            rejected.update(await self._send(batch))
         return Written(dict(sorted(rejected.items())))
 
     async def query(self, query: Query) -> list[SeriesRows]:
@@ -142,13 +166,18 @@ class InfluxStore:
         """0: retention is the server's own work, set by `toba-hub influx setup`."""
         return 0
 
-    async def _send(self, lines: Lines, batch: Batch) -> dict[int, str]:
+    async def _send(self, batch: Formatted) -> dict[int, str]:
         """Write lines, in parts where the server refuses; the refused readings and why."""
+        lines = batch.lines
         rejected: dict[int, str] = {}
         parts: list[Sequence[int]] = [range(len(lines.lines))]
+        whole = batch.body, batch.gzipped
         while parts:
             part = parts.pop()
-            refused = await self._post([lines.lines[n] for n in part])
+            packed = whole
+            if len(part) < len(lines.lines):
+                packed = pack([lines.lines[n] for n in part], self._compress)
+            refused = await self._post(*packed)
             if refused is None:
                 continue
             bad = _blamed(refused, part)
@@ -165,10 +194,10 @@ class InfluxStore:
             parts += [[n for n in rest if n not in known], first]
         return rejected
 
-    async def _post(self, lines: list[bytes]) -> Refusal | None:
+    async def _post(self, body: bytes, gzipped: bool) -> Refusal | None:
         await self.open()
         assert self._writer is not None  # noqa: S101  # `open` sets it or raises
-        answer = await self._writer.write(self._database, *pack(lines, self._compress))
+        answer = await self._writer.write(self._database, body, gzipped)
         return None if answer.stored else refusal(answer, self._url, now_ns())
 
     async def _field_kinds(self, measurement: str, fields: set[str]) -> dict[str, type]:

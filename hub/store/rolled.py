@@ -100,6 +100,9 @@ class RolledStore:
             await store.close()
         await self.readings.close()
 
+    async def prepare(self, batch: Batch) -> Batch:
+        return await self.readings.prepare(batch)
+
     async def write(self, batch: Batch) -> Written:
         return await self.readings.write(batch)
 
