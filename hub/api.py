@@ -243,7 +243,8 @@ class Collector:
     Config: type[BaseModel] = NoConfig
     """Settings under `collectors.<name>`; unknown keys are errors."""
     Section: type[BaseModel] = NoConfig
-    """A device's section under `collect.<name>` in the inventory."""
+    """A device's section under `collect.<name>` in the inventory. Where both are checked, its
+    validators find the settings under "config" in their context."""
 
     def __init__(self, config: Any, host: Host) -> None:
         self.config = config

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hub import inventory, registry, rulebook, settings, yamlfile
 from hub.inventory import Inventory
@@ -47,9 +47,10 @@ def load(path: Path) -> Configuration:
     except Misconfigured as error:
         problems += error.problems
         plugins = {}
-    problems += _collector_problems(path, found, plugins)
+    configs, wrong = _collector_configs(path, found, plugins)
+    problems += wrong
     try:
-        things = inventory.read(found.inventory, plugins)
+        things = inventory.read(found.inventory, plugins, configs)
     except Misconfigured as error:
         problems += error.problems
         things = Inventory()
@@ -79,27 +80,26 @@ def identity_tags(plugins: Iterable[Plugin]) -> set[str]:
     }
 
 
-def _collector_problems(
+def _collector_configs(
     path: Path, found: Settings, plugins: Mapping[str, Plugin]
-) -> list[Problem]:
-    """Each collector's own section, checked by the collector's own model."""
+) -> tuple[dict[str, BaseModel], list[Problem]]:
+    """Each collector's own settings, checked by the collector's own model, and what is wrong."""
     file = _again(path)
+    configs: dict[str, BaseModel] = {}
     problems = []
-    for name, section in found.collectors.items():
-        plugin = plugins.get(name)
-        if plugin is None:
-            message = f"no collector {name!r} is installed"
-            problems.append(file.problem(("collectors", name), message, nearest(name, plugins)))
-            continue
-        model = plugin.collector.Config
+    for name in found.collectors.keys() - plugins.keys():
+        message = f"no collector {name!r} is installed"
+        problems.append(file.problem(("collectors", name), message, nearest(name, plugins)))
+    for name, plugin in plugins.items():
+        model, section = plugin.collector.Config, found.collectors.get(name, {})
         try:
-            plugin.configure(section, found.folder)
+            configs[name] = plugin.configure(section, found.folder)
         except ValidationError as error:
             at = ("collectors", name)
             problems += [file.problem(*wrong) for wrong in from_pydantic(error, model, at)]
         except Misconfigured as error:
             problems += error.problems
-    return problems
+    return configs, problems
 
 
 def _again(path: Path) -> yamlfile.YamlFile:

@@ -142,8 +142,15 @@ class Inventory:
         }
 
 
-def read(paths: Iterable[FilePath], plugins: Mapping[str, Plugin] | None = None) -> Inventory:
-    """Read and check files as one inventory. Raises `Misconfigured` with every problem found."""
+def read(
+    paths: Iterable[FilePath],
+    plugins: Mapping[str, Plugin] | None = None,
+    configs: Mapping[str, BaseModel] | None = None,
+) -> Inventory:
+    """Read and check files as one inventory. Raises `Misconfigured` with every problem found.
+
+    `configs`: the collectors' settings, for what a section may refer to there.
+    """
     inventory, problems = Inventory(), []
     written: dict[tuple[str, str], tuple[YamlFile, Path]] = {}
     for path in paths:
@@ -156,7 +163,7 @@ def read(paths: Iterable[FilePath], plugins: Mapping[str, Plugin] | None = None)
         problems += _take(file, inventory, written)
     problems += _check_references(inventory, written)
     if plugins is not None:
-        problems += _check_sections(inventory, written, plugins)
+        problems += _check_sections(inventory, written, plugins, configs or {})
     yamlfile.raise_if(problems)
     return inventory
 
@@ -286,7 +293,10 @@ def _circles(inventory: Inventory) -> list[list[str]]:
 
 
 def _check_sections(
-    inventory: Inventory, written: _Written, plugins: Mapping[str, Plugin]
+    inventory: Inventory,
+    written: _Written,
+    plugins: Mapping[str, Plugin],
+    configs: Mapping[str, BaseModel],
 ) -> list[Problem]:
     problems = []
     for device in inventory.devices.values():
@@ -299,8 +309,9 @@ def _check_sections(
                 problems.append(file.problem(here, f"no collector {name!r} is installed", remedy))
                 continue
             model = plugin.collector.Section
+            context = {"config": configs.get(name)}
             try:
-                model.model_validate(_as_text(section, model, file, here))
+                model.model_validate(_as_text(section, model, file, here), context=context)
             except ValidationError as error:
                 problems += [file.problem(*found) for found in from_pydantic(error, model, here)]
     return problems

@@ -134,28 +134,47 @@ def free_udp_port() -> int:
 
 
 @contextlib.contextmanager
-def real_snmpd(folder: Path, port: int = 0) -> Iterator[int]:
-    """net-snmp's agent on a free port of loopback, community "public"; gives the port."""
+def real_snmpd(
+    folder: Path, port: int = 0, conf_lines: str = "", command: Sequence[str] = ()
+) -> Iterator[int]:
+    """net-snmp's agent on a free port of loopback, community "public"; gives the port.
+
+    `command` is put before it, such as `ip netns exec NAME`.
+    """
     program = shutil.which("snmpd", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin")
     assert program, "snmpd is missing; as root: apt-get install snmpd"
     port = port or free_udp_port()
     conf = folder / "snmpd.conf"
     conf.write_text(
         f"agentaddress udp:127.0.0.1:{port}\nrocommunity public 127.0.0.1\n"
-        f"sysName toba-router\nsysLocation Balige\n"
+        f"sysName toba-router\nsysLocation Balige\n{conf_lines}"
     )
     # The persistent folder would otherwise be the machine's own.
-    environment = {"SNMP_PERSISTENT_DIR": str(folder), "PATH": "/usr/bin:/bin", "MIBS": ""}
+    environment = {
+        "SNMP_PERSISTENT_DIR": str(folder / "state"),
+        "PATH": "/usr/bin:/bin",
+        "MIBS": "",
+    }
     with (folder / "snmpd.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "-f", "-Lo", "-C", "-c", str(conf), "-p", str(folder / "snmpd.pid")],
+            [
+                *command,
+                program,
+                "-f",
+                "-Lo",
+                "-C",
+                "-c",
+                str(conf),
+                "-p",
+                str(folder / "snmpd.pid"),
+            ],
             stdout=log,
             stderr=log,
             env=environment,
         )
         try:
             deadline = time.monotonic() + 20
-            while net_snmp("snmpget", port, "1.3.6.1.2.1.1.3.0", check=False) == []:
+            while net_snmp("snmpget", port, UPTIME, check=False, command=command) == []:
                 assert process.poll() is None, (folder / "snmpd.log").read_text()
                 assert time.monotonic() < deadline, "snmpd doesn't answer within 20 s"
             yield port
@@ -164,10 +183,16 @@ def real_snmpd(folder: Path, port: int = 0) -> Iterator[int]:
             process.wait(10)
 
 
-def net_snmp(tool: str, port: int, *names: str, check: bool = True) -> list[tuple[str, str]]:
+UPTIME = "1.3.6.1.2.1.1.3.0"
+
+
+def net_snmp(
+    tool: str, port: int, *names: str, check: bool = True, command: Sequence[str] = ()
+) -> list[tuple[str, str]]:
     """What `snmpget`, `snmpwalk` or `snmpbulkwalk` says: (dotted OID, plain value) a line."""
     done = subprocess.run(
         [
+            *command,
             tool,
             "-v2c",
             "-cpublic",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -87,16 +88,27 @@ def test_the_readme_shows_the_samples(name: str) -> None:
     assert (FOLDER / name).read_text() in (FOLDER / "README.md").read_text()
 
 
+def secrets_read(data: Any) -> Any:
+    """`{file: …}` as the hub's settings give it: what the file holds."""
+    if not isinstance(data, dict):
+        return data
+    return "a-secret" if set(data) == {"file"} else {k: secrets_read(v) for k, v in data.items()}
+
+
 def test_the_samples_are_valid_and_say_the_defaults() -> None:
-    settings = yaml.safe_load((FOLDER / "sample.yaml").read_text())["collectors"]["snmp"]
-    assert SnmpConfig.model_validate(settings).model_dump(exclude={"tiers"}) == (
-        SnmpConfig().model_dump(exclude={"tiers"})
-    )
+    settings = secrets_read(yaml.safe_load((FOLDER / "sample.yaml").read_text()))
+    config = SnmpConfig.model_validate(settings["collectors"]["snmp"])
+    shown = {"tiers", "credentials"}
+    assert config.model_dump(exclude=shown) == SnmpConfig().model_dump(exclude=shown)
     tiers = manifest.load(FOLDER / "manifest.toml").tiers
-    assert settings["tiers"]["traffic"]["period_s"] == tiers["traffic"].period_s
-    (device,) = yaml.safe_load((FOLDER / "sample.inventory.yaml").read_text())["devices"]
-    section = SnmpSection.model_validate(device["collect"]["snmp"])
-    assert section.speed == {"ether1": 20_000_000}
+    assert config.tiers["traffic"].period_s == tiers["traffic"].period_s
+    devices = yaml.safe_load((FOLDER / "sample.inventory.yaml").read_text())["devices"]
+    one, other = (
+        SnmpSection.model_validate(device["collect"]["snmp"], context={"config": config})
+        for device in devices
+    )
+    assert one.speed == {"ether1": 20_000_000}
+    assert other.asks_as(config).as_user().priv == "aes128"
 
 
 def test_every_tier_outlasts_its_own_retries() -> None:

@@ -2,7 +2,8 @@
 
 One UDP socket per address family serves every device, so ten thousand routers need one open
 file. An answer counts only when its request id is awaited *and* it comes from the address that
-was asked; everything else is counted and dropped.
+was asked (and, in v3, when its session finds it genuine); everything else is counted and dropped.
+Version 1 is in v1.py, version 3 in v3.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collectors.snmp.codec import (
     GET,
     GET_BULK,
     RESPONSE,
+    V2C,
     Malformed,
     Message,
     Request,
@@ -28,6 +30,7 @@ from collectors.snmp.codec import (
     request,
 )
 from collectors.snmp.oids import Oid
+from collectors.snmp.usm import Envelope, read
 
 MAX_IN_FLIGHT = 2
 MOST_JITTER = 0.2
@@ -38,6 +41,10 @@ RECEIVE_BUFFER = 4 << 20
 
 class NoAnswer(Exception):
     """The agent did not answer in time, nor to any retry."""
+
+
+class Refused(Exception):
+    """The agent is there, but does not take who asks or how; asking again won't help."""
 
 
 class Reply(NamedTuple):
@@ -69,7 +76,8 @@ class Query:
 
 
 class Session(Protocol):
-    """What the collector needs of a device. All raise `NoAnswer`; none retries a bad reply."""
+    """What the collector needs of a device. All raise `NoAnswer` and `Refused`; none retries a
+    bad reply."""
 
     async def get(self, oids: Sequence[Oid]) -> Reply:
         """The values of these instances, in this order."""
@@ -92,12 +100,18 @@ Address = tuple[Any, ...]
 """As the socket module has it: (host, port), with IPv6 (host, port, flow, scope)."""
 
 
+Accept = Callable[[Envelope], Message]
+"""Believe a sealed answer and open it, or raise `Malformed`."""
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     address: Address
     datagram: bytes
     timeout_s: float
     tries_left: int
+    accept: Accept | None
+    """None: the answer is plain (v1, v2c)."""
     answer: asyncio.Future[tuple[Message, float]]
     sent_at: float = 0.0
     attempts: int = 0
@@ -109,7 +123,7 @@ class Endpoint(asyncio.DatagramProtocol):
 
     def __init__(self, count: Callable[[str], None] = lambda reason: None) -> None:
         self._ignored = count
-        """Told of each datagram dropped: malformed, unasked, wrong_source, socket_error."""
+        """Told of each datagram dropped: malformed, unasked, wrong_source, forged, socket_error."""
         self._waiting: dict[int, _Waiting] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._loop = asyncio.get_running_loop()
@@ -133,15 +147,24 @@ class Endpoint(asyncio.DatagramProtocol):
             self._transport.close()
 
     async def ask(
-        self, address: Address, prepared: Request, timeout_s: float, retries: int
+        self,
+        address: Address,
+        datagram: Callable[[int], bytes],
+        timeout_s: float,
+        retries: int,
+        accept: Accept | None = None,
     ) -> tuple[Message, float, int]:
-        """The response, the seconds it took and the number of sendings. Raises `NoAnswer`."""
+        """The response, the seconds it took and the number of sendings. Raises `NoAnswer`.
+
+        `datagram` makes the request with an id, which in v3 is the message's too.
+        """
         request_id = self._free_id()
         waiting = _Waiting(
             address,
-            prepared.datagram(request_id),
+            datagram(request_id),
             timeout_s,
             retries + 1,
+            accept,
             self._loop.create_future(),
         )
         self._waiting[request_id] = waiting
@@ -190,60 +213,112 @@ class Endpoint(asyncio.DatagramProtocol):
         try:
             message = decode(data)
         except Malformed:
+            self._sealed_received(data, addr)
+            return
+        waiting = self._asked(message.request_id, addr)
+        if waiting is None:
+            return
+        if message.pdu != RESPONSE or waiting.accept is not None:
+            self._ignored("unasked")
+        else:
+            self._answered(waiting, message)
+
+    def _sealed_received(self, data: bytes, addr: Address) -> None:
+        try:
+            envelope = read(data)
+        except Malformed:
             self._ignored("malformed")
             return
-        waiting = self._waiting.get(message.request_id)
-        if waiting is None or message.pdu != RESPONSE or waiting.answer.done():
+        waiting = self._asked(envelope.message_id, addr)
+        if waiting is None:
+            return
+        if waiting.accept is None:
+            self._ignored("unasked")
+            return
+        try:
+            message = waiting.accept(envelope)
+        except Malformed:
+            self._ignored("forged")
+            return
+        self._answered(waiting, message)
+
+    def _asked(self, number: int, addr: Address) -> _Waiting | None:
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.answer.done():
             self._ignored("unasked")
         elif addr[:2] != waiting.address[:2]:
             self._ignored("wrong_source")
         else:
-            waiting.answer.set_result((message, self._loop.time() - waiting.sent_at))
+            return waiting
+        return None
+
+    def _answered(self, waiting: _Waiting, message: Message) -> None:
+        waiting.answer.set_result((message, self._loop.time() - waiting.sent_at))
 
     def error_received(self, exc: Exception) -> None:
         self._ignored("socket_error")
 
 
-class V2cSession:
-    """The real `Session`: one agent, one community, at most two requests in flight."""
+class AgentSession:
+    """What the real sessions of all versions share: one agent, at most two requests in flight."""
 
     def __init__(
-        self, endpoint: Endpoint, address: Address, community: bytes, timeout_s: float, retries: int
+        self, endpoint: Endpoint, address: Address, timeout_s: float, retries: int
     ) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.address = address
-        self._community = community
-        self._timeout_s = timeout_s
-        self._retries = retries
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-
-    async def get(self, oids: Sequence[Oid]) -> Reply:
-        return await self._ask(request(GET, self._community, oids))
-
-    async def bulk(self, after: Oid, max_repetitions: int) -> Reply:
-        return await self._ask(
-            request(GET_BULK, self._community, [after], max_repetitions=max_repetitions)
-        )
-
-    async def send(self, query: Query) -> Reply:
-        if query.prepared is None:
-            query.prepared = request(GET, self._community, query.oids)
-        return await self._ask(query.prepared)
-
-    async def _ask(self, prepared: Request) -> Reply:
-        async with self._slots:
-            message, seconds, attempts = await self._endpoint.ask(
-                self.address, prepared, self._timeout_s, self._retries
-            )
-        return Reply(message.error_status, message.error_index, message.varbinds, seconds, attempts)
+        self.timeout_s = timeout_s
+        self.retries = retries
+        self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     def move(self, endpoint: Endpoint, address: Address) -> None:
         """The agent is to be found elsewhere from now on."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.address = address
 
     def close(self) -> None:
         """Nothing of its own to close: the socket is shared."""
+
+
+class CommunitySession(AgentSession):
+    """Who asks is told by a community: v1 and v2c."""
+
+    version = V2C
+
+    def __init__(
+        self, endpoint: Endpoint, address: Address, community: bytes, timeout_s: float, retries: int
+    ) -> None:
+        super().__init__(endpoint, address, timeout_s, retries)
+        self.community = community
+
+    def request(self, pdu: int, oids: Sequence[Oid], max_repetitions: int = 0) -> Request:
+        """The message, for sending many times."""
+        return request(
+            pdu, self.community, oids, version=self.version, max_repetitions=max_repetitions
+        )
+
+    async def ask(self, prepared: Request) -> Reply:
+        """Raises `NoAnswer`."""
+        async with self.slots:
+            message, seconds, attempts = await self.endpoint.ask(
+                self.address, prepared.datagram, self.timeout_s, self.retries
+            )
+        return Reply(message.error_status, message.error_index, message.varbinds, seconds, attempts)
+
+
+class V2cSession(CommunitySession):
+    """SNMP v2c."""
+
+    async def get(self, oids: Sequence[Oid]) -> Reply:
+        return await self.ask(self.request(GET, oids))
+
+    async def bulk(self, after: Oid, max_repetitions: int) -> Reply:
+        return await self.ask(self.request(GET_BULK, [after], max_repetitions))
+
+    async def send(self, query: Query) -> Reply:
+        if query.prepared is None:
+            query.prepared = self.request(GET, query.oids)
+        return await self.ask(query.prepared)
 
 
 def _bound(family: int) -> socket.socket:

@@ -22,13 +22,15 @@ from collectors.snmp.oids import BadOid, Oid, dotted
 
 V1 = 0
 V2C = 1
+V3 = 3
 
 GET = 0xA0
 GET_NEXT = 0xA1
 RESPONSE = 0xA2
 SET = 0xA3
 GET_BULK = 0xA5
-_PDUS = frozenset({GET, GET_NEXT, RESPONSE, SET, GET_BULK, 0xA6, 0xA7, 0xA8})
+REPORT = 0xA8
+_PDUS = frozenset({GET, GET_NEXT, RESPONSE, SET, GET_BULK, 0xA6, 0xA7, REPORT})
 
 NO_ERROR = 0
 TOO_BIG = 1
@@ -154,12 +156,19 @@ def request(
     max_repetitions: int = 0,
 ) -> Request:
     """Encode a Get, GetNext or GetBulk once, for sending many times."""
+    inner = pdu_request(pdu, oids, non_repeaters, max_repetitions)
+    wrapped = integer(version) + tlv(OCTETS, community) + inner.head
+    head = b"\x30" + _length(len(wrapped) + 4 + len(inner.tail)) + wrapped
+    return Request(head, inner.tail)
+
+
+def pdu_request(
+    pdu: int, oids: Sequence[Oid], non_repeaters: int = 0, max_repetitions: int = 0
+) -> Request:
+    """The PDU alone, without the message around it."""
     names = b"".join(tlv(0x30, tlv(OBJECT_ID, name) + NULL) for name in oids)
     tail = integer(non_repeaters) + integer(max_repetitions) + tlv(0x30, names)
-    body = bytes((pdu,)) + _length(6 + len(tail)) + b"\x02\x04"
-    wrapped = integer(version) + tlv(OCTETS, community) + body
-    head = b"\x30" + _length(len(wrapped) + 4 + len(tail)) + wrapped
-    return Request(head, tail)
+    return Request(bytes((pdu,)) + _length(6 + len(tail)) + b"\x02\x04", tail)
 
 
 def response(
@@ -182,7 +191,7 @@ def response(
 # ---------------------------------------------------------------- decode
 
 
-def _open(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
+def open_element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     """Where the content of the element at `at` begins and ends; its tag must be `tag`."""
     if data[at] != tag:
         raise Malformed(f"tag 0x{data[at]:02x} at octet {at} where 0x{tag:02x} is due")
@@ -202,8 +211,8 @@ def _long_length(data: bytes, at: int, octets: int) -> tuple[int, int]:
     return at + octets, int.from_bytes(data[at : at + octets], "big")
 
 
-def _int(data: bytes, at: int, end: int) -> tuple[int, int]:
-    start, stop = _open(data, at, end, INTEGER)
+def read_int(data: bytes, at: int, end: int) -> tuple[int, int]:
+    start, stop = open_element(data, at, end, INTEGER)
     if not 1 <= stop - start <= 5:
         raise Malformed(f"an INTEGER of {stop - start} octets at octet {at}")
     return int.from_bytes(data[start:stop], "big", signed=True), stop
@@ -290,32 +299,33 @@ def decode(data: bytes) -> Message:
 
 
 def _decode(data: bytes) -> Message:
-    at, end = _open(data, 0, len(data), 0x30)
+    at, end = open_element(data, 0, len(data), 0x30)
     if end != len(data):
         raise Malformed(f"{len(data) - end} octets follow the message")
-    version, at = _int(data, at, end)
+    version, at = read_int(data, at, end)
     if version not in (V1, V2C):
         raise Malformed(f"version {version}; only 0 (v1) and 1 (v2c) are read here")
-    at, stop = _open(data, at, end, OCTETS)
+    at, stop = open_element(data, at, end, OCTETS)
     community = data[at:stop]
-    pdu = data[stop]
+    pdu, request_id, error_status, error_index, varbinds = read_pdu(data, stop, end)
+    return Message(version, community, pdu, request_id, error_status, error_index, varbinds)
+
+
+def read_pdu(data: bytes, at: int, end: int) -> tuple[int, int, int, int, list[VarBind]]:
+    """(type, request id, error-status, error-index, bindings) of the PDU that fills `at` to `end`.
+
+    Raises `Malformed` and IndexError.
+    """
+    pdu = data[at]
     if pdu not in _PDUS:
         raise Malformed(f"PDU type 0x{pdu:02x}")
-    at, stop = _open(data, stop, end, pdu)
+    at, stop = open_element(data, at, end, pdu)
     if stop != end:
         raise Malformed("octets follow the PDU")
-    request_id, at = _int(data, at, end)
-    error_status, at = _int(data, at, end)
-    error_index, at = _int(data, at, end)
-    at, stop = _open(data, at, end, 0x30)
+    request_id, at = read_int(data, at, end)
+    error_status, at = read_int(data, at, end)
+    error_index, at = read_int(data, at, end)
+    at, stop = open_element(data, at, end, 0x30)
     if stop != end:
         raise Malformed("octets follow the bindings")
-    return Message(
-        version,
-        community,
-        pdu,
-        request_id,
-        error_status,
-        error_index,
-        _varbinds(data, at, end),
-    )
+    return pdu, request_id, error_status, error_index, _varbinds(data, at, end)

@@ -1,21 +1,35 @@
-"""The plugin: devices by SNMP v2c, four tiers. What they read is in device.py."""
+"""The plugin: devices by SNMP v1, v2c and v3, four tiers. What they read is in device.py."""
 
 from __future__ import annotations
 
 import socket
 from typing import NamedTuple
 
-from collectors.snmp.client import Address, Endpoint, NoAnswer, V2cSession, resolve
+from collectors.snmp.client import Address, Endpoint, NoAnswer, Refused, resolve
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
 from collectors.snmp.reader import Reader
+from collectors.snmp.sessions import RealSession, open_session
+from collectors.snmp.v3 import V3Session
 from hub.api import Collector, Emit, NeverWorks, Reading, Target, TryAgain
+
+LIVENESS = "liveness"
 
 
 class _Known(NamedTuple):
     target: Target
     device: Device
-    session: V2cSession
+    session: RealSession
+    credential: str
+    """Its name; empty when the device's section says how to ask."""
+
+    @property
+    def doubt(self) -> str:
+        """What else may be wrong when nothing answers."""
+        name = f" {self.credential}" if self.credential else ""
+        if isinstance(self.session, V3Session):
+            return f"does it speak version 3 (credential{name})"
+        return f"is the community{f' (credential{name})' if name else ''} right"
 
 
 class SnmpCollector(Collector):
@@ -39,7 +53,8 @@ class SnmpCollector(Collector):
         self._devices.clear()
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
-        _, device, session = await self._known(target)
+        known = await self._known(target)
+        device, session = known.device, known.session
         read = device.tiers.get(tier)
         if read is None:
             raise NeverWorks(
@@ -47,6 +62,13 @@ class SnmpCollector(Collector):
             )
         try:
             await read(emit)
+        except Refused as error:
+            # It is there, and says so: not down, but nothing can be read.
+            emit(Reading(device.series, self.host.now_ns(), {"up": 1, "refused": 1}))
+            credential = known.credential or "its section"
+            raise TryAgain(
+                f"{target.id}: {error}; mend credential {credential} or the agent's users"
+            ) from error
         except NoAnswer as error:
             emit(Reading(device.series, self.host.now_ns(), {"up": 0}))
             port = session.address[1]
@@ -55,8 +77,10 @@ class SnmpCollector(Collector):
             session.move(await self._endpoint(family), address)
             raise TryAgain(
                 f"{target.id}: no SNMP answer from {target.address} port {port} ({error}); "
-                "is the agent on, is the community right, may this address ask?"
+                f"is the agent on, {known.doubt}, may this address ask?"
             ) from error
+        if tier == LIVENESS and isinstance(session, V3Session):
+            emit(Reading(device.series, self.host.now_ns(), {"refused": 0}))
 
     async def _known(self, target: Target) -> _Known:
         """The state kept for this device; made anew when its place in the inventory changed."""
@@ -66,11 +90,11 @@ class SnmpCollector(Collector):
         if known is not None:
             known.session.close()
         section = SnmpSection.model_validate(dict(target.section))
-        family, address = await self._resolve(target, section.port)
-        session = await self._session(family, address, section)
+        session = await self._session(target, section)
         limits = (self.config.max_repetitions, self.config.max_names, self.config.max_rows)
         device = Device(target.id, section, Reader(session, *limits), self.host)
-        known = self._devices[target.id] = _Known(target, device, session)
+        known = _Known(target, device, session, section.credential)
+        self._devices[target.id] = known
         self._forget_the_gone()
         return known
 
@@ -81,13 +105,22 @@ class SnmpCollector(Collector):
             why = f"{target.id}: address {target.address!r} can't be resolved ({error})"
             raise TryAgain(why) from error
 
-    async def _session(self, family: int, address: Address, section: SnmpSection) -> V2cSession:
-        return V2cSession(
+    async def _session(self, target: Target, section: SnmpSection) -> RealSession:
+        try:
+            credential = section.asks_as(self.config)
+        except KeyError as error:
+            raise NeverWorks(
+                f"{target.id}: no credential {section.credential!r} in the settings "
+                "(collectors.snmp.credentials)"
+            ) from error
+        family, address = await self._resolve(target, section.port)
+        return open_session(
             await self._endpoint(family),
             address,
-            section.community.get_secret_value().encode(),
+            credential,
             section.timeout_s or self.config.timeout_s,
             self.config.retries if section.retries is None else section.retries,
+            self.host.count,
         )
 
     async def _endpoint(self, family: int) -> Endpoint:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from collectors.snmp.usm import AUTH, PRIV, User
 
 BitsPerSecond = Annotated[int, Field(gt=0)]
+SHORTEST_PASSWORD = 8
+"""RFC 3414 §11.2; agents refuse shorter ones."""
 
 
 class Tier(BaseModel, extra="forbid"):
@@ -16,11 +29,89 @@ class Tier(BaseModel, extra="forbid"):
     timeout_s: float | None = Field(default=None, gt=0)
 
 
+def wrong(message: str, remedy: str) -> PydanticCustomError:
+    """A mistake with its remedy; what was given is not repeated, it may be a secret."""
+    return PydanticCustomError("snmp", "{message}", {"message": message, "remedy": remedy})
+
+
+def _one_of(protocols: dict[str, Any], known_as: dict[str, str]) -> BeforeValidator:
+    """The protocol's name as agents' manuals write it: SHA-256, sha256, AES."""
+
+    def normal(given: Any) -> str:
+        name = str(given).strip().lower().replace("-", "").replace("_", "")
+        name = known_as.get(name, name)
+        if name not in protocols:
+            raise wrong("no such protocol", f"known: {', '.join(protocols)}")
+        return name
+
+    return BeforeValidator(normal)
+
+
+Version = Annotated[Literal["1", "2c", "3"], BeforeValidator(str)]
+Auth = Annotated[str, _one_of(AUTH, {"sha": "sha1"})]
+Priv = Annotated[str, _one_of(PRIV, {"aes": "aes128"})]
+
+
+class Credential(BaseModel, extra="forbid"):
+    """How one group of devices is asked: a community (v1, v2c), or a user (v3)."""
+
+    version: Version = "2c"
+    community: SecretStr | None = None
+    user: str = ""
+    auth: Auth | None = None
+    auth_password: SecretStr | None = None
+    priv: Priv | None = None
+    priv_password: SecretStr | None = None
+    context: str = ""
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        v3_only = [self.user, self.auth, self.auth_password, self.priv, self.priv_password]
+        if self.version != "3":
+            if any(v3_only) or self.context:
+                raise wrong(
+                    f"user, auth, priv and context are of version 3, this is {self.version}",
+                    'write `version: "3"`, or a community alone',
+                )
+            if not self.community or not self.community.get_secret_value():
+                raise wrong("has no community", "a read-only one, from a file: {file: …}")
+            return self
+        if self.community is not None:
+            raise wrong("version 3 knows no community", "write user, auth and priv instead")
+        if not self.user:
+            raise wrong("version 3 needs a user", "the user that the agents know")
+        if self.priv and not self.auth:
+            raise wrong("priv without auth is no level of version 3", "add auth and auth_password")
+        for what, protocol, password in (
+            ("auth", self.auth, self.auth_password),
+            ("priv", self.priv, self.priv_password),
+        ):
+            if bool(protocol) != bool(password):
+                raise wrong(f"{what} and {what}_password belong together", "write both or none")
+            if password and len(password.get_secret_value()) < SHORTEST_PASSWORD:
+                remedy = f"at least {SHORTEST_PASSWORD} characters (RFC 3414)"
+                raise wrong(f"{what}_password is too short for version 3", remedy)
+        return self
+
+    def as_user(self) -> User:
+        """Version 3's user."""
+        return User(
+            self.user,
+            self.auth or "",
+            self.auth_password.get_secret_value().encode() if self.auth_password else b"",
+            self.priv or "",
+            self.priv_password.get_secret_value().encode() if self.priv_password else b"",
+            self.context,
+        )
+
+
 class SnmpConfig(BaseModel, extra="forbid"):
     """How every device is asked, unless its section says otherwise."""
 
     tiers: dict[Literal["liveness", "traffic", "health", "inventory"], Tier] = {}
 
+    credentials: dict[str, Credential] = {}
+    """By a name that devices refer to: `credential: opd-v3`."""
     timeout_s: float = Field(default=2.0, gt=0, le=60)
     """Wait for an answer; a retry waits up to a fifth longer each time."""
     retries: int = Field(default=2, ge=0, le=10)
@@ -36,7 +127,9 @@ class SnmpSection(BaseModel, extra="forbid"):
     """One device."""
 
     port: int = Field(default=161, ge=1, le=65535)
-    version: Literal["2c"] = "2c"
+    credential: str = ""
+    """A name under the settings' `credentials`; without one, `version` and `community` count."""
+    version: Annotated[Literal["1", "2c"], BeforeValidator(str)] = "2c"
     community: SecretStr = SecretStr("public")
     """Read-only, please: some objects of RouterOS reboot the device when written."""
     uplinks: list[str] = []
@@ -45,3 +138,26 @@ class SnmpSection(BaseModel, extra="forbid"):
     """bit/s by ifName, where the agent's own speed is wrong or the line is slower than the port."""
     timeout_s: float | None = Field(default=None, gt=0, le=60)
     retries: int | None = Field(default=None, ge=0, le=10)
+
+    @field_validator("credential")
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        """Held against the settings where the hub hands them over (`check`, start)."""
+        config = info.context.get("config") if info.context else None
+        if name and isinstance(config, SnmpConfig) and name not in config.credentials:
+            known = ", ".join(sorted(config.credentials)) or "none"
+            remedy = f"settings, collectors.snmp.credentials; known there: {known}"
+            raise wrong(f"no credential {name!r}", remedy)
+        return name
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.credential and self.model_fields_set & {"version", "community"}:
+            raise wrong("credential beside version or community", "leave one of them out")
+        return self
+
+    def asks_as(self, config: SnmpConfig) -> Credential:
+        """Who asks this device. Raises KeyError for a credential that isn't there."""
+        if self.credential:
+            return config.credentials[self.credential]
+        return Credential(version=self.version, community=self.community)

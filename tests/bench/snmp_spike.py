@@ -3,8 +3,8 @@
     python -m tests.bench.snmp_spike        # JSON lines; collectors/snmp/README.md has the figures
 
 Ours, gufo-snmp (`get_many`) and pysnmp ask the same agents for the same known instances, in turns
-(A B C A B C …); medians of the rounds. The agents run in processes of their own, so only the
-client's time is counted. Nothing here is asserted: it measures.
+(A B C A B C …), by v2c and by v3 with SHA-1 and AES-128; medians of the rounds. The agents run in
+processes of their own, so only the client's time is counted. Nothing here is asserted: it measures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gufo.snmp import Aes128Key, Sha1Key
+from gufo.snmp import User as GufoUser
 from gufo.snmp.aio import SnmpSession
 from pysnmp.hlapi.v3arch.asyncio import (
     CommunityData,
@@ -28,13 +30,18 @@ from pysnmp.hlapi.v3arch.asyncio import (
     ObjectType,
     SnmpEngine,
     UdpTransportTarget,
+    UsmUserData,
     get_cmd,
+    usmAesCfb128Protocol,
+    usmHMACSHAAuthProtocol,
 )
 
 from collectors.snmp import oids as o
-from collectors.snmp.client import Endpoint, NoAnswer, Query, V2cSession
+from collectors.snmp.client import Endpoint, NoAnswer, Query, Session, V2cSession
 from collectors.snmp.manners import Size
 from collectors.snmp.oids import Oid, cell, dotted
+from collectors.snmp.usm import User
+from collectors.snmp.v3 import V3Session
 from collectors.snmp.walk import walk
 from firmware_stubs.router import RouterStub
 from tests.snmp_support import net_snmp, real_snmpd
@@ -113,8 +120,7 @@ def pages(indexes: list[int]) -> list[list[Oid]]:
     return [[o.SYS_UPTIME, *(cell(c, i) for i in group for c in COLUMNS)] for group in groups]
 
 
-def ours(endpoint: Endpoint, port: int, indexes: list[int]) -> Ask:
-    session = V2cSession(endpoint, ("127.0.0.1", port), b"public", 2.0, 2)
+def ours(session: Session, indexes: list[int]) -> Ask:
     queries = [Query(page) for page in pages(indexes)]
 
     async def poll() -> int:
@@ -132,9 +138,13 @@ def gufo(session: SnmpSession, indexes: list[int]) -> Ask:
     return poll
 
 
-def pysnmp(engine: SnmpEngine, target: UdpTransportTarget, indexes: list[int]) -> Ask:
+def pysnmp(
+    engine: SnmpEngine,
+    target: UdpTransportTarget,
+    who: CommunityData | UsmUserData,
+    indexes: list[int],
+) -> Ask:
     asked = [[dotted(name) for name in page] for page in pages(indexes)]
-    who = CommunityData("public", mpModel=1)
 
     async def poll() -> int:
         values = 0
@@ -162,22 +172,36 @@ async def microseconds(poll: Ask, polls: int) -> float:
     return (time.process_time() - began) / values * 1e6
 
 
-async def speed(agent: str, port: int, indexes: list[int]) -> None:
+USER, PASSWORD = "spike", "a-password-of-the-bench"
+AGENTS_USER = f"createUser {USER} SHA {PASSWORD} AES {PASSWORD}\nrouser {USER} priv\n"
+
+
+async def speed(agent: str, port: int, indexes: list[int], version: str = "2c") -> None:
     endpoint = await Endpoint.open()
+    address, secret = ("127.0.0.1", port), PASSWORD.encode()
     engine = SnmpEngine()
-    target = await UdpTransportTarget.create(("127.0.0.1", port))
-    async with SnmpSession("127.0.0.1", port=port, community="public") as session:
+    target = await UdpTransportTarget.create(address)
+    if version == "3":
+        ours_ = V3Session(endpoint, address, User(USER, "sha1", secret, "aes128", secret), 2.0, 2)
+        who = UsmUserData(USER, PASSWORD, PASSWORD, usmHMACSHAAuthProtocol, usmAesCfb128Protocol)
+        user = GufoUser(USER, auth_key=Sha1Key(secret), priv_key=Aes128Key(secret))
+        gufo_ = SnmpSession("127.0.0.1", port=port, user=user)
+    else:
+        ours_ = V2cSession(endpoint, address, b"public", 2.0, 2)
+        who = CommunityData("public", mpModel=1)
+        gufo_ = SnmpSession("127.0.0.1", port=port, community="public")
+    async with gufo_:
         contestants = {
-            "ours": (ours(endpoint, port, indexes), 40),
-            "gufo-snmp": (gufo(session, indexes), 40),
-            "pysnmp": (pysnmp(engine, target, indexes), 2),
+            "ours": (ours(ours_, indexes), 40),
+            "gufo-snmp": (gufo(gufo_, indexes), 40),
+            "pysnmp": (pysnmp(engine, target, who, indexes), 2),
         }
         found: dict[str, list[float]] = {name: [] for name in contestants}
         for _ in range(ROUNDS):
             for name, (poll, polls) in contestants.items():
                 found[name].append(await microseconds(poll, polls))
     for name, rounds in found.items():
-        line = {"client": name, "agent": agent, "ports": len(indexes)}
+        line = {"client": name, "version": version, "agent": agent, "ports": len(indexes)}
         line |= {"cpu_us_per_value": round(statistics.median(rounds), 2)}
         print(json.dumps(line | {"best": round(min(rounds), 2)}))
     endpoint.close()
@@ -237,10 +261,15 @@ async def main() -> None:
             stub.fault(**command)
             line = {"fault": fault, "gufo-snmp": await gufo_walk(stub.port)}
             print(json.dumps(line | {"ours": await our_walk(stub.port)}))
-    with tempfile.TemporaryDirectory() as folder, real_snmpd(Path(folder)) as port:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        real_snmpd(Path(folder), conf_lines=AGENTS_USER) as port,
+    ):
         root = dotted(o.IF_NAME) + "."
         names = net_snmp("snmpwalk", port, root.rstrip("."))
-        await speed("snmpd", port, [int(name.removeprefix(root)) for name, _ in names])
+        indexes = [int(name.removeprefix(root)) for name, _ in names]
+        for version in ("2c", "3"):
+            await speed("snmpd", port, indexes, version)
 
 
 if __name__ == "__main__":
