@@ -14,7 +14,7 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 from collectors.snmp.codec import (
     ERROR_NAMES,
@@ -27,7 +27,9 @@ from collectors.snmp.codec import (
     Request,
     VarBind,
     decode,
-    request,
+    pdu_request,
+    wrapped,
+    wrapper,
 )
 from collectors.snmp.oids import Oid
 from collectors.snmp.usm import Envelope, read
@@ -37,6 +39,11 @@ MOST_JITTER = 0.2
 """A retry waits up to so much longer, as a share of the time-out."""
 RECEIVE_BUFFER = 4 << 20
 """Octets asked of the kernel: replies of many routers wait here while we decode others."""
+
+LARGEST = 65_535
+"""Octets of a datagram."""
+AT_ONCE = 64
+"""Datagrams taken from the socket before anybody else has a turn."""
 
 
 class NoAnswer(Exception):
@@ -66,13 +73,14 @@ class Reply(NamedTuple):
 
 
 class Query:
-    """A Get that is sent again and again: its session keeps the encoded form here."""
+    """A Get that is sent again and again, to every device that has the same instances: what is
+    encoded here is the same for all who ask."""
 
-    __slots__ = ("oids", "prepared")
+    __slots__ = ("oids", "pdu")
 
     def __init__(self, oids: Sequence[Oid]) -> None:
         self.oids = tuple(oids)
-        self.prepared: Request | None = None
+        self.pdu = pdu_request(GET, self.oids)
 
 
 class Session(Protocol):
@@ -118,15 +126,22 @@ class _Waiting:
     timer: asyncio.TimerHandle | None = None
 
 
-class Endpoint(asyncio.DatagramProtocol):
-    """One UDP socket; matches answers to the requests that wait for them."""
+class Endpoint:
+    """One UDP socket; matches answers to the requests that wait for them.
 
-    def __init__(self, count: Callable[[str], None] = lambda reason: None) -> None:
+    It reads the socket itself: asyncio's own transport makes room for 256 KiB at each datagram,
+    which costs more than all the rest of receiving one.
+    """
+
+    def __init__(
+        self, sock: socket.socket, count: Callable[[str], None] = lambda reason: None
+    ) -> None:
+        self._sock = sock
         self._ignored = count
         """Told of each datagram dropped: malformed, unasked, wrong_source, forged, socket_error."""
         self._waiting: dict[int, _Waiting] = {}
-        self._transport: asyncio.DatagramTransport | None = None
         self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._readable)
         # Seeded from the system once: asking it for every request id would be a system call each.
         self._random = random.Random(secrets.randbits(128))
 
@@ -135,16 +150,15 @@ class Endpoint(asyncio.DatagramProtocol):
         cls, family: int = socket.AF_INET, count: Callable[[str], None] = lambda reason: None
     ) -> Endpoint:
         """Bind to a free port. Raises `OSError`."""
-        loop = asyncio.get_running_loop()
-        _, endpoint = await loop.create_datagram_endpoint(lambda: cls(count), sock=_bound(family))
-        return endpoint
+        return cls(_bound(family), count)
 
     def close(self) -> None:
         """Close the socket; what still waits gets `NoAnswer`."""
         for waiting in list(self._waiting.values()):
             self._fail(waiting, "the collector is stopping")
-        if self._transport is not None:
-            self._transport.close()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
 
     async def ask(
         self,
@@ -187,13 +201,16 @@ class Endpoint(asyncio.DatagramProtocol):
     def _transmit(self, waiting: _Waiting) -> None:
         if waiting.answer.done():
             return
-        if waiting.tries_left == 0 or self._transport is None or self._transport.is_closing():
+        if waiting.tries_left == 0 or self._sock.fileno() < 0:
             self._fail(waiting, f"no answer to {waiting.attempts} requests")
             return
         waiting.tries_left -= 1
         waiting.attempts += 1
         waiting.sent_at = self._loop.time()
-        self._transport.sendto(waiting.datagram, waiting.address)
+        try:
+            self._sock.sendto(waiting.datagram, waiting.address)
+        except OSError:  # no room, no route: the same to us as a datagram lost on its way
+            self._ignored("socket_error")
         # A retry waits longer, and not in step with the others that lost a packet just now.
         wait = waiting.timeout_s
         if waiting.attempts > 1:
@@ -204,12 +221,20 @@ class Endpoint(asyncio.DatagramProtocol):
         if not waiting.answer.done():
             waiting.answer.set_exception(NoAnswer(why))
 
-    # asyncio calls these
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+    def _readable(self) -> None:
+        """Take what waits at the socket, but let others have their turn."""
+        for _ in range(AT_ONCE):
+            try:
+                data, address = self._sock.recvfrom(LARGEST)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._ignored("socket_error")
+                return
+            self.datagram_received(data, address)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Give an answer to whom it is for."""
         try:
             message = decode(data)
         except Malformed:
@@ -255,9 +280,6 @@ class Endpoint(asyncio.DatagramProtocol):
     def _answered(self, waiting: _Waiting, message: Message) -> None:
         waiting.answer.set_result((message, self._loop.time() - waiting.sent_at))
 
-    def error_received(self, exc: Exception) -> None:
-        self._ignored("socket_error")
-
 
 class AgentSession:
     """What the real sessions of all versions share: one agent, at most two requests in flight."""
@@ -289,19 +311,13 @@ class CommunitySession(AgentSession):
         self, endpoint: Endpoint, address: Address, community: bytes, timeout_s: float, retries: int
     ) -> None:
         super().__init__(endpoint, address, timeout_s, retries)
-        self.community = community
+        self._asker = wrapper(self.version, community)
 
-    def request(self, pdu: int, oids: Sequence[Oid], max_repetitions: int = 0) -> Request:
-        """The message, for sending many times."""
-        return request(
-            pdu, self.community, oids, version=self.version, max_repetitions=max_repetitions
-        )
-
-    async def ask(self, prepared: Request) -> Reply:
+    async def ask(self, pdu: Request) -> Reply:
         """Raises `NoAnswer`."""
         async with self.slots:
             message, seconds, attempts = await self.endpoint.ask(
-                self.address, prepared.datagram, self.timeout_s, self.retries
+                self.address, wrapped(self._asker, pdu).datagram, self.timeout_s, self.retries
             )
         return Reply(message.error_status, message.error_index, message.varbinds, seconds, attempts)
 
@@ -310,15 +326,13 @@ class V2cSession(CommunitySession):
     """SNMP v2c."""
 
     async def get(self, oids: Sequence[Oid]) -> Reply:
-        return await self.ask(self.request(GET, oids))
+        return await self.ask(pdu_request(GET, oids))
 
     async def bulk(self, after: Oid, max_repetitions: int) -> Reply:
-        return await self.ask(self.request(GET_BULK, [after], max_repetitions))
+        return await self.ask(pdu_request(GET_BULK, [after], 0, max_repetitions))
 
     async def send(self, query: Query) -> Reply:
-        if query.prepared is None:
-            query.prepared = self.request(GET, query.oids)
-        return await self.ask(query.prepared)
+        return await self.ask(query.pdu)
 
 
 def _bound(family: int) -> socket.socket:

@@ -156,10 +156,9 @@ def request(
     max_repetitions: int = 0,
 ) -> Request:
     """Encode a Get, GetNext or GetBulk once, for sending many times."""
-    inner = pdu_request(pdu, oids, non_repeaters, max_repetitions)
-    wrapped = integer(version) + tlv(OCTETS, community) + inner.head
-    head = b"\x30" + _length(len(wrapped) + 4 + len(inner.tail)) + wrapped
-    return Request(head, inner.tail)
+    return wrapped(
+        wrapper(version, community), pdu_request(pdu, oids, non_repeaters, max_repetitions)
+    )
 
 
 def pdu_request(
@@ -169,6 +168,17 @@ def pdu_request(
     names = b"".join(tlv(0x30, tlv(OBJECT_ID, name) + NULL) for name in oids)
     tail = integer(non_repeaters) + integer(max_repetitions) + tlv(0x30, names)
     return Request(bytes((pdu,)) + _length(6 + len(tail)) + b"\x02\x04", tail)
+
+
+def wrapper(version: int, community: bytes) -> bytes:
+    """What stands before the PDU in every message of one asker."""
+    return integer(version) + tlv(OCTETS, community)
+
+
+def wrapped(asker: bytes, pdu: Request) -> Request:
+    """The message of a PDU, which may be shared by many askers."""
+    start = asker + pdu.head
+    return Request(b"\x30" + _length(len(start) + 4 + len(pdu.tail)) + start, pdu.tail)
 
 
 def response(

@@ -90,54 +90,52 @@ def uptime_passed(before: int, now: int, elapsed_s: float) -> float | Restart:
     return advance if advance > 0 else Restart.NO_TIME
 
 
-def _deltas(before: Look, now: Look, most: float | None) -> list[int | None] | None:
-    """Differences of each value; None when one of them shows a reset.
+def rates(
+    before: Look | None,
+    now: Look,
+    fastest: float | None = None,
+    passed: float | Restart | None = None,
+) -> Rates:
+    """Rates between two looks at the same port, or the reason for none.
 
-    `most` is what one value could grow in this time, None when the speed is not known.
+    `fastest` is the counter's greatest possible rate per second at line speed (octets: bit/s
+    divided by 8), None when the speed is not known: then nothing is clamped, and a 32-bit
+    decrease can't be told from a reset and counts as one. `passed` is what `uptime_passed` says
+    of the two, for who knows it already.
     """
-    found: list[int | None] = []
+    if before is None or before.bits != now.bits:
+        return _none(now, Drop.FIRST)
+    if passed is None:
+        passed = uptime_passed(before.ticks, now.ticks, now.at_s - before.at_s)
+    if passed is Restart.REBOOT:
+        return _none(now, Drop.REBOOT)
+    if isinstance(passed, Restart) or passed < SHORTEST_S:
+        return _none(now, Drop.TOO_SOON)
+    if before.discontinuity != now.discontinuity:
+        return _none(now, Drop.DISCONTINUITY)
+    most = None if fastest is None else fastest * HEADROOM * passed
+    found: list[float | None] = []
+    implausible = False
     for old, new in zip(before.values, now.values, strict=True):
         if old is None or new is None:
             found.append(None)
             continue
         delta = new - old
         if delta < 0:
-            if now.bits != 32 or most is None:
-                return None
             delta += 1 << 32
-            if not 0 <= delta <= most:
-                return None
-        found.append(delta)
-    return found
-
-
-def rates(before: Look | None, now: Look, fastest: float | None = None) -> Rates:
-    """Rates between two looks at the same port, or the reason for none.
-
-    `fastest` is the counter's greatest possible rate per second at line speed (octets: bit/s
-    divided by 8), None when the speed is not known: then nothing is clamped, and a 32-bit
-    decrease can't be told from a reset and counts as one.
-    """
-    none = (None,) * len(now.values)
-    if before is None or before.bits != now.bits:
-        return Rates(none, Drop.FIRST)
-    passed = uptime_passed(before.ticks, now.ticks, now.at_s - before.at_s)
-    if passed is Restart.REBOOT:
-        return Rates(none, Drop.REBOOT)
-    if isinstance(passed, Restart) or passed < SHORTEST_S:
-        return Rates(none, Drop.TOO_SOON)
-    if before.discontinuity != now.discontinuity:
-        return Rates(none, Drop.DISCONTINUITY)
-    most = None if fastest is None else fastest * HEADROOM * passed
-    deltas = _deltas(before, now, most)
-    if deltas is None:
-        return Rates(none, Drop.DECREASED)
-    if most is not None and any(delta is not None and delta > most for delta in deltas):
-        return Rates(none, Drop.IMPLAUSIBLE)
+            if now.bits != 32 or most is None or not 0 <= delta <= most:
+                return _none(now, Drop.DECREASED)
+        elif most is not None and delta > most:
+            implausible = True
+        found.append(delta / passed)
+    if implausible:
+        return _none(now, Drop.IMPLAUSIBLE)
     wraps = now.bits == 32 and fastest is not None and fastest * passed > 1 << 32
-    return Rates(
-        tuple(None if delta is None else delta / passed for delta in deltas), ambiguous=wraps
-    )
+    return Rates(tuple(found), None, wraps)
+
+
+def _none(now: Look, drop: Drop) -> Rates:
+    return Rates((None,) * len(now.values), drop)
 
 
 def unwrapped_uptime_s(ticks: int, engine_time_s: int | None) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from functools import lru_cache
+from itertools import chain
+from typing import Generic, TypeVar
 
 from collectors.snmp.client import NoAnswer, Query, Reply, Session
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.manners import Size
 from collectors.snmp.oids import SYS_UPTIME, Oid, dotted
+from collectors.snmp.rates import TICKS, UPTIME_MODULUS, Restart, uptime_passed
 from collectors.snmp.walk import MAX_ROWS, Walk, alive, walk
 
 FIRST_ROWS = 10
@@ -18,21 +21,41 @@ FIRST_NAMES = 22
 Row = TypeVar("Row")
 
 
-class Page(NamedTuple, Generic[Row]):
+class Page(Generic[Row]):
     """Rows that came in one PDU, with the sysUpTime of that PDU."""
 
-    ticks: int | None
-    """None when the agent has no sysUpTime."""
-    at_s: float
-    """Our monotonic clock at the answer."""
-    rows: list[tuple[Row, Sequence[Value]]]
+    __slots__ = ("_before", "_passed", "at_s", "rows", "ticks")
+
+    def __init__(
+        self, ticks: int | None, at_s: float, rows: Sequence[tuple[Row, Sequence[Value]]]
+    ) -> None:
+        self.ticks = ticks
+        """None when the agent has no sysUpTime."""
+        self.at_s = at_s
+        """Our monotonic clock at the answer."""
+        self.rows = rows
+        self._before: tuple[int, float] | None = None
+        self._passed: float | Restart = Restart.NO_TIME
+
+    @property
+    def uptime(self) -> int:
+        """In ticks; of an agent without sysUpTime our own clock."""
+        return int(self.at_s * TICKS) % UPTIME_MODULUS if self.ticks is None else self.ticks
+
+    def since(self, ticks: int, at_s: float) -> float | Restart:
+        """Seconds of the device's uptime since an earlier page (see `uptime_passed`). Nearly all
+        rows of a page were read together before, so the last answer is kept."""
+        if self._before != (ticks, at_s):
+            self._before = ticks, at_s
+            self._passed = uptime_passed(ticks, self.uptime, self.at_s - at_s)
+        return self._passed
 
 
 class Plan(Generic[Row]):
     """Which instances belong to which row; keeps the encoded requests for as long as it lives."""
 
     def __init__(self, rows: Sequence[tuple[Row, tuple[Oid, ...]]]) -> None:
-        self.rows = rows
+        self.rows = [(row, _shared(oids)) for row, oids in rows]
         self.width = max((len(oids) for _, oids in rows), default=1)
         self._queries: dict[int, Query] = {}
         self._step = 0
@@ -44,11 +67,24 @@ class Plan(Generic[Row]):
             self._step = step
         found = self._queries.get(at)
         if found is None:
-            oids = [SYS_UPTIME]
-            for _, names in self.rows[at : at + step]:
-                oids += names
-            found = self._queries[at] = Query(oids)
+            parts = [names for _, names in self.rows[at : at + step]]
+            found = self._queries[at] = _query(tuple(chain((SYS_UPTIME,), *parts)))
         return found
+
+
+@lru_cache(maxsize=65_536)
+def _shared(oids: tuple[Oid, ...]) -> tuple[Oid, ...]:
+    """The same tuple for the same names: in a fleet most devices have the same columns and indexes.
+
+    What falls out of the cache is only held twice.
+    """
+    return oids
+
+
+@lru_cache(maxsize=4096)
+def _query(oids: tuple[Oid, ...]) -> Query:
+    """The same query, so that it is encoded once for all devices of its shape."""
+    return Query(oids)
 
 
 class Reader:
@@ -126,6 +162,7 @@ def _page(
     found: list[tuple[Row, Sequence[Value]]] = []
     at = 1
     for row, names in rows:
-        found.append((row, values[at : at + len(names)]))
-        at += len(names)
+        end = at + len(names)
+        found.append((row, values[at:end]))
+        at = end
     return Page(ticks, at_s, found)

@@ -30,6 +30,9 @@ MAX_PORTS = 4096
 """More ports than this in one device are left out, with a note."""
 
 
+_NEVER = object()
+
+
 @dataclass(slots=True, eq=False)
 class Port:
     """One interface; `index` is valid as long as `label` is still its name there."""
@@ -50,23 +53,32 @@ class Port:
     uplink: int = 0
     traffic: Look | None = None
     faults: Look | None = None
+    speed: int | None = None
+    """bit/s."""
+    line_rate: int | None = None
+    """The speed where it is one that traffic can be measured against."""
+    _polled: object = _NEVER
+    """What they were made of."""
 
     @property
     def name(self) -> str:
         return self.series.tag("ifname")
 
-    def speed(self, polled: int | None) -> int | None:
-        """bit/s, from ifHighSpeed (or ifSpeed where there is none) as polled just now."""
+    def saw_speed(self, polled: Value) -> None:
+        """Take ifHighSpeed (or ifSpeed where there is none) as polled; it seldom changes."""
+        if polled == self._polled:
+            return
+        self._polled = polled
+        self.speed = self._speed(number(polled))
+        made_up = self.fixed_speed is None and self.if_type in NOMINAL_SPEED_TYPES
+        self.line_rate = None if made_up else self.speed
+
+    def _speed(self, polled: int | None) -> int | None:
         if self.fixed_speed is not None:
             return self.fixed_speed
         if self.has_high_speed:
             return speed_bps(polled, self.if_speed)
         return speed_bps(None, polled)
-
-    def line_rate(self, speed: int | None) -> int | None:
-        """The speed when it is one that traffic can be measured against."""
-        made_up = self.fixed_speed is None and self.if_type in NOMINAL_SPEED_TYPES
-        return None if made_up else speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +189,7 @@ async def _read_facts(reader: Reader, ports: Sequence[Port]) -> None:
             port.has_high_speed = number(high_speed) is not None
             port.wide = number(wide) is not None
             port.has_discontinuity = number(discontinuity) is not None
+            port.saw_speed(high_speed if port.has_high_speed else if_speed)
 
 
 async def _find_host_resources(reader: Reader, before: Table | None, table: Table) -> None:

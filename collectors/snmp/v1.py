@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectors.snmp.client import CommunitySession, NoAnswer, Query, Reply
-from collectors.snmp.codec import GET, GET_NEXT, NO_SUCH_NAME, V1, Absent, VarBind
+from collectors.snmp.codec import GET, GET_NEXT, NO_SUCH_NAME, V1, Absent, VarBind, pdu_request
 from collectors.snmp.oids import Oid
 
 MOST_MISSING = 4096
@@ -29,7 +29,7 @@ class V1Session(CommunitySession):
         missing: set[Oid] = set()
         reply = Reply(0, 0, [], 0.0)
         while left:
-            reply = await self.ask(self.request(GET, left))
+            reply = await self.ask(pdu_request(GET, left))
             if reply.error_status != NO_SUCH_NAME or not 1 <= reply.error_index <= len(left):
                 break
             missing.add(left.pop(reply.error_index - 1))
@@ -50,7 +50,7 @@ class V1Session(CommunitySession):
         seconds = 0.0
         while len(rows) < max_repetitions:
             try:
-                reply = await self.ask(self.request(GET_NEXT, [after]))
+                reply = await self.ask(pdu_request(GET_NEXT, [after]))
             except NoAnswer:
                 # The next page begins where it was lost, and says so.
                 if rows:

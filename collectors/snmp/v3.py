@@ -79,9 +79,7 @@ class V3Session(AgentSession):
         return await self._ask(pdu_request(GET_BULK, [after], 0, max_repetitions))
 
     async def send(self, query: Query) -> Reply:
-        if query.prepared is None:
-            query.prepared = pdu_request(GET, query.oids)
-        return await self._ask(query.prepared)
+        return await self._ask(query.pdu)
 
     async def _ask(self, pdu: Request) -> Reply:
         async with self.slots:
