@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -54,12 +54,17 @@ def read(path: FilePath) -> YamlFile:
     return parse(text, str(path))
 
 
-def read_model(path: FilePath, model: type[Model]) -> Model:
-    """A file as what `model` makes of it. Raises `Misconfigured`, each mistake with its line."""
+def read_model(
+    path: FilePath, model: type[Model], context: Mapping[str, Any] | None = None
+) -> Model:
+    """A file as what `model` makes of it; its validators are given the context.
+
+    Raises `Misconfigured`, each mistake with its line.
+    """
     file = read(path)
     problems = list(file.problems)
     try:
-        found = model.model_validate({} if file.data is None else file.data)
+        found = model.model_validate({} if file.data is None else file.data, context=context)
     except ValidationError as error:
         problems += [file.problem(*wrong) for wrong in from_pydantic(error, model)]
     raise_if(problems)

@@ -6,7 +6,7 @@ import pytest
 
 from collectors.snmp.codec import Absent
 from collectors.snmp.oids import HR_STORAGE_RAM, IF_NAME, cell
-from collectors.snmp.parse import Storage, column, cpu_pct, mem_pct, port_names, speed_bps, text
+from collectors.snmp.parse import Storage, column, mem_pct, port_names, speed_bps, text
 
 OTHER = "1.3.6.1.2.1.25.2.1.1"
 
@@ -64,11 +64,6 @@ def test_ports_are_named_by_if_name_then_if_descr_then_index() -> None:
 def test_a_column_takes_only_instances_with_one_index() -> None:
     rows = [(cell(IF_NAME, 70_000), b"a"), (cell(cell(IF_NAME, 1), 2), b"b")]
     assert column(rows, IF_NAME) == {70_000: b"a"}
-
-
-def test_processor_load_is_the_mean_of_all_that_say_something_sensible() -> None:
-    assert cpu_pct([10, 2, Absent.NO_SUCH_INSTANCE, 2147483647, None]) == 6.0
-    assert cpu_pct([]) is None
 
 
 def test_memory_leaves_out_what_the_system_gives_back() -> None:

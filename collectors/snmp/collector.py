@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import NamedTuple
 
+from collectors.snmp import catalogue
 from collectors.snmp.client import Address, Endpoint, NoAnswer, Refused, resolve
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
@@ -42,6 +43,7 @@ class SnmpCollector(Collector):
     async def start(self) -> None:
         self._endpoints: dict[int, Endpoint] = {}
         self._devices: dict[str, _Known] = {}
+        self._catalogue = catalogue.read(self.config.profiles)
         await self._endpoint(socket.AF_INET)
 
     async def stop(self) -> None:
@@ -92,11 +94,23 @@ class SnmpCollector(Collector):
         section = SnmpSection.model_validate(dict(target.section))
         session = await self._session(target, section)
         limits = (self.config.max_repetitions, self.config.max_names, self.config.max_rows)
-        device = Device(target.id, section, Reader(session, *limits), self.host)
+        reader = Reader(session, *limits)
+        device = Device(target.id, section, reader, self.host, self._catalogue, self._who)
         known = _Known(target, device, session, section.credential)
         self._devices[target.id] = known
         self._forget_the_gone()
         return known
+
+    def _who(self, name: str, address: str) -> str:
+        """The id of the device of that address, or of that name as it calls itself."""
+        for target in self.host.targets():
+            if address and target.address == address:
+                return target.id
+            known = self._devices.get(target.id)
+            names = known.device.names if known is not None else {target.id}
+            if name and name.lower() in {one.lower() for one in names}:
+                return target.id
+        return ""
 
     async def _resolve(self, target: Target, port: int) -> tuple[int, Address]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from collectors.snmp import catalogue
 from collectors.snmp.usm import AUTH, PRIV, User
 
 BitsPerSecond = Annotated[int, Field(gt=0)]
@@ -121,6 +123,17 @@ class SnmpConfig(BaseModel, extra="forbid"):
     """The most values of a Get; it starts at 22 and halves where an agent stumbles."""
     max_rows: int = Field(default=10_000, ge=1)
     """A walk that is longer is cut, with a warning."""
+    profiles: Path | None = None
+    """A folder of device profiles beside the built-in ones."""
+
+    @field_validator("profiles")
+    @classmethod
+    def _readable(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
+        """Found from the settings file on, and checked with them. Raises `Misconfigured`."""
+        if folder is not None:
+            folder = (info.context or {}).get("folder", Path()) / folder
+            catalogue.read(folder)
+        return folder
 
 
 class SnmpSection(BaseModel, extra="forbid"):
@@ -136,6 +149,8 @@ class SnmpSection(BaseModel, extra="forbid"):
     """ifNames of the ports that carry this device's own connection."""
     speed: dict[str, BitsPerSecond] = {}
     """bit/s by ifName, where the agent's own speed is wrong or the line is slower than the port."""
+    profile: str = ""
+    """A device profile by name, where the device can't be told by what it says of itself."""
     timeout_s: float | None = Field(default=None, gt=0, le=60)
     retries: int | None = Field(default=None, ge=0, le=10)
 
@@ -148,6 +163,17 @@ class SnmpSection(BaseModel, extra="forbid"):
             known = ", ".join(sorted(config.credentials)) or "none"
             remedy = f"settings, collectors.snmp.credentials; known there: {known}"
             raise wrong(f"no credential {name!r}", remedy)
+        return name
+
+    @field_validator("profile")
+    @classmethod
+    def _is_there(cls, name: str, info: ValidationInfo) -> str:
+        """Held against the profiles where the hub hands the settings over, like `credential`."""
+        config = info.context.get("config") if info.context else None
+        if name and isinstance(config, SnmpConfig):
+            known = catalogue.read(config.profiles).devices
+            if name not in known:
+                raise wrong(f"no device profile {name!r}", f"there are {', '.join(sorted(known))}")
         return name
 
     @model_validator(mode="after")

@@ -2,8 +2,8 @@
 
 liveness   uptime, answer time; has the device restarted, has its list of ports changed?
 traffic    states, octets and their rates
-health     processor, memory, errors and discards
-inventory  names, texts, and the list of ports itself
+health     what the device's profile asks for, errors and discards
+inventory  names, texts, neighbours, and the list of ports and parts itself
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from collectors.snmp import dynamic, neighbours, sensors
 from collectors.snmp import oids as o
+from collectors.snmp.catalogue import Catalogue
 from collectors.snmp.codec import Value
 from collectors.snmp.config import SnmpSection
-from collectors.snmp.health import read_health
-from collectors.snmp.parse import number, text
+from collectors.snmp.neighbours import Who
+from collectors.snmp.parse import number
 from collectors.snmp.rates import TICKS, Restart, unwrapped_uptime_s, uptime_passed
 from collectors.snmp.reader import Reader
-from collectors.snmp.table import Table, discover, is_there
+from collectors.snmp.table import NoSuchProfile, Table, discover, is_there, recounted
 from collectors.snmp.traffic import PortReader
-from hub.api import Emit, Event, Host, Reading, Series
+from hub.api import Emit, Event, Host, NeverWorks, Reading, Series
 from hub.api import Value as Field
 
 REDISCOVERY_S = 60.0
@@ -31,8 +33,18 @@ _WATCHED = (o.SYS_UPTIME, o.ENGINE_TIME, o.HR_SYSTEM_UPTIME, o.IF_NUMBER, o.IF_T
 class Device:
     """State of one device between polls; tiers may run side by side."""
 
-    def __init__(self, id: str, section: SnmpSection, reader: Reader, host: Host) -> None:
+    def __init__(
+        self,
+        id: str,
+        section: SnmpSection,
+        reader: Reader,
+        host: Host,
+        catalogue: Catalogue,
+        who: Who = lambda name, address: "",
+    ) -> None:
         self.id = id
+        self.names = {id}
+        """What others may call it: its id, and its sysName once that is known."""
         self.series = Series.of("device", id, probe="snmp")
         self.tiers: Mapping[str, Callable[[Emit], Awaitable[None]]] = {
             "liveness": self.liveness,
@@ -43,9 +55,13 @@ class Device:
         self._section = section
         self._reader = reader
         self._host = host
+        self._catalogue = catalogue
+        self._who = who
+        self._proposed: set[str] = set()
         self._ports = PortReader(reader, host)
         self._table: Table | None = None
         self._stale = False
+        self._sessions_stale = False
         self._discovered_at = float("-inf")
         self._discovering = asyncio.Lock()
         self._uptime: tuple[int, float] | None = None
@@ -75,7 +91,7 @@ class Device:
             self._host_uptime = host_ticks, at_s
         shape = found.get(o.IF_NUMBER), found.get(o.IF_TABLE_LAST_CHANGE)
         if self._shape not in (None, shape):
-            self._stale = True
+            self._ports_changed()
         self._shape = shape
         emit(Reading(self.series, self._host.now_ns(), fields))
 
@@ -88,31 +104,42 @@ class Device:
             table = await self._discover(emit)
             # What a fresh list can't mend either is a fault of the agent; don't walk for it again.
             self._unmatched = await self._ports.traffic(table, emit, self._saw_uptime)
+        if table.sessions.kinds:
+            await self._read_sessions(table, emit)
         self._tell_skipped()
 
     async def health(self, emit: Emit) -> None:
-        """Processor, memory, errors and discards. Raises `NoAnswer`."""
+        """What the profile asks for, errors and discards. Raises `NoAnswer`."""
         table = await self._current_table(emit)
-        await read_health(self._reader, table, self.series, self._host, emit)
+        readings, moved = await sensors.read(
+            self._reader, table.sensors, self.series, self._host.now_ns()
+        )
+        if readings:
+            emit(*readings)
+        self._stale = self._stale or moved
         await self._ports.faults(table, emit)
         self._tell_skipped()
 
     async def inventory(self, emit: Emit) -> None:
-        """Who the device says it is, and its ports anew. Raises `NoAnswer`."""
-        found = await self._reader.scalars(o.SYS_DESCR, o.SYS_OBJECT_ID, o.SYS_NAME, o.SYS_LOCATION)
-        named = {
-            "sys_descr": o.SYS_DESCR,
-            "sys_object_id": o.SYS_OBJECT_ID,
-            "sys_name": o.SYS_NAME,
-            "sys_location": o.SYS_LOCATION,
-        }
-        fields: dict[str, Field] = {
-            key: said for key, name in named.items() if (said := text(found.get(name)))
-        }
-        if fields:
-            emit(Reading(self.series, self._host.now_ns(), fields))
+        """Who the device says it is, its ports, parts and neighbours anew. Raises `NoAnswer`."""
         self._unmatched = set()
-        await self._discover(emit)
+        table = await self._discover(emit)
+        self.names = {self.id, table.facts.get("sys_name", "")} - {""}
+        if table.facts:
+            emit(Reading(self.series, self._host.now_ns(), dict(table.facts)))
+        await self._meet_neighbours(table, emit)
+
+    async def _meet_neighbours(self, table: Table, emit: Emit) -> None:
+        """Propose an edge for each neighbour that wasn't there before."""
+        ports = {port.index: port.name for port in table.ports}
+        found, notes = await neighbours.find(self._reader, ports)
+        for note in notes:
+            self._say(note)
+        edges = neighbours.proposals(self.id, found, self._section.uplinks, self._who)
+        fresh = [edge for edge in edges if repr(edge) not in self._proposed]
+        self._proposed = {repr(edge) for edge in edges}
+        if fresh:
+            emit(*fresh)
 
     # ------------------------------------------------------------ restarts and ports
 
@@ -144,8 +171,29 @@ class Device:
             )
         )
 
+    def _ports_changed(self) -> None:
+        """Where sessions come and go as ports, that alone is no reason to walk everything."""
+        if self._table is not None and self._table.chosen.profile.sessions is not None:
+            self._sessions_stale = True
+        else:
+            self._stale = True
+
+    async def _read_sessions(self, table: Table, emit: Emit) -> None:
+        readings, moved = await dynamic.read(self._reader, table.sessions, self._host.now_ns())
+        emit(*readings)
+        self._sessions_stale = self._sessions_stale or moved
+
+    async def _recount(self, table: Table) -> None:
+        """One walk tells which sessions there are; anything else that changed makes all stale."""
+        self._sessions_stale = False
+        names = await dynamic.names_now(self._reader)
+        if names is not None and not recounted(self.id, table, names):
+            self._stale = True
+
     async def _current_table(self, emit: Emit) -> Table:
         waited = _now_s() - self._discovered_at
+        if self._table is not None and self._sessions_stale and not self._stale:
+            await self._recount(self._table)
         if self._table is None or (self._stale and waited >= REDISCOVERY_S):
             return await self._discover(emit)
         return self._table
@@ -157,7 +205,13 @@ class Device:
             if self._table is not None and self._discovered_at >= started:
                 return self._table
             self._stale = False
-            table = await discover(self._reader, self.id, self._section, self._table)
+            self._sessions_stale = False
+            try:
+                table = await discover(
+                    self._reader, self.id, self._section, self._catalogue, self._table
+                )
+            except NoSuchProfile as error:
+                raise NeverWorks(f"{self.id}: {error}") from None
             self._table, self._discovered_at = table, _now_s()
         for note in table.notes:
             self._say(note)

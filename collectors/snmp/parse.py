@@ -63,12 +63,6 @@ def speed_bps(high_mbit: int | None, if_speed: int | None) -> int | None:
     return high_mbit * 1_000_000
 
 
-def cpu_pct(loads: Iterable[Value]) -> float | None:
-    """Mean of hrProcessorLoad over all processors, per cent; None when there is none."""
-    numbers = [load for load in loads if isinstance(load, int) and 0 <= load <= 100]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
 class Storage(NamedTuple):
     """One row of hrStorageTable; sizes in allocation units."""
 
@@ -81,11 +75,6 @@ class Storage(NamedTuple):
 
 _NOT_REALLY_USED = frozenset({"memory buffers", "cached memory"})
 """net-snmp counts these into the used part of "Physical memory" and lists them beside it."""
-
-
-def matters_for_memory(kind: str, descr: str) -> bool:
-    """Whether `mem_pct` needs this row of hrStorageTable."""
-    return kind == HR_STORAGE_RAM or descr.lower() in _NOT_REALLY_USED
 
 
 def mem_pct(rows: Iterable[Storage]) -> float | None:

@@ -1,4 +1,4 @@
-"""What a device has: its ports, processors and memory rows, and how they are asked for.
+"""What a device has: its profile, ports and parts, and how they are asked for.
 
 Found by walks once, then again when the device says that something changed; between that, polls
 ask for known instances only. Ports are told apart by name: ifIndex may change at every reboot.
@@ -6,17 +6,19 @@ ask for known instances only. Ports are told apart by name: ifIndex may change a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collectors.snmp import oids as o
+from collectors.snmp.catalogue import Catalogue, Chosen, identity_of
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.config import SnmpSection
+from collectors.snmp.convert import words
+from collectors.snmp.dynamic import Sessions, split, taken
 from collectors.snmp.oids import Oid, cell
 from collectors.snmp.parse import (
     NOMINAL_SPEED_TYPES,
     column,
-    matters_for_memory,
     number,
     port_names,
     speed_bps,
@@ -24,6 +26,7 @@ from collectors.snmp.parse import (
 )
 from collectors.snmp.rates import Look
 from collectors.snmp.reader import Plan, Reader
+from collectors.snmp.sensors import Sensors, Told, cells, find
 from hub.api import Series
 
 MAX_PORTS = 4096
@@ -81,47 +84,82 @@ class Port:
         return speed_bps(None, polled)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRow:
-    """A row of hrStorageTable that tells of memory."""
-
-    kind: str
-    descr: str
-    oids: tuple[Oid, Oid, Oid]
-    """hrStorageAllocationUnits, hrStorageSize, hrStorageUsed."""
-
-
 @dataclass(slots=True)
 class Table:
     """Everything found in a device, and the requests to poll it."""
 
+    chosen: Chosen
+    facts: dict[str, str] = field(default_factory=dict)
+    """Texts about the device, by field: sys_name, model, firmware …"""
     ports: list[Port] = field(default_factory=list)
-    processors: tuple[Oid, ...] = ()
-    memory: tuple[MemoryRow, ...] = ()
+    sessions: Sessions = field(default_factory=Sessions)
+    sensors: Sensors = field(default_factory=Sensors)
     traffic: Plan[Port] = field(default_factory=lambda: Plan([]))
     faults: Plan[Port] = field(default_factory=lambda: Plan([]))
-    health: Plan[Oid] = field(default_factory=lambda: Plan([]))
     notes: list[str] = field(default_factory=list)
     """What a person should know: walks that were cut, uplinks that are no ports."""
 
 
 async def discover(
-    reader: Reader, device: str, section: SnmpSection, before: Table | None
+    reader: Reader,
+    device: str,
+    section: SnmpSection,
+    catalogue: Catalogue,
+    before: Table | None,
+    told: list[Told] | None = None,
 ) -> Table:
-    """Walk and read what the device has. Raises `NoAnswer`.
+    """Walk and read what the device has. Raises `NoAnswer`, `NoSuchProfile`.
 
-    A walk without proof of its end removes nothing: what `before` knew stays.
+    A walk without proof of its end removes nothing: what `before` knew stays. `told` gets all that
+    was looked for, with the reasons for what is not there.
     """
-    table = Table()
+    table = await _identify(reader, section, catalogue)
     await _find_ports(reader, device, section, before, table)
-    await _find_host_resources(reader, before, table)
+    series = Series.of("device", device, probe="snmp")
+    table.sensors = await find(
+        reader, series, table.chosen.profile, before.sensors if before else None, told
+    )
+    table.notes += table.sensors.notes
     table.notes += reader.skipped
     reader.skipped.clear()
     table.traffic = Plan([(port, _traffic_cells(port)) for port in table.ports])
     table.faults = Plan([(port, _fault_cells(port)) for port in table.ports])
-    singles = [*table.processors, *(oid for row in table.memory for oid in row.oids)]
-    table.health = Plan([(oid, (oid,)) for oid in singles])
     return table
+
+
+class NoSuchProfile(Exception):
+    """The inventory names a profile that isn't there."""
+
+
+_SYSTEM = {
+    "sys_descr": o.SYS_DESCR,
+    "sys_object_id": o.SYS_OBJECT_ID,
+    "sys_name": o.SYS_NAME,
+    "sys_location": o.SYS_LOCATION,
+}
+
+
+async def _identify(reader: Reader, section: SnmpSection, catalogue: Catalogue) -> Table:
+    """Who the device says it is, and the profile that follows from that."""
+    said = await cells(reader, [*_SYSTEM.values(), *catalogue.questions])
+    there = {name: value for name, value in said.items() if is_there(value)}
+    if section.profile:
+        found = catalogue.devices.get(section.profile)
+        if found is None:
+            known = ", ".join(sorted(catalogue.devices))
+            raise NoSuchProfile(f"there is no device profile {section.profile!r}: {known}")
+        chosen = Chosen(found, "the inventory says so")
+    else:
+        identity = identity_of(there.get(o.SYS_OBJECT_ID), there.get(o.SYS_DESCR), there)
+        chosen = catalogue.choose(identity)
+    facts = {key: text(there[name]) for key, name in _SYSTEM.items() if name in there}
+    sources = chosen.profile.facts
+    asked = [source.oid for some in sources.values() for source in some]
+    there |= await cells(reader, [name for name in asked if name not in said])
+    for key, some in sources.items():
+        facts[key] = next(filter(None, (words(one, there.get(one.oid)) for one in some)), "")
+    facts["profile"] = chosen.profile.name
+    return Table(chosen, {key: value for key, value in facts.items() if value})
 
 
 async def _find_ports(
@@ -141,6 +179,10 @@ async def _find_ports(
         for port in old.values():
             known = names if port.label_cell.startswith(o.IF_NAME) else descrs
             known.setdefault(port.index, port.label)
+    pattern = table.chosen.profile.sessions
+    names, dynamic = split(pattern, names)
+    descrs = {index: value for index, value in descrs.items() if index not in dynamic}
+    table.sessions = taken(device, pattern, dynamic, before.sessions if before else None)
     found = port_names(names, descrs)
     for index in list(found)[MAX_PORTS:]:
         del found[index]
@@ -192,29 +234,15 @@ async def _read_facts(reader: Reader, ports: Sequence[Port]) -> None:
             port.saw_speed(high_speed if port.has_high_speed else if_speed)
 
 
-async def _find_host_resources(reader: Reader, before: Table | None, table: Table) -> None:
-    loads = await reader.walk(o.HR_PROCESSOR_LOAD)
-    kinds = await reader.walk(o.HR_STORAGE_TYPE)
-    descrs = await reader.walk(o.HR_STORAGE_DESCR)
-    table.processors = tuple(name for name, _ in loads.rows)
-    descr_of = column(descrs.rows, o.HR_STORAGE_DESCR)
-    rows = []
-    for index, kind in column(kinds.rows, o.HR_STORAGE_TYPE).items():
-        descr = text(descr_of.get(index))
-        if matters_for_memory(text(kind), descr):
-            cells = (
-                cell(o.HR_STORAGE_UNITS, index),
-                cell(o.HR_STORAGE_SIZE, index),
-                cell(o.HR_STORAGE_USED, index),
-            )
-            rows.append(MemoryRow(text(kind), descr, cells))
-    table.memory = tuple(rows)
-    for name, found in (("hrProcessorLoad", loads), ("hrStorage", kinds), ("hrStorage", descrs)):
-        if not found.complete:
-            table.notes.append(f"walk of {name} was cut: {found.reason}")
-            if before is not None:
-                table.processors = table.processors or before.processors
-                table.memory = table.memory or before.memory
+def recounted(device: str, table: Table, names: Mapping[int, Value]) -> bool:
+    """Take today's dynamic ports from a fresh ifName column; false when other ports changed too."""
+    pattern = table.chosen.profile.sessions
+    lasting, dynamic = split(pattern, names)
+    known = {p.index: p.label for p in table.ports if p.label_cell.startswith(o.IF_NAME)}
+    if lasting != known:
+        return False
+    table.sessions = taken(device, pattern, dynamic, table.sessions)
+    return True
 
 
 def _traffic_cells(port: Port) -> tuple[Oid, ...]:
