@@ -35,6 +35,10 @@ class Mib:
     def __contains__(self, name: Oid) -> bool:
         return name in self._place
 
+    def beside(self, more: Mapping[Oid, Encoded | Callable[[], Encoded]]) -> Mib:
+        """The same with more instances, or other values in their place."""
+        return Mib({**self._values, **more})
+
     def get(self, name: Oid) -> Encoded | None:
         """The value of exactly this instance."""
         found = self._values.get(name)

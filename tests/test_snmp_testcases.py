@@ -20,7 +20,7 @@ from collectors.snmp.oids import SYS_UPTIME
 from firmware_stubs.router import RouterStub
 from firmware_stubs.snmp_mib import read_snmprec
 from hub import manifest
-from hub.api import Event, Item, Reading
+from hub.api import Event, Item, Proposal, Reading
 from tests.snmp_support import listening, polling
 
 FOLDER = Path(__file__).parents[1] / "collectors" / "snmp"
@@ -32,6 +32,8 @@ def line(item: Item) -> str:
     """An item as line protocol with its quality as a last field."""
     if isinstance(item, Event):
         return f"# event {item.device} {item.name}: {item.text}"
+    if isinstance(item, Proposal):
+        return f"# proposal {item.kind} {item.device}: {dict(item.facts)}"
     assert isinstance(item, Reading)
     fields = []
     for name, value in sorted(item.fields.items()):

@@ -104,7 +104,7 @@ class Device:
             table = await self._discover(emit)
             # What a fresh list can't mend either is a fault of the agent; don't walk for it again.
             self._unmatched = await self._ports.traffic(table, emit, self._saw_uptime)
-        if table.sessions.kinds:
+        if table.sessions.kinds or self._sessions_stale:
             await self._read_sessions(table, emit)
         self._tell_skipped()
 
@@ -179,21 +179,17 @@ class Device:
             self._stale = True
 
     async def _read_sessions(self, table: Table, emit: Emit) -> None:
-        readings, moved = await dynamic.read(self._reader, table.sessions, self._host.now_ns())
-        emit(*readings)
-        self._sessions_stale = self._sessions_stale or moved
-
-    async def _recount(self, table: Table) -> None:
-        """One walk tells which sessions there are; anything else that changed makes all stale."""
+        """One walk tells which there are now; anything else that changed makes all stale."""
         self._sessions_stale = False
         names = await dynamic.names_now(self._reader)
         if names is not None and not recounted(self.id, table, names):
             self._stale = True
+        readings = await dynamic.read(self._reader, table.sessions, self._host.now_ns())
+        if readings:
+            emit(*readings)
 
     async def _current_table(self, emit: Emit) -> Table:
         waited = _now_s() - self._discovered_at
-        if self._table is not None and self._sessions_stale and not self._stale:
-            await self._recount(self._table)
         if self._table is None or (self._stale and waited >= REDISCOVERY_S):
             return await self._discover(emit)
         return self._table
@@ -205,7 +201,6 @@ class Device:
             if self._table is not None and self._discovered_at >= started:
                 return self._table
             self._stale = False
-            self._sessions_stale = False
             try:
                 table = await discover(
                     self._reader, self.id, self._section, self._catalogue, self._table

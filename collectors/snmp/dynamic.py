@@ -1,7 +1,7 @@
 """Ports that come and go with people's sessions (`<pppoe-siti>`): counted and summed, by kind.
 
 Each of them as a series of its own would make hundreds that nobody looks at and that never end.
-Their indexes change all the time, so a new list costs one walk of ifName, not a whole discovery.
+Which there are is walked for at every poll (ifName); a change of them is no reason for more.
 """
 
 from __future__ import annotations
@@ -85,14 +85,12 @@ def taken(
     return found
 
 
-async def read(reader: Reader, sessions: Sessions, now_ns: int) -> tuple[list[Reading], bool]:
-    """A reading a kind, and whether the list is out of date. Raises `NoAnswer`."""
+async def read(reader: Reader, sessions: Sessions, now_ns: int) -> list[Reading]:
+    """A reading a kind. A session that just went is left out of the sum. Raises `NoAnswer`."""
     sums: dict[Series, list[tuple[float, float]]] = {series: [] for series in sessions.kinds}
-    moved = False
     async for page in reader.read(sessions.plan):
         for session, values in page.rows:
             if values[0] != session.label:
-                moved = True
                 continue
             look = page.look(values[1:3], (), bits=64)
             found = rates(session.look, look)
@@ -101,9 +99,7 @@ async def read(reader: Reader, sessions: Sessions, now_ns: int) -> tuple[list[Re
             received, sent = found.values
             if received is not None and sent is not None:
                 sums[session.series].append((received * 8, sent * 8))
-    return [
-        _reading(series, n, sums[series], now_ns) for series, n in sessions.kinds.items()
-    ], moved
+    return [_reading(series, n, sums[series], now_ns) for series, n in sessions.kinds.items()]
 
 
 def _reading(
@@ -111,7 +107,8 @@ def _reading(
 ) -> Reading:
     fields: dict[str, float | int | str] = {"sessions": count}
     if bps or not count:
-        fields |= {"in_bps": sum(i for i, _ in bps), "out_bps": sum(out for _, out in bps)}
+        fields["in_bps"] = sum((received for received, _ in bps), 0.0)
+        fields["out_bps"] = sum((sent for _, sent in bps), 0.0)
     return Reading(series, now_ns, fields)
 
 
