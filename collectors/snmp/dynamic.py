@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from collectors.snmp import oids as o
 from collectors.snmp.codec import Value
 from collectors.snmp.oids import Oid, cell
-from collectors.snmp.parse import text
+from collectors.snmp.parse import number, text
 from collectors.snmp.rates import Drop, Look, rates
 from collectors.snmp.reader import Plan, Reader
 from hub.api import Reading, Series
@@ -92,7 +92,7 @@ async def read(reader: Reader, sessions: Sessions, now_ns: int) -> list[Reading]
         for session, values in page.rows:
             if values[0] != session.label:
                 continue
-            look = page.look(values[1:3], (), bits=64)
+            look = Look(page.uptime, page.at_s, (number(values[1]), number(values[2])))
             found = rates(session.look, look)
             if found.drop is not Drop.TOO_SOON:
                 session.look = look
