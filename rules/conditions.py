@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Any, Protocol
+from math import nextafter
+from typing import Any
 
 from rules.rule import Comparison, Function, When, Window
 
@@ -26,28 +27,10 @@ UNCHANGED, TRUE, FALSE = Edge
 """At hand for the hot path: looking up a member takes as long as the comparison before it."""
 
 
-class Condition(Protocol):
-    """The seam: something that watches numbers."""
-
-    value: float | None
-    """The number that was compared last, in the field's unit; None: no answer yet."""
-
-    @property
-    def holds(self) -> bool | None:
-        """The answer; None: not known yet."""
-        ...
-
-    def feed(self, time_ns: int, value: float) -> Edge: ...
-    def deny(self) -> Edge:
-        """It doesn't apply now (a companion field says so): the answer is no."""
-        ...
-
-    def restart(self) -> None:
-        """Forget the past but not the answer: the clock was set back."""
-        ...
-
-    def dump(self) -> list[Any]: ...
-    def load(self, state: list[Any]) -> None: ...
+HUGE = 1e300
+"""Numbers from here on are no measurement; NaN fails the comparison, too."""
+NOWHERE = (HUGE, -HUGE)
+"""A band that holds no number."""
 
 
 class Level:
@@ -57,17 +40,15 @@ class Level:
     it stays what it was. Without a clear level it is just the comparison.
     """
 
-    __slots__ = ("_clear", "_comparison", "_threshold", "holds", "value")
+    __slots__ = ("_clear", "_comparison", "_threshold", "holds")
 
     def __init__(self, comparison: Comparison, threshold: float, clear: float | None) -> None:
         self._comparison = comparison
         self._threshold = threshold
         self._clear = clear
         self.holds: bool | None = None
-        self.value: float | None = None
 
     def feed(self, time_ns: int, value: float) -> Edge:
-        self.value = value
         comparison, threshold = self._comparison, self._threshold
         if comparison == "above":
             answer = value > threshold
@@ -86,6 +67,21 @@ class Level:
         self.holds = answer
         return TRUE if answer else FALSE
 
+    def quiet(self, value: float | None) -> tuple[float, float]:
+        """Numbers around `value` that leave a "no" a "no": lowest and highest."""
+        threshold = self._threshold
+        if self.holds is not False or value is None:
+            return NOWHERE
+        if self._comparison == "above":
+            return -HUGE, threshold
+        if self._comparison == "below":
+            return threshold, HUGE
+        if self._comparison == "not_equals":
+            return threshold, threshold
+        if value > threshold:
+            return nextafter(threshold, HUGE), HUGE
+        return -HUGE, nextafter(threshold, -HUGE)
+
     def deny(self) -> Edge:
         if self.holds is False:
             return UNCHANGED
@@ -96,10 +92,10 @@ class Level:
         """Nothing of the past is kept."""
 
     def dump(self) -> list[Any]:
-        return [self.holds, self.value]
+        return [self.holds]
 
     def load(self, state: list[Any]) -> None:
-        self.holds, self.value = state
+        (self.holds,) = state
 
 
 BUCKETS = 60
@@ -110,22 +106,15 @@ MICRO = 1_000_000
 
 
 class Bucket:
-    """What one sixtieth of a window saw."""
+    """One sixtieth of a window: what was read before it, and its own extremes."""
 
-    __slots__ = ("count", "high", "low", "total")
+    __slots__ = ("count_before", "high", "index", "low", "total_before")
 
-    def __init__(self, total: int, value: float) -> None:
-        self.count = 1
-        self.total = total
-        self.low = self.high = value
-
-    def add(self, total: int, value: float) -> None:
-        self.count += 1
-        self.total += total
-        if value < self.low:
-            self.low = value
-        if value > self.high:
-            self.high = value
+    def __init__(self, index: int, count_before: int, total_before: int) -> None:
+        self.index = index
+        self.count_before = count_before
+        self.total_before = total_before
+        self.low, self.high = NOWHERE
 
 
 class Windowed:
@@ -135,22 +124,28 @@ class Windowed:
     rain. It waits with its first answer until readings have spanned enough of the window to be
     fair: half of it for a mean, all of it where a part would deceive (a small sum, a minimum
     that is high); a sum that is already too big needs no waiting.
+
+    Count and total run on for ever (they are whole numbers); a window is what they grew by since
+    its first bucket, so a reading costs two additions.
     """
 
     __slots__ = (
-        *("_bucket_ns", "_buckets", "_count", "_function", "_level", "_needed_ns"),
-        *("_started_ns", "_total", "value"),
+        *("_bucket_ns", "_buckets", "_count", "_extreme", "_from", "_function", "_last"),
+        *("_level", "_needed_ns", "_started_ns", "_stop_ns", "_total", "value"),
     )
 
     def __init__(self, window: Window, level: Level, comparison: Comparison) -> None:
         self._function: Function = window.function
+        self._extreme = window.function in ("min", "max")
         self._bucket_ns = max(1, window.length_ns // BUCKETS)
         self._needed_ns = _needed(window, comparison)
         self._level = level
-        self._buckets: deque[tuple[int, Bucket]] = deque()
+        self._buckets: deque[Bucket] = deque()
         self._count = 0
         self._total = 0
         self._started_ns = 0
+        self._stop_ns = 0
+        """The end of the last bucket; 0: there is none."""
         self.value: float | None = None
 
     @property
@@ -158,67 +153,75 @@ class Windowed:
         return self._level.holds
 
     def feed(self, time_ns: int, value: float) -> Edge:
-        index = time_ns // self._bucket_ns
-        buckets = self._buckets
-        if buckets and buckets[0][0] <= index - BUCKETS:
-            self._forget(index - BUCKETS)
-        self._add(time_ns, index, value)
-        self.value = self._answer()
+        """The hot path of all rules with a window."""
+        # Not older than the last bucket: after the clock was set back a reading belongs to it.
+        if time_ns >= self._stop_ns:
+            self._roll(time_ns)
+        self._count += 1
+        self._total += round(value * MICRO)
+        first = self._from
+        if self._extreme:
+            answer = self._widened(value)
+        elif self._function == "mean":
+            count = self._count - first.count_before
+            answer = (self._total - first.total_before) / (count * MICRO)
+        else:
+            answer = (self._total - first.total_before) / MICRO
+        self.value = answer
         if time_ns - self._started_ns < self._needed_ns:
             return UNCHANGED
-        return self._level.feed(time_ns, self.value)
+        return self._level.feed(time_ns, answer)
 
-    def _forget(self, last: int) -> None:
+    def _roll(self, time_ns: int) -> None:
+        """Begin a bucket, forget those that the window has left behind."""
+        index = time_ns // self._bucket_ns
         buckets = self._buckets
-        while buckets and buckets[0][0] <= last:
-            old = buckets.popleft()[1]
-            self._count -= old.count
-            self._total -= old.total
-
-    def _add(self, time_ns: int, index: int, value: float) -> None:
-        total = round(value * MICRO)
-        buckets = self._buckets
+        while buckets and buckets[0].index <= index - BUCKETS:
+            buckets.popleft()
         if not buckets:
             self._started_ns = time_ns
-        # >=: after the clock was set back a reading may belong to an older bucket.
-        if buckets and buckets[-1][0] >= index:
-            buckets[-1][1].add(total, value)
-        else:
-            buckets.append((index, Bucket(total, value)))
-        self._count += 1
-        self._total += total
+        buckets.append(Bucket(index, self._count, self._total))
+        self._settle()
 
-    def _answer(self) -> float:
-        if self._function == "sum":
-            return self._total / MICRO
-        if self._function == "mean":
-            return self._total / (self._count * MICRO)
+    def _settle(self) -> None:
+        """Find again what follows from the buckets."""
+        self._from, self._last = self._buckets[0], self._buckets[-1]
+        self._stop_ns = (self._last.index + 1) * self._bucket_ns
+
+    def _widened(self, value: float) -> float:
+        """Take the value into the last bucket; the window's extreme."""
+        last = self._last
+        last.low, last.high = min(last.low, value), max(last.high, value)
         if self._function == "min":
-            return min(bucket.low for _, bucket in self._buckets)
-        return max(bucket.high for _, bucket in self._buckets)
+            return min(bucket.low for bucket in self._buckets)
+        return max(bucket.high for bucket in self._buckets)
 
     def deny(self) -> Edge:
         return self._level.deny()
 
     def restart(self) -> None:
         self._buckets.clear()
-        self._count = self._total = 0
+        self._stop_ns = 0
 
     def dump(self) -> list[Any]:
-        buckets = [[index, b.count, str(b.total), b.low, b.high] for index, b in self._buckets]
-        return [self._level.dump(), self.value, self._started_ns, buckets]
+        # Totals as text: msgpack's integers end at 64 bits.
+        buckets = [
+            [b.index, b.count_before, str(b.total_before), b.low, b.high] for b in self._buckets
+        ]
+        running = [self._count, str(self._total), self._started_ns]
+        return [self._level.dump(), self.value, running, buckets]
 
     def load(self, state: list[Any]) -> None:
-        level, self.value, self._started_ns, buckets = state
+        level, self.value, (self._count, total, self._started_ns), buckets = state
         self._level.load(level)
-        self._buckets.clear()
-        self._count = self._total = 0
-        for index, count, total, low, high in buckets:
-            bucket = Bucket(int(total), low)
-            bucket.count, bucket.high = count, high
-            self._buckets.append((index, bucket))
-            self._count += count
-            self._total += bucket.total
+        self._total = int(total)
+        self.restart()
+        for index, count_before, total_before, low, high in buckets:
+            bucket = Bucket(index, count_before, int(total_before))
+            bucket.low, bucket.high = low, high
+            self._buckets.append(bucket)
+        if buckets:
+            self._settle()
 
 
 def _needed(window: Window, comparison: Comparison) -> int:
@@ -231,7 +234,7 @@ def _needed(window: Window, comparison: Comparison) -> int:
     return window.length_ns - window.length_ns // BUCKETS
 
 
-def condition(when: When) -> Condition:
+def condition(when: When) -> Level | Windowed:
     """The condition of a rule that compares. Absence needs the clock: see `track.py`."""
     level = Level(when.comparison, when.threshold, when.clear)
     return Windowed(when.window, level, when.comparison) if when.window else level

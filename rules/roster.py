@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub.reading import Series, Value
+from rules.line import Line
 from rules.model import THING_KEYS
 from rules.rule import Rule
 from rules.thing import Thing
 from rules.topology import Topology
-from rules.track import Comparing, Missing, alert_key
+from rules.track import Comparing, Missing, alert_key, is_picky
 
 Track = Comparing | Missing
-Plan = tuple[tuple[str, Track], ...]
-"""(field, who watches it); the field is empty where any sign of life counts."""
+
+
+class Plan(NamedTuple):
+    """Who must hear of a reading with these fields."""
+
+    signs: tuple[Missing, ...]
+    """For whom it is a sign of life."""
+    lines: tuple[tuple[str, Line], ...]
+    """By field, in the order of the fields."""
+
+
+NOBODY = Plan((), ())
 
 _THING_KEYS = frozenset(THING_KEYS)
 _PLANS_A_SERIES = 64
@@ -32,6 +43,8 @@ class Roster:
         self.tracks: dict[str, Track] = {}
         self.plans: dict[str, dict[tuple[str, ...], Plan]] = {}
         """By series key and names of the fields that come together."""
+        self.lines: dict[tuple[str, str, str], Line] = {}
+        """By series key, field, and the rule that has a line of its own."""
         self._comparing: dict[tuple[str, str], list[Rule]] = {}
         self._missing: dict[tuple[str, str], list[Rule]] = {}
         for rule in self.rules:
@@ -67,33 +80,39 @@ class Roster:
         return device in self.things or measurement == OWN
 
     def meet(self, series: Series, fields: Mapping[str, Value]) -> Plan:
-        """Who watches these fields of this series, in the order of the fields."""
+        """Who watches these fields of this series."""
         if not self.judges(series.measurement, series.device):
-            return ()  # and nothing is kept: there may be any number of invented devices
+            return NOBODY  # and nothing is kept: there may be any number of invented devices
         attributes = self.attributes(series.device, series.tags)
-        plan: list[tuple[str, Track]] = []
+        signs: list[Missing] = []
+        lines: dict[Line, str] = {}
         for field in ("", *fields):
             of_field = (series.measurement, field)
             for rule in self._missing.get(of_field, ()):
                 expected = self.tracks.get(alert_key(rule.name, series.device))
-                if expected and rule.where.matches(attributes):
-                    plan.append((field, expected))
+                if isinstance(expected, Missing) and rule.where.matches(attributes):
+                    signs.append(expected)
             for rule in self._comparing.get(of_field, ()):
                 if rule.where.matches(attributes):
-                    plan.append((field, self.comparison(rule, series)))
+                    lines[self.comparison(rule, series).line] = field
         plans = self.plans.setdefault(series.key, {})
         if len(plans) >= _PLANS_A_SERIES:
             plans.clear()
-        plans[tuple(fields)] = tuple(plan)
-        return plans[tuple(fields)]
+        plan = Plan(tuple(signs), tuple((field, line) for line, field in lines.items()))
+        plans[tuple(fields)] = plan
+        return plan
 
-    def comparison(self, rule: Rule, series: Series) -> Track:
+    def comparison(self, rule: Rule, series: Series) -> Comparing:
         """The track of that rule on that series."""
         tags = tuple(pair for pair in series.tags if pair[0] != "device")
         key = alert_key(rule.name, series.device, tags)
         track = self.tracks.get(key)
-        if track is None:
-            track = self.tracks[key] = Comparing(rule, series.device, tags, series.key)
+        if not isinstance(track, Comparing):
+            of_line = series.key, rule.when.field, rule.name if is_picky(rule) else ""
+            line = self.lines.get(of_line)
+            if line is None:
+                line = self.lines[of_line] = Line()
+            track = self.tracks[key] = Comparing(rule, series.device, tags, series.key, line)
         return track
 
     def find(self, rule: Rule, device: str, series_key: str) -> Track | None:

@@ -2,7 +2,7 @@
 
 Two clocks meet here. Conditions and timers run on the readings' own time, so that an alert's
 `for` is judged by what was measured and not by how long messages took; between readings that
-time passes as the hub's does (`lag_ns` is the distance). Liveness is judged by arrival.
+time passes as the hub's does (the line's `lag_ns` is the distance). Liveness is judged by arrival.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from typing import Any
 
 from hub.reading import Quality, Value
 from rules.alert import AlertState, DataState, Signal, State, Step, Timing, due, step
-from rules.conditions import UNCHANGED, Absence, Edge, Windowed, condition
-from rules.duration import DAY, MINUTE
+from rules.conditions import Absence, Edge, Windowed, condition
+from rules.line import Line
 from rules.rule import Rule
 
 DEAF = int(Quality.RETAINED | Quality.LATE)
 """Readings with these flags are history: they update nothing and page nobody."""
 
-FRESH_AT_LEAST = 2 * MINUTE
-FRESH_BY_DEFAULT = 5 * MINUTE
-"""How long one reading is believed before a second one shows the usual interval."""
-_HUGE = 1e300
 UNTOUCHED = AlertState()
 """Shared by all tracks to which nothing ever happened."""
 
@@ -115,125 +111,84 @@ class Track:
 
 
 class Comparing(Track):
-    """A threshold on one series."""
+    """A threshold on one field of one series; `line` feeds it."""
 
-    __slots__ = (
-        *("_feed", "_once", "_picky", "condition"),
-        *("interval_ns", "lag_ns", "newest_ns", "quality"),
-    )
+    __slots__ = ("condition", "line", "picky", "windowed")
 
-    def __init__(self, rule: Rule, device: str, tags: Tags, series_key: str) -> None:
+    def __init__(self, rule: Rule, device: str, tags: Tags, series_key: str, line: Line) -> None:
         super().__init__(rule, device, tags, series_key)
         self.condition = condition(rule.when)
-        self._feed = self.condition.feed
-        self._once = isinstance(self.condition, Windowed)
-        """A repeated time counts once; elsewhere the last value of a time wins."""
-        self._picky = bool(rule.when.only_if) or rule.when.good_only
-        self.newest_ns: int | None = None
-        self.interval_ns: int | None = None
-        """How far readings are apart, as seen; grows by doubling at most."""
-        self.lag_ns = 0
-        self.quality = 0
+        self.windowed = isinstance(self.condition, Windowed)
+        self.picky = is_picky(rule)
+        self.line = line
+        line.add(self)
 
-    def read(
-        self, value: Value, fields: Mapping[str, Value], time_ns: int, now_ns: int, quality: int
-    ) -> Steps:
-        """A reading that is neither late nor retained. The hot path: mind what it does."""
-        newest = self.newest_ns
-        if newest is not None and time_ns <= newest and (time_ns < newest or self._once):
-            return ()
-        if type(value) is str or not -_HUGE < value < _HUGE:  # type: ignore[operator]
-            return ()
-        self.quality = quality
-        applies = self._applies(fields) if self._picky else True
-        if applies is None:
-            return ()
-        calm = self.calm
-        steps: Steps = ()
-        if not calm and self.alert.state is State.PENDING and not self.fresh(time_ns):
-            steps = self.signal(Signal.DOUBT, time_ns)
-        if newest is not None and time_ns != newest:
-            gap, known = time_ns - newest, self.interval_ns
-            if gap != known:
-                self.interval_ns = gap if known is None or gap < 2 * known else 2 * known
-        self.newest_ns, self.lag_ns = time_ns, now_ns - time_ns
-        edge = self._feed(time_ns, value) if applies else self.condition.deny()  # type: ignore[arg-type]
-        if calm and edge is UNCHANGED:
-            return steps
-        return steps + self.edge(edge, time_ns)
-
-    def _applies(self, fields: Mapping[str, Value]) -> bool | None:
+    def applies(self, fields: Mapping[str, Value], quality: int) -> bool | None:
         """Do quality and companions allow it? None: they say nothing, so does the reading."""
-        if self.quality and self.rule.when.good_only:
+        if not self.picky:
+            return True
+        if quality and self.rule.when.good_only:
             return None
         return _applies(self.rule.when.only_if, fields)
 
-    def fresh(self, time_ns: int) -> bool:
-        """Is the last reading young enough to be believed at that (reading's) time?"""
-        if self.newest_ns is None:
-            return False
-        interval = self.interval_ns
-        limit = FRESH_BY_DEFAULT if interval is None else max(3 * interval, FRESH_AT_LEAST)
-        return time_ns - self.newest_ns <= limit
-
     def value_at(self, now_ns: int) -> float | None:
-        return self.condition.value
+        return self.condition.value if isinstance(self.condition, Windowed) else self.line.value
 
     def due(self) -> int | None:
         """When (hub's time) it wants to be asked, if nothing is read before."""
         when = due(self.alert, self.timing)
-        return None if when is None else when + self.lag_ns
+        return None if when is None else when + self.line.lag_ns
 
     def tick(self, now_ns: int) -> Steps:
-        time_ns = now_ns - self.lag_ns
-        if not self.fresh(time_ns):
+        time_ns = now_ns - self.line.lag_ns
+        if not self.line.fresh(time_ns):
             return ()
         return self.signal(Signal.TIME, time_ns)
 
     def data_state(self, now_ns: int) -> DataState:
-        if self.newest_ns is None:
+        line = self.line
+        if not line.heard:
             return DataState.NO_DATA
-        if not self.fresh(now_ns - self.lag_ns):
+        if not line.fresh(now_ns - line.lag_ns):
             return DataState.STALE
-        return DataState.SUSPECT if self.quality else DataState.OK
+        return DataState.SUSPECT if line.quality else DataState.OK
 
     def dump(self) -> list[Any]:
-        freshness = [self.newest_ns, self.interval_ns, self.lag_ns, self.quality]
-        return [self.condition.dump(), *freshness]
+        return [self.condition.dump(), self.line.value, *self.line.dump()]
 
     def load(self, data: list[Any]) -> None:
-        state, self.newest_ns, self.interval_ns, self.lag_ns, self.quality = data
+        state, value, *freshness = data
         self.condition.load(state)
+        self.line.value = value
+        self.line.load(*freshness)
 
     def rewind(self, now_ns: int) -> None:
         self.rewind_alert(now_ns)
-        if self.newest_ns is not None and self.newest_ns > now_ns:
-            self.newest_ns = now_ns
-            self.condition.restart()
-        self.lag_ns = max(0, min(self.lag_ns, DAY))
+
+
+def is_picky(rule: Rule) -> bool:
+    """Whether it takes only some readings of its field: then it can't share a line."""
+    return bool(rule.when.only_if) or rule.when.good_only
 
 
 class Missing(Track):
     """An absence: the device should say something from time to time."""
 
-    __slots__ = ("_only_if", "absence")
+    __slots__ = ("_only_if", "absence", "easy")
 
     def __init__(self, rule: Rule, device: str) -> None:
         super().__init__(rule, device, (), "")
         self._only_if = rule.when.only_if
+        self.easy = not self._only_if
+        """Any reading is a sign of life."""
         self.absence = Absence(rule.when.absent_ns)
 
-    def read(
-        self, value: Value, fields: Mapping[str, Value], time_ns: int, now_ns: int, quality: int
-    ) -> Steps:
-        """A sign of life, if the companions say so. Nearly always it says nothing new."""
-        only_if, absence = self._only_if, self.absence
+    def read(self, fields: Mapping[str, Value], now_ns: int) -> Steps:
+        """A sign of life, if the companions say so."""
+        only_if = self._only_if
         if only_if and not _applies(only_if, fields):
             return ()
-        if absence.holds is False and self.calm:
-            absence.heard_ns = now_ns
-            return ()
-        return self.edge(absence.heard(now_ns), now_ns)
+        return self.edge(self.absence.heard(now_ns), now_ns)
 
     @property
     def waiting(self) -> bool:

@@ -22,6 +22,7 @@ from hub.reading import Reading
 from rules import saying
 from rules.act import Act, Silence
 from rules.alert import DataState, Signal, State, Step
+from rules.conditions import UNCHANGED
 from rules.duration import HOUR, MINUTE, SECOND
 from rules.matching import Matcher
 from rules.roster import Roster, Track
@@ -46,7 +47,7 @@ SETTLE = 2 * MINUTE
 
 SHOW_RESOLVED = HOUR
 
-VERSION = 1
+VERSION = 2
 
 
 class Watch:
@@ -84,7 +85,8 @@ class Watch:
         plan = None if plans is None else plans.get(tuple(fields))
         if plan is None:
             plan = self._roster.meet(series, fields)
-        if not plan:
+        signs, lines = plan
+        if not signs and not lines:
             return []
         out: list[Transition] = []
         if record_id != self._record or now_ns != self._now or self._waiting or self._closing:
@@ -96,12 +98,34 @@ class Watch:
             return out
         if time_ns > now + self._late_after:
             time_ns = now
-        for field, track in plan:
-            value = fields[field] if field else 1
-            steps = track.read(value, fields, time_ns, now, quality)
-            if steps or not track.calm:
-                self._note(track, steps, out)
+        for missing in signs:
+            # Nearly always it says nothing new.
+            if missing.calm and missing.easy and missing.absence.holds is False:
+                missing.absence.heard_ns = now
+            else:
+                self._heard(missing, missing.read(fields, now), out)
+        for field, line in lines:
+            value = fields[field]
+            newest = line.newest_ns
+            if time_ns <= newest or type(value) is str or not line.low <= value <= line.high:  # type: ignore[operator]
+                for track, steps in line.read(value, fields, time_ns, now, quality):
+                    self._note(track, steps, out)
+                continue
+            # In the quiet band no threshold is crossed: what `Line.read` does, without its calls.
+            gap, twice = time_ns - newest, 2 * line.interval_ns
+            line.interval_ns = gap if gap < twice or not twice else twice
+            line.newest_ns, line.lag_ns = time_ns, now - time_ns
+            line.quality, line.value = quality, value  # type: ignore[assignment]
+            for track in line.windows:
+                edge = track.condition.feed(time_ns, value)  # type: ignore[arg-type]
+                if edge is not UNCHANGED:
+                    self._note(track, track.edge(edge, time_ns), out)
+                    line.settle()
         return out
+
+    def _heard(self, missing: Missing, steps: Steps, out: list[Transition]) -> None:
+        if steps or not missing.calm:
+            self._note(missing, steps, out)
 
     def tick(self, record_id: int, now_ns: int) -> list[Transition]:
         """Time passed."""
@@ -199,6 +223,8 @@ class Watch:
                 track.absence.woke(now_ns)
 
     def _rewind(self, now_ns: int) -> None:
+        for line in self._roster.lines.values():
+            line.rewind(now_ns)
         for track in self._tracks.values():
             track.rewind(now_ns)
         if self._ticked is not None:
