@@ -172,6 +172,10 @@ class Windowed:
             return UNCHANGED
         return self._level.feed(time_ns, answer)
 
+    def quiet(self, value: float | None) -> tuple[float, float]:
+        """As `Level.quiet`: it is fed with every number anyway."""
+        return -HUGE, HUGE
+
     def _roll(self, time_ns: int) -> None:
         """Begin a bucket, forget those that the window has left behind."""
         index = time_ns // self._bucket_ns

@@ -115,9 +115,8 @@ class Line:
             if not track.calm or track.picky:
                 low, high = NOWHERE
                 break
-            if not track.windowed:
-                below, above = track.condition.quiet(self.value)
-                low, high = max(low, below), min(high, above)
+            below, above = track.condition.quiet(self.value)
+            low, high = max(low, below), min(high, above)
         self.low, self.high = low, high
 
     def dump(self) -> list[int | None]:
