@@ -66,17 +66,74 @@ class Ring:
 
 
 class SeriesLive:
-    """The last value of each field of one series, and their rings."""
+    """The last value of each field of one series, and their rings.
 
-    __slots__ = ("fields", "quality", "rings", "series", "time_ns", "times")
+    A sensor may send faster than anybody looks, so the last reading waits untouched until
+    somebody does, or until the next step of the rings begins.
+    """
 
-    def __init__(self, series: Series) -> None:
+    __slots__ = (
+        *("_fields", "_rings", "_times", "_waiting", "_waits_from_ns"),
+        *("device", "live", "quality", "series", "time_ns"),
+    )
+
+    def __init__(self, live: LiveState, device: DeviceLive, series: Series) -> None:
+        self.live = live
+        self.device = device
         self.series = series
         self.time_ns = 0
         self.quality = 0
-        self.fields: dict[str, Value] = {}
-        self.times: dict[str, int] = {}
-        self.rings: dict[str, Ring] = {}
+        self._fields: dict[str, Value] = {}
+        self._times: dict[str, int] = {}
+        self._rings: dict[str, Ring] = {}
+        self._waiting: Mapping[str, Value] = {}
+        self._waits_from_ns = 0
+
+    @property
+    def fields(self) -> Mapping[str, Value]:
+        """The last value of each field."""
+        self._take_in()
+        return self._fields
+
+    @property
+    def times(self) -> Mapping[str, int]:
+        """When each of them was measured, UTC ns."""
+        self._take_in()
+        return self._times
+
+    @property
+    def rings(self) -> Mapping[str, Ring]:
+        self._take_in()
+        return self._rings
+
+    def put(self, time_ns: int, fields: Mapping[str, Value], quality: int) -> None:
+        """A reading that is not older than the last one."""
+        waiting = self._waiting
+        if time_ns - self._waits_from_ns >= self.live.step_ns or waiting.keys() != fields.keys():
+            if waiting:
+                self._take_in()
+            self._waits_from_ns = time_ns
+        self._waiting = fields
+        self.time_ns = time_ns
+        self.quality = quality
+
+    def _take_in(self) -> None:
+        fields, time_ns = self._waiting, self.time_ns
+        if not fields:
+            return
+        self._waiting = {}
+        self._fields.update(fields)
+        for name, value in fields.items():
+            self._times[name] = time_ns
+            if isinstance(value, str):
+                continue
+            ring = self._rings.get(name)
+            if ring is None:
+                ring = self.live.ring()
+                if ring is None:
+                    continue
+                self._rings[name] = ring
+            ring.add(time_ns // 1_000_000, value)
 
 
 class DeviceLive:
@@ -111,38 +168,41 @@ class LiveState:
     ) -> None:
         self.points = points
         self.step_ms = int(step_s * 1000)
+        self.step_ns = int(step_s * NS)
         self.max_series = max_series
         self.max_rings = max_rings
         self.generation = 0
         self.devices: dict[str, DeviceLive] = {}
-        self.series_count = 0
+        self._series: dict[str, SeriesLive] = {}
         self.ring_count = 0
         self.left_out = 0
         """Readings of series beyond `max_series`."""
         self.newest_ns = 0
         """Hub time of the newest news of anything; 0 when nothing was heard yet."""
 
+    @property
+    def series_count(self) -> int:
+        return len(self._series)
+
     def observe(self, reading: Reading, now_ns: int) -> None:
         """Fold one reading in. `now_ns` is when the hub got it (the record's time)."""
         series, time_ns, fields, quality = reading
-        if series.measurement in UNSHOWN:
-            return
-        device = self.devices.get(series.device)
-        if device is None:
-            device = DeviceLive()
-        one = device.series.get(series.key) or self._admit(device, series)
+        one = self._series.get(series.key)
         if one is None:
-            self.left_out += 1
-            return
+            if series.measurement in UNSHOWN:
+                return
+            one = self._admit(series)
+            if one is None:
+                self.left_out += 1
+                return
+        device = one.device
         if not quality & NOT_ALIVE:
             self._told(device, now_ns, alive=fields.get("up", 1) != 0)
         if time_ns < one.time_ns:
             return
         self.generation += 1
         device.generation = self.generation
-        one.time_ns = time_ns
-        one.quality = quality
-        self._keep(one, time_ns, fields)
+        one.put(time_ns, fields, quality)
 
     def find(self, device: str, measurement: str, field: str) -> list[SeriesLive]:
         """The device's series of that measurement which have that field, in order of their key."""
@@ -154,35 +214,29 @@ class LiveState:
 
     def _told(self, device: DeviceLive, now_ns: int, *, alive: bool) -> None:
         gap = now_ns - device.told_ns
-        if gap > _SAME_NS and device.told_ns:
-            device.gap_ns = gap if not device.gap_ns else (device.gap_ns * 7 + gap) // 8
         if gap > 0:
+            if gap > _SAME_NS and device.told_ns:
+                device.gap_ns = gap if not device.gap_ns else (device.gap_ns * 7 + gap) // 8
             device.told_ns = now_ns
+            if now_ns > self.newest_ns:
+                self.newest_ns = now_ns
         if alive and now_ns > device.heard_ns:
             device.heard_ns = now_ns
-        if now_ns > self.newest_ns:
-            self.newest_ns = now_ns
 
-    def _admit(self, device: DeviceLive, series: Series) -> SeriesLive | None:
-        if self.series_count >= self.max_series:
+    def _admit(self, series: Series) -> SeriesLive | None:
+        if len(self._series) >= self.max_series:
             return None
-        self.series_count += 1
-        self.devices[series.device] = device
-        one = device.series[series.key] = SeriesLive(series)
+        device = self.devices.get(series.device)
+        if device is None:
+            device = self.devices[series.device] = DeviceLive()
+        one = self._series[series.key] = device.series[series.key] = SeriesLive(
+            self, device, series
+        )
         return one
 
-    def _keep(self, one: SeriesLive, time_ns: int, fields: Mapping[str, Value]) -> None:
-        time_ms = time_ns // 1_000_000
-        one.fields.update(fields)
-        times, rings = one.times, one.rings
-        for name, value in fields.items():
-            times[name] = time_ns
-            if isinstance(value, str):
-                continue
-            ring = rings.get(name)
-            if ring is None:
-                if self.ring_count >= self.max_rings:
-                    continue
-                self.ring_count += 1
-                ring = one.rings[name] = Ring(self.points, self.step_ms)
-            ring.add(time_ms, value)
+    def ring(self) -> Ring | None:
+        """A new ring, as long as there may be more of them."""
+        if self.ring_count >= self.max_rings:
+            return None
+        self.ring_count += 1
+        return Ring(self.points, self.step_ms)
