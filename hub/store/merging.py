@@ -16,6 +16,7 @@ from hub.store.checks import (
     INT_MAX,
     INT_MIN,
     QUALITY,
+    TIME_MAX,
     conflict,
     field_trouble,
     reading_trouble,
@@ -56,20 +57,44 @@ class Sorting:
 
     def add(self, index: int, reading: Reading) -> None:
         """Sort one reading, or note why it is rejected."""
-        measurement = reading.series.measurement
-        part = self.parts.get(measurement)
+        series, time_ns, fields, quality = reading
+        part = self.parts.get(series.measurement)
+        if part is not None and not quality:
+            table = part.table
+            layout = table.layouts.get(tuple(fields))
+            number = table.ids.get(series.key)
+            if layout is not None and number is not None:
+                # Nearly all readings: new, of a known series, all numbers, all finite.
+                values = tuple(fields.values())
+                new = table.latest.get(number, -1) < time_ns <= TIME_MAX
+                if new and tuple(map(type, values)) == layout.kinds and _finite(values):
+                    table.latest[number] = time_ns
+                    row = [number, time_ns, *layout.arrange((*values, None))]
+                    part.fresh.append(row)
+                    part.newest[number] = row
+                    return
+        trouble = self._add(reading)
+        if trouble:
+            self.rejected[index] = trouble
+
+    def _add(self, reading: Reading) -> str:
+        """Any other reading: what is wrong with it, or nothing."""
+        series = reading.series
         trouble = reading_trouble(reading)
-        if not trouble and (part is None or reading.series.key not in part.table.ids):
-            trouble = series_trouble(reading.series)
+        part = self.parts.get(series.measurement)
+        if not trouble and (part is None or series.key not in part.table.ids):
+            trouble = series_trouble(series)
+        if trouble:
+            return trouble
+        if part is None:
+            table = self._tables.table(series.measurement)
+            part = self.parts[series.measurement] = Part(table)
+        values: dict[str, Value] = {}
+        trouble = self._values(part.table, reading, values)
         if not trouble:
-            if part is None:
-                part = self.parts[measurement] = Part(self._tables.table(measurement))
-            values: dict[str, Value] = {}
-            trouble = self._values(part.table, reading, values)
-            if not trouble:
-                self._put(part, reading, values)
-                return
-        self.rejected[index] = trouble
+            self._put(part, reading, values)
+            part.table.lay_out(reading.fields)
+        return trouble
 
     def _values(self, table: Table, reading: Reading, values: dict[str, Value]) -> str:
         """The reading's values as they are stored, or why they can't be."""
@@ -125,6 +150,12 @@ class Sorting:
             row.extend([None] * (len(places) + 2 - len(row)))
         for name, value in values.items():
             row[places[name]] = value
+
+
+def _finite(values: tuple[Any, ...]) -> bool:
+    """Their sum tells: it is finite only if all of them are."""
+    total = sum(values)
+    return bool(total - total == 0.0)
 
 
 def _empty(table: Table, number: int, time_ns: int) -> Row:

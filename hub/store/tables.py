@@ -15,13 +15,14 @@ DuckDB's names ignore case and InfluxDB's don't, hence the catalogue between nam
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import duckdb
 
-from hub.reading import Series
+from hub.reading import Series, Value
 from hub.store.base import StoreRefused
 from hub.store.sql import SQL_TYPE, Slot, identifier
 
@@ -29,8 +30,18 @@ VERSION = 1
 LATE = "hub_late"
 """The temporary table of points that may already be stored."""
 
+MOST_LAYOUTS = 1000
+
 _OURS = ("hub_format", "hub_measurements", "hub_fields", "hub_series", "hub_lanes", LATE)
 _KINDS: dict[str, type] = {name: kind for kind, name in SQL_TYPE.items()}
+
+
+class Layout(NamedTuple):
+    """How the values of certain fields, all of them floats, become a row."""
+
+    kinds: tuple[type, ...]
+    arrange: Callable[[tuple[Value | None, ...]], tuple[Value | None, ...]]
+    """Values in the order of the fields and a None behind them, to columns in order."""
 
 
 @dataclass(slots=True)
@@ -47,12 +58,42 @@ class Table:
     series: list[tuple[int, Series]] = field(default_factory=list)
     latest: dict[int, int] = field(default_factory=dict)
     """Series id to the latest time that is stored."""
+    layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
+    """By the fields of a reading, where they need no second look."""
+    tags: set[str] = field(default_factory=set)
+    """The names of all tags of its series."""
     public_slots: dict[str, Slot] = field(default_factory=dict)
     public_series: int = 0
 
     @property
     def columns(self) -> list[str]:
         return ["series", "time", *(slot.column for slot in self.slots.values())]
+
+    def admit(self, number: int, series: Series) -> None:
+        """One more series."""
+        self.ids[series.key] = number
+        self.series.append((number, series))
+        names = {name for name, _ in series.tags}
+        if not names <= self.tags:
+            self.tags |= names
+            self.layouts.clear()  # a field may be called like one of them
+
+    def lay_out(self, fields: Mapping[str, Value]) -> None:
+        """Note how readings with these fields become rows, if they are floats."""
+        names = tuple(fields)
+        if (
+            names in self.layouts
+            or len(self.layouts) >= MOST_LAYOUTS
+            or not self.tags.isdisjoint(names)
+            or any(self.slots[name].kind is not float for name in names)
+        ):
+            return
+        last = max(self.places[name] for name in names)
+        column = {self.places[name]: index for index, name in enumerate(names)}
+        order = [column.get(place, len(names)) for place in range(2, last + 1)]
+        # `itemgetter` of one item gives no tuple.
+        arrange = itemgetter(*order) if len(order) > 1 else lambda values: values[:1]
+        self.layouts[names] = Layout((float,) * len(names), arrange)
 
     def publish(self) -> None:
         self.public_slots = dict(self.slots)
@@ -104,8 +145,7 @@ class Tables:
         """The id of a series seen for the first time; `store_series` puts it into the database."""
         number = self._next_series
         self._next_series += 1
-        table.ids[series.key] = number
-        table.series.append((number, series))
+        table.admit(number, series)
         return number
 
     def store_series(self, tables: Iterable[Table]) -> None:
@@ -166,9 +206,7 @@ class Tables:
         for number, measurement, key in self._rows(
             "SELECT id, measurement, key FROM hub_series ORDER BY id"
         ):
-            table = self.by_measurement[measurement]
-            table.ids[key] = number
-            table.series.append((number, Series.parse(key)))
+            self.by_measurement[measurement].admit(number, Series.parse(key))
             self._next_series = number + 1
         for table in self.by_measurement.values():
             table.latest = dict(
