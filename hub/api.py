@@ -38,6 +38,7 @@ __all__ = [
     "BadSeries",
     "Check",
     "Collector",
+    "Content",
     "Emit",
     "Event",
     "Hint",
@@ -45,6 +46,7 @@ __all__ = [
     "Installation",
     "Item",
     "Log",
+    "Message",
     "Misconfigured",
     "NeverWorks",
     "Problem",
@@ -119,7 +121,33 @@ class Proposal:
     facts: Mapping[str, Any]
 
 
-Item = Reading | Event | Hint | Proposal
+Content = Reading | Event | Hint | Proposal
+
+
+class Redelivery(NamedTuple):
+    """Names a message that its source sends again until acknowledged (MQTT QoS 1).
+
+    It goes to the journal with the readings, so that the same message coming again after a
+    crash is known (`Host.taken`) and acknowledged without becoming a second record.
+    """
+
+    session: str
+    packet_id: int
+    """16 bit wide; a session uses it for one message at a time."""
+    digest: int
+    """64 bits that tell the message from another one that gets the same packet id later."""
+
+
+class Message(NamedTuple):
+    """What one message held, whose source keeps it until we acknowledge."""
+
+    redelivery: Redelivery
+    items: Sequence[Content]
+    size: int
+    """Bytes that it came as."""
+
+
+Item = Content | Message
 
 
 class Receipt(Awaitable[object], Protocol):
@@ -139,27 +167,10 @@ class Receipt(Awaitable[object], Protocol):
         ...
 
 
-class Redelivery(NamedTuple):
-    """Names a message that its source sends again until acknowledged (MQTT QoS 1).
-
-    It goes to the journal with the readings, so that the same message coming again after a
-    crash is known (`Host.seen`) and acknowledged without becoming a second record.
-    """
-
-    session: str
-    packet_id: int
-    digest: bytes
-    """Eight bytes of a hash over topic and payload."""
-
-
 class Emit(Protocol):
-    """Hand items over, never blocking; await the receipt only if your source needs it.
+    """Hand items over, never blocking; await the receipt only if your source needs it."""
 
-    A redelivery that is still on its way to the disk is not taken twice: it gets the receipt
-    that the first one has.
-    """
-
-    def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> Receipt: ...
+    def __call__(self, *items: Item) -> Receipt: ...
 
 
 class Log(Protocol):
@@ -192,8 +203,12 @@ class Host(Protocol):
         """Count (and log, thinned out) one item that was refused, with its reason."""
         ...
 
-    def seen(self, redelivery: Redelivery) -> bool:
-        """True when that message is already in the journal."""
+    def taken(self, redelivery: Redelivery) -> Receipt | None:
+        """The receipt of a message that came before; None when it must be handed over.
+
+        To be asked when the source says that it sends a message again: acknowledge that with
+        the receipt, and do no more.
+        """
         ...
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from hub import configuration, logs, supervisor
 from hub.configuration import Configuration
-from hub.journal import Locked, TooNew
+from hub.journal import Locked, OtherFormat
 from hub.problems import Misconfigured
 from hub.supervisor import CONFIG_ERROR, AlreadyRunning, Child, FolderLock
 from hub.web.address import PortTaken, listen
@@ -144,7 +144,7 @@ def main() -> int:
         log_settings = conf.settings.log
         logs.set_up(log_settings.level, json=log_settings.json_lines, process=given.process)
         asyncio.run(_until_stopped(conf, given.process, given.field))
-    except (Misconfigured, Locked, TooNew, PortTaken, AlreadyRunning) as error:
+    except (Misconfigured, Locked, OtherFormat, PortTaken, AlreadyRunning) as error:
         sys.stderr.write(f"toba-hub {given.process}: {error}\n")
         return CONFIG_ERROR
     except PermissionError as error:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from hub import supervisor
 from hub.api import BadItem, NeverWorks, TryAgain
-from hub.journal import Locked, TooNew
+from hub.journal import Locked, OtherFormat
 from hub.problems import Misconfigured, folded
 from hub.supervisor import AlreadyRunning
 from hub.web.address import PortTaken
@@ -66,7 +66,7 @@ def plainly(command: Command) -> Command:
             PortTaken,
             AlreadyRunning,
             Locked,
-            TooNew,
+            OtherFormat,
             TryAgain,
             NeverWorks,
             BadItem,

@@ -11,17 +11,17 @@ when its records were refused at once, or when the hub ends and a last attempt f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub import logs
-from hub.api import TryAgain
+from hub.api import Redelivery, TryAgain
 from hub.health import Health
 from hub.journal import Class, Journal, Kind
 from hub.journal.writer import Draft
-from hub.records import join_readings
+from hub.records import Sheaf, Wire
 
 log = logs.get("journal")
 
@@ -33,8 +33,7 @@ _DRAFT_BYTES = 128
 RETRY_S = (0.25, 5.0)
 """First and longest pause while the journal can't be written."""
 _SHEAF = 64
-"""Messages in one record at most, each of `_SMALL` bytes at most."""
-_SMALL = 1024
+"""Messages in one record at most."""
 
 
 class Receipt:
@@ -63,20 +62,15 @@ class Receipt:
         return self.batch.done() and not self.batch.cancelled() and self.batch.exception() is None
 
 
-class Sheaf:
-    """A record in the making. Sensors' messages share one, since readers pay by the record."""
+class Hand(NamedTuple):
+    """A small message, to share a record with others."""
 
-    __slots__ = ("_kind", "_klass", "payloads", "time_ns")
-
-    def __init__(self, time_ns: int, kind: int, klass: int, payload: bytes) -> None:
-        self.time_ns = time_ns
-        """When the last message came: none in it is from the future."""
-        self._kind = kind
-        self._klass = klass
-        self.payloads = [payload]
-
-    def draft(self) -> Draft:
-        return self.time_ns, self._kind, self._klass, join_readings(self.payloads)
+    collector: str
+    readings: Sequence[Wire]
+    message: Redelivery
+    time_ns: int
+    size: int
+    """Bytes it came as."""
 
 
 class Committer:
@@ -85,9 +79,9 @@ class Committer:
     def __init__(self, journal: Journal, health: Health) -> None:
         self.journal = journal
         self._health = health
-        self._sheaves: list[Sheaf] = []
+        self._queue: list[Draft | Sheaf] = []
         self._open: Sheaf | None = None
-        """The last one, while it takes more messages."""
+        """The last one in the queue, while it takes more messages."""
         self._bytes = 0
         self.trouble = ""
         """Why the journal can't be written at the moment; empty: it can."""
@@ -98,7 +92,7 @@ class Committer:
         self._ending = asyncio.Event()
         self._closing = False
 
-    def submit(self, drafts: Sequence[Draft], klass: int) -> Receipt:
+    def submit(self, drafts: Iterable[Draft | Hand], klass: int) -> Receipt:
         """Queue records. The receipt raises `TryAgain` when they can't be kept.
 
         A full class is refused at once: its source keeps the message, or the reading is
@@ -114,25 +108,25 @@ class Committer:
             self._wake.set()
         offset = -1
         for draft in drafts:
-            self._bind(draft)
+            if isinstance(draft, Hand):
+                self._bind(draft)
+            else:
+                self._queue.append(draft)
+                self._open = None
+                self._bytes += len(draft[3]) + _DRAFT_BYTES
             if offset < 0:
-                offset = len(self._sheaves) - 1
+                offset = len(self._queue) - 1
         return Receipt(batch, offset)
 
-    def _bind(self, draft: Draft) -> None:
-        """Put a record behind the others, or a message into the record that is still open."""
-        time_ns, kind, klass, payload = draft
-        self._bytes += len(payload) + _DRAFT_BYTES
-        joins = kind == Kind.READINGS and klass == Class.ACKNOWLEDGED and len(payload) <= _SMALL
-        if joins and self._open is not None:
-            self._open.payloads.append(payload)
-            self._open.time_ns = time_ns
-            if len(self._open.payloads) == _SHEAF:
-                self._open = None
-            return
-        sheaf = Sheaf(time_ns, kind, klass, payload)
-        self._sheaves.append(sheaf)
-        self._open = sheaf if joins else None
+    def _bind(self, hand: Hand) -> None:
+        """Put a message into the record that is still open, or into a new one."""
+        collector, readings, message, time_ns, size = hand
+        sheaf = self._open
+        if sheaf is None or sheaf.count == _SHEAF or sheaf.collector != collector:
+            sheaf = self._open = Sheaf(collector)
+            self._queue.append(sheaf)
+        sheaf.add(readings, message, time_ns)
+        self._bytes += size + _DRAFT_BYTES
 
     def room(self, klass: int) -> bool:
         """False when a record of that class would be refused now."""
@@ -156,8 +150,8 @@ class Committer:
         self._wake.set()
 
     async def _commit(self) -> None:
-        batch, drafts = self._batch, [sheaf.draft() for sheaf in self._sheaves]
-        self._sheaves, self._open, self._batch, self._bytes = [], None, None, 0
+        batch, drafts = self._batch, [_draft(queued) for queued in self._queue]
+        self._queue, self._open, self._batch, self._bytes = [], None, None, 0
         self._wake.clear()
         if batch is None:
             return
@@ -206,6 +200,19 @@ class Committer:
         if not self.trouble:
             log.error("the journal can't be written; nothing is acknowledged", error=str(error))
         self.trouble = f"the journal can't be written: {error.strerror or error}"
+
+
+def _draft(queued: Draft | Sheaf) -> Draft:
+    if isinstance(queued, Sheaf):
+        return queued.time_ns, Kind.READINGS, Class.ACKNOWLEDGED, queued.pack()
+    return queued
+
+
+def on_disk() -> Receipt:
+    """A receipt for what was found in the journal."""
+    batch: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    batch.set_result(0)
+    return Receipt(batch, 0)
 
 
 def _refused(why: str) -> Receipt:

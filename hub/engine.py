@@ -21,12 +21,13 @@ import msgspec
 
 from hub import logs
 from hub.clock import NS, monotonic
+from hub.decoded import Decoded
 from hub.health import Health
 from hub.journal import Kind, Reader, Record
 from hub.journal.files import Cursor
 from hub.ledger import Ledger
 from hub.reading import BadSeries, Reading, Series
-from hub.records import readings_in, unpack_event, unpack_map
+from hub.records import unpack_event, unpack_map
 from rules.act import Act
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
@@ -65,6 +66,7 @@ class Engine:
         event: Callable[[dict[str, Any]], None],
         changed: Callable[[], None],
         now_ns: int = 0,
+        decoded: Decoded | None = None,
     ) -> None:
         """`show` gets every reading with the time it was received; `changed` is called after
         each stretch of records. `now_ns` is when the process started."""
@@ -75,6 +77,7 @@ class Engine:
         self._show = show
         self._event = event
         self._changed = changed
+        self._decoded = decoded or Decoded()
         self._cursor = Cursor(folder, "engine")
         self.trouble = ""
         """Why nothing is folded at the moment; empty: all is well."""
@@ -154,7 +157,7 @@ class Engine:
         found: list[Transition] = []
         try:
             if record.kind == Kind.READINGS:
-                for reading in readings_in(record.payload):
+                for reading in self._decoded.readings(record):
                     self._show(reading, record.time_ns)
                     if fresh:
                         found += self.watch.observe(record.id, reading, record.time_ns)

@@ -28,6 +28,7 @@ import msgspec
 
 from hub import logs
 from hub.clock import monotonic
+from hub.decoded import Decoded
 from hub.dirty import Dirty, Mark
 from hub.gate import Gate
 from hub.health import Health
@@ -35,7 +36,6 @@ from hub.journal import Kind, Reader
 from hub.journal.files import Cursor, identity
 from hub.ledger import Ledger, Point
 from hub.reading import BadSeries, Reading
-from hub.records import readings_in
 from hub.store.base import Batch, Store, StoreDown, StoreRefused, Written
 
 log = logs.get("forward")
@@ -87,12 +87,14 @@ class Forwarder:
         now: Callable[[], int],
         dirty: Dirty | None = None,
         gate: Gate | None = None,
+        decoded: Decoded | None = None,
     ) -> None:
         """`dirty` is told which rollup buckets are touched; whoever closes the `gate` sees the
         store between two writes."""
         self.store = store
         self._dirty = dirty
         self._gate = gate or Gate()
+        self._decoded = decoded or Decoded()
         self._folder = folder
         self._ledger = ledger
         self._health = health
@@ -164,7 +166,7 @@ class Forwarder:
             for record in records:
                 if record.kind == Kind.READINGS:
                     try:
-                        readings += readings_in(record.payload)
+                        readings += self._decoded.readings(record)
                     except (msgspec.DecodeError, BadSeries, TypeError) as error:
                         self._health.count("parked", 1, reason="undecodable")
                         await self._park(

@@ -66,7 +66,7 @@ class Ingest:
     def __init__(
         self, settings: Settings, inventory: Inventory, plugins: Mapping[str, Plugin]
     ) -> None:
-        """Raises `Locked`, `TooNew`, OSError, and pydantic's errors for a bad section."""
+        """Raises `Locked`, `OtherFormat`, OSError, and pydantic's errors for a bad section."""
         self.settings = settings
         self.health_of = Health()
         quotas = {

@@ -8,19 +8,19 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from hub.api import Event, Hint, Item, Proposal, Reading, Receipt, Redelivery
+from hub.api import Event, Hint, Item, Message, Proposal, Reading, Receipt, Redelivery
 from hub.clock import NS
-from hub.committer import Committer
+from hub.committer import Committer, Hand
 from hub.health import Health
 from hub.journal import Class, Kind
 from hub.journal.record import MAX_PAYLOAD
 from hub.journal.writer import Draft
 from hub.manifest import FieldSpec, Manifest
 from hub.reading import Quality, Series, Value
-from hub.records import pack_event, pack_proposal, pack_readings
+from hub.records import Sheaf, Wire, pack_event, pack_proposal
 from hub.redelivery import Window
 
 YEAR_2000 = 946_684_800 * NS
@@ -29,6 +29,8 @@ AHEAD_NS = 600 * NS
 SERIES_PER_DEVICE = 1000
 SERIES_PER_COLLECTOR = 500_000
 TEXT = 4096
+SMALL = 1024
+"""A message of so many bytes at most shares its record with others."""
 _INT64 = 2**63
 _FLOAT = int(sys.float_info.max)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,17 +56,22 @@ class Checker:
         """By series key."""
         self._series_of: dict[str, int] = {}
 
+    def is_good(
+        self, key: str, time_ns: int, fields: Mapping[str, Value], quality: int, now_ns: int
+    ) -> bool:
+        """Nearly all readings: of a series that is known, nothing to convert, refuse or doubt."""
+        ranges = self._ranges.get(key)
+        if ranges is None or type(time_ns) is not int or type(quality) is not int:
+            return False
+        for name, value in fields.items():
+            kind, low, high = ranges.get(name, _NONE)
+            if type(value) is not kind or not low <= value <= high:  # type: ignore[operator]
+                return False
+        return bool(fields) and YEAR_2000 <= time_ns <= now_ns + AHEAD_NS
+
     def check(self, reading: Reading, now_ns: int) -> tuple[Reading | None, list[Refusal]]:
         """The reading as it may be stored, and what had to be left out of it."""
         series, time_ns, fields, quality = reading
-        ranges = self._ranges.get(series.key)
-        if (
-            ranges is not None
-            and type(time_ns) is type(quality) is int
-            and YEAR_2000 <= time_ns <= now_ns + AHEAD_NS
-            and _as_promised(fields, ranges)
-        ):
-            return reading, []
         specs = self._specs.get(series)
         if specs is None:
             specs = self._admit(series)
@@ -112,7 +119,13 @@ class Checker:
 
 Range = tuple[type, float, float]
 """A numeric type, and the lowest and highest number of it that is good as it is."""
-_NONE: Range = (type(None), 0, 0)
+
+
+class _Nothing:
+    """The type of no value at all."""
+
+
+_NONE: Range = (_Nothing, 0, 0)
 
 
 def _range(spec: FieldSpec) -> Range:
@@ -121,15 +134,6 @@ def _range(spec: FieldSpec) -> Range:
     kind, most = (float, sys.float_info.max) if spec.type == "float" else (int, _INT64 - 1)
     low = -most if spec.min is None else max(-most, spec.min)
     return kind, low, most if spec.max is None else min(most, spec.max)
-
-
-def _as_promised(fields: Mapping[str, Value], ranges: Mapping[str, Range]) -> bool:
-    """Nearly all readings: nothing to convert, to refuse or to doubt."""
-    for name, value in fields.items():
-        kind, low, high = ranges.get(name, _NONE)
-        if type(value) is not kind or not low <= value <= high:  # type: ignore[operator]
-            return False
-    return bool(fields)
 
 
 def _fit(value: Value, spec: FieldSpec) -> Value | None:
@@ -173,6 +177,7 @@ class Pipeline:
         self.name = name
         self._checker = Checker(manifest)
         self._class = Class.ACKNOWLEDGED if manifest.klass == "acknowledged" else Class.POLLED
+        self._small = SMALL if self._class == Class.ACKNOWLEDGED else -1
         self._committer = committer
         self._window = window
         self._health = health
@@ -181,48 +186,84 @@ class Pipeline:
         self._hint = hint
         self._refuse = refuse
 
-    def emit(self, *items: Item, redelivery: Redelivery | None = None) -> Receipt:
+    def emit(self, *items: Item) -> Receipt:
         """See `hub.api.Emit`."""
-        if redelivery is not None:
-            pending = self._window.pending(redelivery)
-            if pending is not None:
-                return pending
         now_ns = self._now()
-        readings: list[Reading] = []
-        others: list[Draft] = []
+        drafts: list[Draft | Hand] = []
+        messages: list[Redelivery] = []
+        loose: list[Item] = []
+        count = 0
         for item in items:
-            if isinstance(item, Reading):
-                good, refused = self._checker.check(item, now_ns)
-                for refusal in refused:
-                    self._refuse(*refusal)
-                if good is not None:
-                    readings.append(good)
-            elif isinstance(item, Hint):
-                self._hint(item)
+            if type(item) is Message:
+                if loose:
+                    count += self._keep(loose, None, now_ns, drafts)
+                    loose = []
+                messages.append(item.redelivery)
+                count += self._keep(item.items, item, now_ns, drafts)
             else:
-                others += self._other(item, now_ns)
-        drafts = self._records(readings, redelivery, now_ns) + others
+                loose.append(item)
+        if loose:
+            count += self._keep(loose, None, now_ns, drafts)
         receipt = self._committer.submit(drafts, self._class)
         if receipt.pending():
-            self._count(len(readings))
+            self._count(count)
         else:
-            self._count_refused(len(readings))
-        if redelivery is not None:
-            self._window.note(redelivery, receipt)
+            self._count_refused(count)
+        if messages:
+            self._window.note(messages, receipt)
         return receipt
 
+    def _keep(
+        self,
+        items: Iterable[Item],
+        message: Message | None,
+        now_ns: int,
+        drafts: list[Draft | Hand],
+    ) -> int:
+        """Add the records of items that came together; how many readings they hold."""
+        readings: list[Wire] = []
+        others: list[Draft] = []
+        for item in items:
+            if type(item) is Reading:
+                series, time_ns, fields, quality = item
+                if not self._checker.is_good(series.key, time_ns, fields, quality, now_ns):
+                    checked = self._checked(item, now_ns)
+                    if checked is None:
+                        continue
+                    series, time_ns, fields, quality = checked
+                readings.append((series.key, time_ns, fields, quality))
+            elif isinstance(item, Hint):
+                self._hint(item)
+            elif isinstance(item, Event | Proposal):
+                others += self._other(item, now_ns)
+            else:
+                raise TypeError(f"{type(item).__name__} is nothing that can be emitted here")
+        if message is not None and message.size <= self._small:
+            again, size = message.redelivery, message.size
+            drafts.append(Hand(self.name, readings, again, now_ns, size))
+        elif readings or message is not None:
+            drafts += self._records(readings, message and message.redelivery, now_ns)
+        drafts += others
+        return len(readings)
+
+    def _checked(self, reading: Reading, now_ns: int) -> Reading | None:
+        good, refused = self._checker.check(reading, now_ns)
+        for refusal in refused:
+            self._refuse(*refusal)
+        return good
+
     def _records(
-        self, readings: list[Reading], redelivery: Redelivery | None, now_ns: int
+        self, readings: list[Wire], message: Redelivery | None, now_ns: int
     ) -> list[Draft]:
         """One record, which readers take whole; two where that would be too large for one."""
-        if not readings and redelivery is None:
-            return []
-        payload = pack_readings(self.name, readings, redelivery)
+        sheaf = Sheaf(self.name)
+        sheaf.add(readings, message, now_ns)
+        payload = sheaf.pack()
         if len(payload) <= MAX_PAYLOAD or len(readings) < 2:
             return [(now_ns, Kind.READINGS, self._class, payload)]
         half = len(readings) // 2
         return [
-            *self._records(readings[:half], redelivery, now_ns),
+            *self._records(readings[:half], message, now_ns),
             *self._records(readings[half:], None, now_ns),
         ]
 

@@ -62,6 +62,11 @@ class Series:
     _by_parts: ClassVar[dict[tuple[str, tuple[tuple[str, str], ...]], Series]] = {}
 
     @classmethod
+    def known(cls, key: str) -> Series | None:
+        """The series of a key if it was made before; for hot paths, before `parse`."""
+        return cls._known.get(key)
+
+    @classmethod
     def of(cls, measurement: str, device: str, **tags: str) -> Series:
         """The series of that name. Empty tag values are left out, as stores do."""
         pairs = [("device", device), *((k, v) for k, v in tags.items() if v != "")]

@@ -1,13 +1,15 @@
 """What the journal's payloads hold: msgpack in, objects out, and back.
 
-Of READINGS it is what one `emit` handed over, or a msgpack array (of 16-bit length) of many such:
-a record costs as much as decoding ten messages, and sensors send theirs one by one.
+READINGS is an array of three: the collector, its readings, and by session the messages that they
+came in, ten bytes each, which only the redelivery window ever unpacks. Sensors send their readings
+one by one and readers pay by the record, so many small messages share one (`Sheaf`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from struct import Struct
+from typing import Any
 
 import msgspec
 
@@ -15,37 +17,58 @@ from hub.api import Event, Proposal, Redelivery
 from hub.reading import Reading, Series, Value
 
 _encode = msgspec.msgpack.Encoder().encode
-_Wire = tuple[str, int, dict[str, Value], int]
-_Hand = tuple[str, tuple[str, int, bytes] | None, list[_Wire]]
-_hand = msgspec.msgpack.Decoder(_Hand).decode
-_hands = msgspec.msgpack.Decoder(list[_Hand]).decode
-_ARRAY16 = b"\xdc"
+Wire = tuple[str, int, Mapping[str, Value], int]
+"""A reading: series key, UTC ns, fields, quality."""
+_Payload = tuple[str, list[tuple[str, int, dict[str, Value], int]], dict[str, bytes]]
+_decode = msgspec.msgpack.Decoder(_Payload).decode
 _any = msgspec.msgpack.Decoder().decode
-_parse = Series.parse
+_MESSAGE = Struct(">HQ")
+"""Packet id and digest."""
+_pack_message = _MESSAGE.pack
+_new = tuple.__new__
 
 
-class Handed(NamedTuple):
-    """What one call of `emit` handed over."""
+class Sheaf:
+    """Readings of one collector and the messages they came in, on their way into one record."""
 
-    collector: str
-    redelivery: Redelivery | None
-    readings: list[Reading]
+    __slots__ = ("_messages", "_wires", "collector", "count", "time_ns")
+
+    def __init__(self, collector: str) -> None:
+        self.collector = collector
+        self.count = 0
+        """Messages so far."""
+        self.time_ns = 0
+        """When the last one came: no reading in the record is from the future."""
+        self._wires: list[Wire] = []
+        self._messages: dict[str, bytearray] = {}
+
+    def add(self, wires: Iterable[Wire], message: Redelivery | None, time_ns: int) -> None:
+        self._wires += wires
+        self.time_ns = time_ns
+        self.count += 1
+        if message is not None:
+            session, packet_id, digest = message
+            known = self._messages.get(session)
+            if known is None:
+                known = self._messages[session] = bytearray()
+            known += _pack_message(packet_id, digest)
+
+    def pack(self) -> bytes:
+        return _encode((self.collector, self._wires, self._messages))
 
 
 def pack_readings(
-    collector: str, readings: Iterable[Reading], redelivery: Redelivery | None = None
+    collector: str, readings: Iterable[Reading], message: Redelivery | None = None
 ) -> bytes:
-    again = (redelivery.session, redelivery.packet_id, redelivery.digest) if redelivery else None
-    return _encode(
-        (collector, again, [(r.series.key, r.time_ns, r.fields, r.quality) for r in readings])
-    )
+    """A record of readings that came in one message, or in none."""
+    sheaf = Sheaf(collector)
+    sheaf.add([wire(reading) for reading in readings], message, 0)
+    return sheaf.pack()
 
 
-def join_readings(payloads: Sequence[bytes]) -> bytes:
-    """One payload of up to 65 535 that `pack_readings` made."""
-    if len(payloads) == 1:
-        return payloads[0]
-    return b"".join([_ARRAY16, len(payloads).to_bytes(2, "big"), *payloads])
+def wire(reading: Reading) -> Wire:
+    series, time_ns, fields, quality = reading
+    return series.key, time_ns, fields, quality
 
 
 def readings_in(payload: bytes) -> list[Reading]:
@@ -53,33 +76,29 @@ def readings_in(payload: bytes) -> list[Reading]:
 
     Raises msgspec.DecodeError or BadSeries for bytes that we did not make.
     """
+    known, parse = Series.known, Series.parse
     return [
-        Reading(_parse(key), time_ns, fields, quality)
-        for _, _, wires in _handed(payload)
-        for key, time_ns, fields, quality in wires
+        _new(Reading, (known(key) or parse(key), time_ns, fields, quality))
+        for key, time_ns, fields, quality in _decode(payload)[1]
     ]
 
 
 def redeliveries_in(payload: bytes) -> list[Redelivery]:
     """The messages that a payload was made of, as far as their source may send them again.
 
-    Raises as `readings_in` does.
+    Raises msgspec.DecodeError or ValueError for bytes that we did not make.
     """
-    return [Redelivery(*again) for _, again, _ in _handed(payload) if again]
+    return [
+        Redelivery(session, packet_id, digest)
+        for session, packed in _decode(payload)[2].items()
+        for packet_id, digest in _messages(packed)
+    ]
 
 
-def _handed(payload: bytes) -> list[_Hand]:
-    return _hands(payload) if payload[:1] == _ARRAY16 else [_hand(payload)]
-
-
-def unpack_readings(payload: bytes) -> Handed:
-    """What `pack_readings` made. Raises as `readings_in` does."""
-    collector, again, wires = _hand(payload)
-    return Handed(
-        collector,
-        Redelivery(*again) if again else None,
-        [Reading(_parse(key), time_ns, fields, quality) for key, time_ns, fields, quality in wires],
-    )
+def _messages(packed: bytes) -> Iterable[tuple[int, int]]:
+    if len(packed) % _MESSAGE.size:
+        raise ValueError(f"{len(packed)} bytes are no messages of {_MESSAGE.size}")
+    return _MESSAGE.iter_unpack(packed)
 
 
 def pack_event(collector: str, event: Event) -> bytes:

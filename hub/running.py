@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub import logs
-from hub.api import BadItem, Collector, Hint, Log, NeverWorks, Redelivery, Target, TryAgain
+from hub.api import BadItem, Collector, Hint, Log, NeverWorks, Receipt, Redelivery, Target, TryAgain
 from hub.clock import monotonic
 from hub.health import Health
 from hub.manifest import TierSpec
@@ -63,8 +63,8 @@ class TargetHost:
         if number <= 3 or number % 1000 == 0:
             self.log.warning("refused", reason=reason, detail=detail, device=device, number=number)
 
-    def seen(self, redelivery: Redelivery) -> bool:
-        return self.window.seen(redelivery)
+    def taken(self, redelivery: Redelivery) -> Receipt | None:
+        return self.window.taken(redelivery)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from hub import logs, rulebook, snapshot
 from hub.backend import HubBackend
 from hub.clock import now_ns
 from hub.configuration import Configuration
+from hub.decoded import Decoded
 from hub.dirty import Dirty
 from hub.engine import Engine
 from hub.forward import Forwarder
@@ -42,7 +43,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
     ledger = of_journal(data / "serve.db", identity(data / "journal"))
     outbox.create(ledger.db)
     link = Link(data / "ingest.sock")
-    gate = Gate()
+    gate, decoded = Gate(), Decoded()
     store, dirty, rollups = _store(conf, ledger.db, gate, health)
     built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
     notifier = Notifier(data / "serve.db", built, logs.get("notify"))
@@ -71,6 +72,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         event=backend.event,
         changed=backend.change,
         now_ns=now_ns(),
+        decoded=decoded,
     )
     forwarder = Forwarder(
         store,
@@ -83,6 +85,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         now=now_ns,
         dirty=dirty,
         gate=gate,
+        decoded=decoded,
     )
     backend.watch(engine, forwarder)
     app = create_app(

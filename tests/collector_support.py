@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub import clock
-from hub.api import Event, Item, Proposal, Reading, Redelivery, Target
+from hub.api import Content, Event, Item, Message, Proposal, Reading, Redelivery, Target
 
 
 @dataclass
@@ -44,8 +44,8 @@ class FakeHost:
     log: MemoryLog = field(default_factory=MemoryLog)
     counts: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
-    journal: set[tuple[str, int, bytes]] = field(default_factory=set)
-    """What `seen` knows; `RecordingEmit(host)` fills it as receipts are done."""
+    journal: dict[Redelivery, FakeReceipt] = field(default_factory=dict)
+    """What `taken` knows; `RecordingEmit(host)` fills it."""
 
     def now_ns(self) -> int:
         return clock.now_ns() if self.time_ns is None else self.time_ns
@@ -59,8 +59,8 @@ class FakeHost:
     def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
         self.refused.append((reason, detail, device))
 
-    def seen(self, redelivery: Redelivery) -> bool:
-        return (redelivery.session, redelivery.packet_id, redelivery.digest) in self.journal
+    def taken(self, redelivery: Redelivery) -> FakeReceipt | None:
+        return self.journal.get(redelivery)
 
 
 class FakeReceipt:
@@ -76,29 +76,31 @@ class FakeReceipt:
 class RecordingEmit:
     """`hub.api.Emit`; keeps what was handed over and decides when it is "on disk".
 
-    Like the hub, what arrives while one sync is under way waits for the next, and a redelivery
-    that still waits is not taken twice.
+    Like the hub, what arrives while one sync is under way waits for the next.
     """
 
     def __init__(self, host: FakeHost | None = None) -> None:
-        self.items: list[Item] = []
+        self.items: list[Content] = []
         self.redeliveries: list[Redelivery] = []
         self.held = False
         self._host = host
         self._open: asyncio.Future[None] | None = None
-        self._covered: list[Redelivery] = []
 
-    def __call__(self, *items: Item, redelivery: Redelivery | None = None) -> FakeReceipt:
+    def __call__(self, *items: Item) -> FakeReceipt:
         if self._open is None:
             self._open = asyncio.get_running_loop().create_future()
             if not self.held:
                 asyncio.get_running_loop().call_soon(self.sync)
-        if redelivery is None or redelivery not in self._covered:
-            self.items += items
-            if redelivery is not None:
-                self.redeliveries.append(redelivery)
-                self._covered.append(redelivery)
-        return FakeReceipt(self._open)
+        receipt = FakeReceipt(self._open)
+        for item in items:
+            if isinstance(item, Message):
+                self.items += item.items
+                self.redeliveries.append(item.redelivery)
+                if self._host is not None:
+                    self._host.journal[item.redelivery] = receipt
+            else:
+                self.items.append(item)
+        return receipt
 
     def hold(self) -> None:
         """From now on receipts stay open until `sync` or `fail`."""
@@ -107,9 +109,6 @@ class RecordingEmit:
     def sync(self) -> None:
         """Everything handed over so far is on disk."""
         batch, self._open = self._open, None
-        covered, self._covered = self._covered, []
-        if self._host is not None:
-            self._host.journal.update((r.session, r.packet_id, r.digest) for r in covered)
         if batch is not None and not batch.done():
             batch.set_result(None)
 
@@ -121,7 +120,12 @@ class RecordingEmit:
     def fail(self, error: Exception) -> None:
         """Everything handed over so far can't be stored."""
         batch, self._open = self._open, None
-        self._covered = []
+        if self._host is not None:
+            self._host.journal = {
+                message: receipt
+                for message, receipt in self._host.journal.items()
+                if receipt.batch is not batch
+            }
         if batch is not None and not batch.done():
             batch.set_exception(error)
 

@@ -114,7 +114,7 @@ def test_a_puback_is_right_only_when_the_sync_came_back_before(
 
 def _record(packet_id: int) -> bytes:
 
-    payload = pack_readings("mqtt", [], Redelivery("main/toba-hub", packet_id, bytes(8)))
+    payload = pack_readings("mqtt", [], Redelivery("main/toba-hub", packet_id, 8))
     return pack(1, 0, Kind.READINGS, Class.ACKNOWLEDGED, payload)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.journal import Class, Journal, Kept, Kind, Locked, Reader, TooNew
+from hub.journal import Class, Journal, Kept, Kind, Locked, OtherFormat, Reader
 from hub.journal.files import Cursor, segments
 from hub.journal.record import RECORD_HEADER, SEGMENT_HEADER
 
@@ -183,16 +183,17 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 99])
+def test_another_format_is_refused_and_left_alone(tmp_path: Path, version: int) -> None:
     journal = open_journal(tmp_path)
     add(journal, b"x")
     journal.close()
     path = segments(tmp_path)[0][1]
     data = bytearray(path.read_bytes())
-    data[8] = 99
+    data[8] = version
     data[60:64] = crc32(data[:60]).to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(TooNew, match="99"):
+    with pytest.raises(OtherFormat, match=f"has format {version}"):
         open_journal(tmp_path)
     assert path.read_bytes() == data
 

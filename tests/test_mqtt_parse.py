@@ -169,17 +169,17 @@ class Acks:
             self.failures.append,
         )
 
-    def add(self, packet_id: int, receipt: asyncio.Future[object] | None) -> None:
-        self.under_test.add(Sent("t", b"", packet_id), receipt)
+    def add(self, packet_id: int, *receipts: asyncio.Future[object]) -> None:
+        self.under_test.add([Sent("t", b"", packet_id)], receipts)
 
 
 async def test_acknowledgements_keep_the_order_of_arrival_and_share_a_write() -> None:
     first: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     second: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     acks = Acks()
-    for packet_id, receipt in [(1, first), (2, None), (3, second), (4, second), (5, None)]:
-        acks.add(packet_id, receipt)
-    acks.under_test.flush()
+    waits = [(1, [first]), (2, []), (3, [second, first]), (4, [second]), (5, [])]
+    for packet_id, receipts in waits:
+        acks.add(packet_id, *receipts)
     second.set_result(None)
     await asyncio.sleep(0)
     assert acks.writes == []
@@ -197,7 +197,7 @@ async def test_a_failed_receipt_ends_acknowledging_and_leaves_the_rest() -> None
         acks.add(packet_id, receipt)
     bad.set_exception(TryAgain("disk full"))
     good.set_result(None)
-    acks.under_test.flush()
+    await asyncio.sleep(0)
     assert acks.writes == [[1]]
     assert [str(error) for error in acks.failures] == ["disk full"]
     later.set_exception(TryAgain("disk full"))
@@ -208,7 +208,6 @@ async def test_ending_a_connection_does_not_cancel_what_the_hub_writes() -> None
     receipt: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     acks = Acks()
     acks.add(1, receipt)
-    acks.under_test.flush()
     acks.under_test.close()
     assert not receipt.cancelled()
     receipt.set_result(None)
@@ -225,7 +224,7 @@ async def test_unknown_devices_are_stored_until_there_are_too_many() -> None:
     line = delivery(host, emit)
     for number in range(4):
         topic = f"toba/v1/x/y/new{number % 3}/telemetry"
-        line.take(Sent(topic, b'{"m":{"t":1}}', number + 1), NOW)
+        line.take([Sent(topic, b'{"m":{"t":1}}', number + 1)], NOW)
     assert [p.device for p in emit.proposals] == ["new0", "new1"]
     assert len(emit.readings) == 3
     assert [reason for reason, _, _ in host.refused] == ["unknown_device"]
@@ -236,7 +235,7 @@ async def test_a_device_may_not_have_endless_sensors() -> None:
     line = delivery(host, emit)
     for number in range(70):
         payload = b'{"sensor":"s%d","m":{"t":1}}' % number
-        line.take(Sent("toba/v1/x/y/aq1/telemetry", payload), NOW)
+        line.take([Sent("toba/v1/x/y/aq1/telemetry", payload)], NOW)
     assert {reason for reason, _, _ in host.refused} == {"too_many_sensors"}
     assert len(emit.readings) < 70
 
@@ -249,8 +248,8 @@ async def test_a_parser_that_fails_costs_one_message_and_no_connection(
 
     monkeypatch.setitem(PARSERS, "telemetry", broken)  # type: ignore[arg-type]
     host, emit = FakeHost(), RecordingEmit()
-    receipt = delivery(host, emit).take(Sent("toba/v1/x/y/aq1/telemetry", b"{}"), NOW)
-    assert receipt is None
+    before = delivery(host, emit).take([Sent("toba/v1/x/y/aq1/telemetry", b"{}")], NOW)
+    assert before == (), "it may be acknowledged at once"
     assert host.refused[0][0] == "parser_failed"
     assert host.log.events("error") == ["BUG: the parser failed"]
 
@@ -258,9 +257,39 @@ async def test_a_parser_that_fails_costs_one_message_and_no_connection(
 async def test_a_message_of_quality_zero_is_handed_over_without_a_name() -> None:
     host, emit = FakeHost(), RecordingEmit()
     message = Sent("toba/v1/x/y/aq1/telemetry", b'{"m":{"t":1}}', None, 0)
-    delivery(host, emit).take(message, NOW)
+    delivery(host, emit).take([message], NOW)
     assert len(emit.readings) == 1
     assert emit.redeliveries == []
+
+
+async def test_a_message_that_comes_again_waits_for_the_receipt_of_the_first_one() -> None:
+    host = FakeHost()
+    emit = RecordingEmit(host)
+    emit.hold()
+    line = delivery(host, emit)
+    topic = "toba/v1/x/y/aq1/telemetry"
+    first = Sent(topic, b'{"m":{"t":1}}', 7)
+    (earlier,) = line.take([first], NOW)
+    emit.sync()
+    again = Sent(topic, b'{"m":{"t":1}}', 7, duplicate=True)
+    other = Sent(topic, b'{"m":{"t":2}}', 8)
+    before = line.take([again, other], NOW)
+    assert before[0] is earlier, "its own batch may fail where a later one succeeds"
+    assert len(before) == 2
+    assert [r.fields["temperature"] for r in emit.readings] == [1.0, 2.0]
+
+
+async def test_a_packet_id_that_is_used_again_is_another_message() -> None:
+    host = FakeHost()
+    emit = RecordingEmit(host)
+    line = delivery(host, emit)
+    for topic, payload in [
+        ("toba/v1/x/y/aq1/telemetry", b'{"m":{"t":1}}'),
+        ("toba/v1/x/y/aq1/telemetry", b'{"m":{"t":2}}'),
+        ("toba/v1/x/z/aq1/telemetry", b'{"m":{"t":2}}'),
+    ]:
+        line.take([Sent(topic, payload, 7, duplicate=True)], NOW)
+    assert len(emit.readings) == 3
 
 
 def test_the_sample_in_the_readme_is_valid_and_is_the_sample_file() -> None:

@@ -14,7 +14,7 @@ from hypothesis import settings as fuzz
 from hypothesis import strategies as st
 
 from hub import pipeline
-from hub.api import Event, Hint, Proposal, Redelivery, TryAgain
+from hub.api import Content, Event, Hint, Message, Proposal, Redelivery, TryAgain
 from hub.clock import NS
 from hub.committer import Committer
 from hub.health import Health
@@ -25,9 +25,9 @@ from hub.reading import BadSeries, Quality, Reading, Series
 from hub.records import (
     pack_readings,
     readings_in,
+    redeliveries_in,
     unpack_event,
     unpack_proposal,
-    unpack_readings,
 )
 from hub.redelivery import Window
 
@@ -122,9 +122,12 @@ VALUES = st.one_of(st.floats(), st.integers(), st.text(), st.booleans(), st.none
 @given(st.dictionaries(st.sampled_from(["pm25", "count", "note", "other"]), VALUES), st.integers())
 def test_whatever_passes_can_be_written_and_read_back(fields: dict[str, Any], time_ns: int) -> None:
     for at in (NOW, time_ns):
-        good, _ = Checker(manifest()).check(Reading(AIR, at, fields), NOW)
+        checker = Checker(manifest())
+        good, refused = checker.check(Reading(AIR, at, fields), NOW)
         if good is not None:
-            assert unpack_readings(pack_readings("air", [good])).readings == [good]
+            assert readings_in(pack_readings("air", [good])) == [good]
+        if checker.is_good(AIR.key, at, fields, 0, NOW):
+            assert (good, refused) == (Reading(AIR, at, fields), [])
 
 
 def test_values_outside_their_range_are_kept_and_doubted() -> None:
@@ -242,8 +245,12 @@ def reading(value: float = 1.0) -> Reading:
     return Reading(AIR, NOW, {"pm25": value})
 
 
-def again(packet_id: int, digest: bytes = b"12345678") -> Redelivery:
+def again(packet_id: int, digest: int = 12345678) -> Redelivery:
     return Redelivery("hub", packet_id, digest)
+
+
+def message(packet_id: int, *items: Content, digest: int = 12345678, size: int = 40) -> Message:
+    return Message(again(packet_id, digest), items, size)
 
 
 async def test_a_receipt_is_good_when_everything_of_its_call_is_on_disk(scene: Scene) -> None:
@@ -257,7 +264,8 @@ async def test_a_receipt_is_good_when_everything_of_its_call_is_on_disk(scene: S
     await scene.finish()
     assert await receipt == 1
     readings, events, proposals = scene.records()
-    assert unpack_readings(readings.payload) == ("air", None, [reading()])
+    assert readings_in(readings.payload) == [reading()]
+    assert redeliveries_in(readings.payload) == []
     assert unpack_event(events.payload) == ("air", event)
     assert unpack_proposal(proposals.payload) == ("air", found)
     assert {r.klass for r in (readings, events, proposals)} == {Class.ACKNOWLEDGED}
@@ -287,24 +295,25 @@ async def test_what_is_too_large_for_one_record_becomes_several(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "MAX_PAYLOAD", 300)
-    monkeypatch.setattr("hub.committer._SMALL", 0)  # or the committer joins them again
     many = [reading(float(n)) for n in range(50)]
-    receipt = scene.emit(*many, redelivery=again(1))
+    receipt = scene.emit(message(1, *many, size=5000))
     await scene.finish()
     await receipt
-    handed = [unpack_readings(r.payload) for r in scene.records()]
-    assert len(handed) > 5
-    assert [r for h in handed for r in h.readings] == many
-    assert [h.redelivery for h in handed if h.redelivery] == [again(1)]
+    payloads = [r.payload for r in scene.records()]
+    assert len(payloads) > 5
+    assert [r for payload in payloads for r in readings_in(payload)] == many
+    assert [m for payload in payloads for m in redeliveries_in(payload)] == [again(1)]
 
 
-async def test_a_message_that_comes_twice_before_its_fsync_is_one_record(scene: Scene) -> None:
-    first = scene.emit(reading(), redelivery=again(7))
-    second = scene.emit(reading(), redelivery=again(7))
-    assert second is first
-    assert not scene.window.seen(again(7)), "it is not on disk yet"
-    other = scene.emit(reading(2.0), redelivery=again(7, b"another!"))
-    assert other is not first, "the broker used the packet id again"
+async def test_a_message_on_its_way_to_the_disk_is_known_and_its_packet_id_may_be_used_again(
+    scene: Scene,
+) -> None:
+    first = scene.emit(message(7, reading()))
+    known = scene.window.taken(again(7))
+    assert known is not None
+    assert known.batch is first.batch
+    assert not known.durable(), "it is not on disk yet"
+    other = scene.emit(message(7, reading(2.0), digest=99))
     await scene.finish()
     await first
     await other
@@ -312,40 +321,61 @@ async def test_a_message_that_comes_twice_before_its_fsync_is_one_record(scene: 
         reading(),
         reading(2.0),
     ]
-    assert scene.window.seen(again(7, b"another!"))
-    assert not scene.window.seen(again(7))
+    known = scene.window.taken(again(7, 99))
+    assert known is not None
+    assert known.durable()
+    assert scene.window.taken(again(7)) is None
+
+
+async def test_messages_and_loose_items_of_one_call_keep_their_order(scene: Scene) -> None:
+    event = Event("aq1", "online", NOW)
+    receipt = scene.emit(
+        message(1, reading(1.0)),
+        reading(2.0),
+        message(2, reading(3.0), event),
+        message(3, reading(4.0), size=5000),
+        message(4, reading(5.0)),
+    )
+    await scene.finish()
+    await receipt
+    records = [r for r in scene.records() if r.kind == Kind.READINGS]
+    assert [r.fields["pm25"] for record in records for r in readings_in(record.payload)] == [
+        1.0, 2.0, 3.0, 4.0, 5.0,
+    ]  # fmt: skip
+    assert [m.packet_id for record in records for m in redeliveries_in(record.payload)] == [
+        1, 2, 3, 4,
+    ]  # fmt: skip
+    assert scene.health.by("readings", "collector") == {"air": 5}
+
+
+async def test_a_message_within_a_message_is_a_mistake_of_the_plugin(scene: Scene) -> None:
+    with pytest.raises(TypeError, match="Message is nothing"):
+        scene.emit(message(1, message(2, reading())))  # type: ignore[arg-type]
 
 
 async def test_what_was_on_disk_is_known_after_a_restart(scene: Scene) -> None:
     for number in range(5):
-        scene.emit(reading(number), redelivery=again(number))
+        scene.emit(message(number, reading(number)))
     scene.emit(reading())
     await scene.finish()
     window = Window()
     assert window.load(scene.journal.folder, scene.journal.last_id) == 5
-    assert all(window.seen(again(number)) for number in range(5))
-    assert not window.seen(again(5))
-    assert not window.seen(again(4, b"digested"))
-    assert not window.seen(Redelivery("other", 4, b"12345678"))
+    for number in range(5):
+        known = window.taken(again(number))
+        assert known is not None
+        await known
+    assert window.taken(again(5)) is None
+    assert window.taken(again(4, 99)) is None
+    assert window.taken(Redelivery("other", 4, 12345678)) is None
 
 
 async def test_a_record_that_nobody_can_read_does_not_stop_a_restart(scene: Scene) -> None:
     scene.journal.append([(NOW, Kind.READINGS, Class.POLLED, b"\xc1 no msgpack")])
     scene.journal.append([(NOW, Kind.READINGS, Class.POLLED, pack_readings("x", []) + b"more")])
-    scene.emit(reading(), redelivery=again(3))
+    scene.emit(message(3, reading()))
     await scene.finish()
     window = Window()
     assert window.load(scene.journal.folder, scene.journal.last_id) == 1
-
-
-async def test_the_window_remembers_no_more_than_its_capacity(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("hub.redelivery.CAPACITY", 10)
-    window = Window()
-    for number in range(100):
-        window.note(again(number), None)
-    assert [n for n in range(100) if window.seen(again(n))] == list(range(90, 100))
 
 
 async def test_a_full_acknowledged_class_is_not_acknowledged_and_nothing_is_lost(
@@ -353,11 +383,11 @@ async def test_a_full_acknowledged_class_is_not_acknowledged_and_nothing_is_lost
 ) -> None:
     scene = Scene(tmp_path, "acknowledged", quota=1)
     scene.journal.append([(NOW, Kind.READINGS, Class.ACKNOWLEDGED, b"x")])
-    receipt = scene.emit(reading(), redelivery=again(1))
+    receipt = scene.emit(message(1, reading()))
     with pytest.raises(TryAgain, match="no room for ACKNOWLEDGED"):
         await receipt
-    assert not scene.window.seen(again(1)), "it must be taken when it comes again"
-    assert scene.emit(reading(), redelivery=again(1)) is not receipt
+    assert scene.window.taken(again(1)) is None, "it must be taken when it comes again"
+    assert scene.emit(message(1, reading())) is not receipt
     assert scene.health.by("held", "reason") == {"journal_full": 2}
     assert scene.health.total("dropped") == 0
     assert scene.health.total("readings") == 0

@@ -1,32 +1,44 @@
 """From message to receipt: what both transports share.
 
-    transport ─ take(message) ─► parse ─► emit ─► receipt ┐
-    transport ◄─ acknowledge(packet ids, in order) ◄──────┘  Acknowledger
+    transport ─ take(all of one read) ─► parse each ─► emit at once ─► receipt ┐
+    transport ◄─ acknowledge(packet ids, in order) ◄───────────────────────────┘  Acknowledger
 
-A message is acknowledged when its receipt is done, when it was refused (else it would come for
-ever), or when it is already in the journal.
+What came in one read is acknowledged together, when its receipt is done. A message that was
+refused is acknowledged too, else it would come for ever; so is one that is already in the journal.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 from collectors.mqtt.config import Broker, Topic
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.parse import PARSERS, Parser, Place, place
 from collectors.mqtt.sequence import Sequences
 from collectors.mqtt.topics import Template, valid_name
-from hub.api import BadItem, BadSeries, Emit, Host, Proposal, Receipt, Redelivery, Series, TryAgain
+from hub.api import (
+    BadItem,
+    BadSeries,
+    Content,
+    Emit,
+    Host,
+    Item,
+    Message,
+    Proposal,
+    Redelivery,
+    Series,
+    TryAgain,
+)
 
 MAX_TOPICS = 200_000
 """Topics whose place is remembered; beyond, the memory is emptied and filled anew."""
 
 
-class Message(Protocol):
+class Publish(Protocol):
     """What a transport hands over; `mqtt5.PublishPacket` is one as it comes."""
 
     @property
@@ -45,6 +57,20 @@ class Message(Protocol):
 
 Batch = asyncio.Future[Any]
 """What many messages wait for together: `hub.api.Receipt.batch`."""
+
+
+class Route(NamedTuple):
+    """Where the messages of a topic belong; found once for each topic.
+
+    A message is told from a later one with its packet id by a CRC over topic and payload and by
+    its length: of messages that are sent again after a crash, one in four thousand million would
+    be taken for the one that had its packet id before.
+    """
+
+    parser: Parser
+    place: Place
+    crc: int
+    """Of the topic: where the digest of its messages begins."""
 
 
 class Shape(NamedTuple):
@@ -110,7 +136,7 @@ class Delivery:
         self._emit = emit
         self._sequences = Sequences()
         self._received_ns = 0
-        self._routes: dict[str, tuple[Parser, Place] | Ignored] = {}
+        self._routes: dict[str, Route | Ignored] = {}
         self._shapes = [
             Shape(
                 Template(topic.template),
@@ -121,34 +147,53 @@ class Delivery:
             for topic in broker.topics
         ]
 
-    def take(self, message: Message, received_ns: int) -> Batch | None:
-        """Read one message and hand it over.
+    def take(self, publishes: Iterable[Publish], received_ns: int) -> tuple[Batch, ...]:
+        """Read messages and hand them over.
 
-        Gives what must be done before it may be acknowledged; None when it may be at once.
+        Gives what must be done before they may be acknowledged; nothing when they may be at once.
         Never raises for what a message holds.
         """
+        handed: list[Item] = []
+        before: dict[Batch, None] = {}
         # No two messages share a receive time: one that brings no time of its own would overwrite
         # the one before it in every store, though both were acknowledged.
-        self._received_ns = received_ns = max(received_ns, self._received_ns + 1)
-        payload = message.payload
-        if len(payload) > self._max_payload:
-            self._refuse(f"too_large: {len(payload)} bytes", message.topic)
-            return None
-        redelivery = None
-        packet_id = message.packet_id
-        if packet_id:
-            redelivery = Redelivery(self.session, packet_id, _digest(message))
-            if message.duplicate:
+        received_ns = max(received_ns, self._received_ns + 1)
+        session, routes, longest = self.session, self._routes, self._max_payload
+        for publish in publishes:
+            payload = publish.payload
+            route = routes.get(publish.topic)
+            if not isinstance(route, Route) or len(payload) > longest:
+                route = self._route(publish)
+                if route is None:
+                    continue
+            packet_id = publish.packet_id
+            if not packet_id:
+                handed += self._read(publish, route, received_ns)
+                received_ns += 1
+                continue
+            digest = crc32(payload, route.crc) << 32 | len(payload)
+            again = Redelivery(session, packet_id, digest)
+            if publish.duplicate:
                 self._host.count("redelivered")
-                if self._host.seen(redelivery):
-                    return None
-        receipt = self._handed_over(message, payload, received_ns, redelivery)
-        return None if receipt is None else receipt.batch
+                receipt = self._host.taken(again)
+                if receipt is not None:
+                    before[receipt.batch] = None
+                    continue
+            items = self._read(publish, route, received_ns)
+            received_ns += 1
+            if items:
+                handed.append(Message(again, items, len(payload)))
+        self._received_ns = received_ns
+        if handed:
+            before[self._emit(*handed).batch] = None
+        return tuple(before)
 
-    def _handed_over(
-        self, message: Message, payload: bytes, received_ns: int, redelivery: Redelivery | None
-    ) -> Receipt | None:
-        topic = message.topic
+    def _route(self, publish: Publish) -> Route | None:
+        """Where a message belongs whose topic is not known yet; None when it is not to be read."""
+        topic = publish.topic
+        if len(publish.payload) > self._max_payload:
+            self._refuse(f"too_large: {len(publish.payload)} bytes", topic)
+            return None
         route = self._routes.get(topic)
         if route is None:
             try:
@@ -159,30 +204,31 @@ class Delivery:
         if isinstance(route, Ignored):
             self._host.count("ignored")
             return None
-        parser, where = route
+        return route
+
+    def _read(self, publish: Publish, route: Route, received_ns: int) -> Sequence[Content]:
+        """What one message holds; what is refused is counted."""
+        topic, payload = publish.topic, publish.payload
+        parser, where, _ = route
         try:
-            items, seq, faults = parser(where, payload, message.retain, received_ns)
+            items, seq, faults = parser(where, payload, publish.retain, received_ns)
         except (BadItem, BadSeries) as error:
             self._refuse(str(error), topic, where.device)
-            return None
+            return ()
         except Exception as error:  # a poison message must not stop the others
             self._host.log.error("BUG: the parser failed", topic=topic, error=repr(error))
             self._refuse(f"parser_failed: {error!r}", topic, where.device)
-            return None
+            return ()
         for reason, detail in faults:
             self._host.refuse(reason, f"{detail} ({topic})", where.device)
         if seq is not None and (lost := self._sequences.lost(where.device, seq)):
             self._host.count("sequence_lost", lost)
-        if not items:
-            return None
-        if not where.known and self._devices.propose(where.device):
+        if items and not where.known and self._devices.propose(where.device):
             facts = {**where.facts, "topic": topic, "via": "mqtt"}
-            return self._emit(
-                *items, Proposal("device", where.device, facts), redelivery=redelivery
-            )
-        return self._emit(*items, redelivery=redelivery)
+            return *items, Proposal("device", where.device, facts)
+        return items
 
-    def _find(self, topic: str) -> tuple[Parser, Place] | Ignored:
+    def _find(self, topic: str) -> Route | Ignored:
         """Where a topic belongs, remembered. Raises `BadItem` or `BadSeries`."""
         route = self._look_up(topic)
         if len(self._routes) >= MAX_TOPICS:
@@ -190,7 +236,7 @@ class Delivery:
         self._routes[topic] = route
         return route
 
-    def _look_up(self, topic: str) -> tuple[Parser, Place] | Ignored:
+    def _look_up(self, topic: str) -> Route | Ignored:
         for shape in self._shapes:
             levels = shape.template.match(topic)
             if levels is None:
@@ -201,7 +247,7 @@ class Delivery:
                 return Ignored()
             if device is None and not (valid_name(heard) and self._devices.admit(heard)):
                 raise BadItem(f"unknown_device: {heard[:80]!r}; is not in the inventory")
-            return shape.parser, place(
+            where = place(
                 device or heard,
                 levels.get("sensor", ""),
                 known=device is not None,
@@ -209,15 +255,12 @@ class Delivery:
                 facts={k: v for k, v in levels.items() if k in ("opd", "site")},
                 sensors=self._devices.sensors(device or heard),
             )
+            return Route(shape.parser, where, crc32(topic.encode()))
         raise BadItem("unknown_topic: no template matches")
 
     def _refuse(self, reason: str, topic: str, device: str = "") -> None:
         word, _, detail = reason.partition(": ")
         self._host.refuse(word, f"{detail} ({topic[:200]})", device)
-
-
-def _digest(message: Message) -> bytes:
-    return blake2b(b"%b\0%b" % (message.topic.encode(), message.payload), digest_size=8).digest()
 
 
 class Acknowledger:
@@ -228,43 +271,40 @@ class Acknowledger:
 
     def __init__(
         self,
-        send: Callable[[list[Message]], None],
+        send: Callable[[Sequence[Publish]], None],
         failed: Callable[[Exception], None],
     ) -> None:
         """`send` acknowledges; `failed` is told, once, when a receipt fails."""
         self._send = send
         self._failed = failed
-        self._groups: deque[tuple[Batch | None, list[Message]]] = deque()
+        self._groups: deque[tuple[list[Publish], tuple[Batch, ...]]] = deque()
         self._watched: Batch | None = None
         self._open = True
         self.waiting = 0
         """Messages not yet acknowledged."""
 
-    def add(self, message: Message, batch: Batch | None) -> None:
-        """Queue one message; call `flush` after the last of a batch."""
-        self.waiting += 1
-        groups = self._groups
-        if groups and groups[-1][0] is batch:
-            groups[-1][1].append(message)
-        else:
-            groups.append((batch, [message]))
+    def add(self, publishes: list[Publish], before: tuple[Batch, ...]) -> None:
+        """Acknowledge these messages behind those that wait, when `before` is done."""
+        if publishes and self._open:
+            self.waiting += len(publishes)
+            self._groups.append((publishes, before))
+            self._flush()
 
-    def flush(self, _done: object = None) -> None:
+    def _flush(self, _done: object = None) -> None:
         """Acknowledge, in one write, what may be."""
         if not self._open:
             return
-        ready: list[Message] = []
+        ready: list[Publish] = []
         groups = self._groups
+        undone: Batch | None = None
         failure: BaseException | None = None
         while groups:
-            batch, messages = groups[0]
-            if batch is not None:
-                if not batch.done():
-                    break
-                failure = _failure(batch)
-                if failure is not None:
-                    break
-            ready += messages
+            publishes, before = groups[0]
+            undone = next((batch for batch in before if not batch.done()), None)
+            failure = next(filter(None, map(_failure, before)), None) if undone is None else None
+            if undone is not None or failure is not None:
+                break
+            ready += publishes
             groups.popleft()
         if ready:
             self.waiting -= len(ready)
@@ -272,16 +312,16 @@ class Acknowledger:
         if failure is not None:
             self.close()
             self._failed(failure if isinstance(failure, Exception) else TryAgain(repr(failure)))
-        elif groups and groups[0][0] is not self._watched:
-            self._watched = groups[0][0]
-            if self._watched is not None:
-                self._watched.add_done_callback(self.flush)
+        elif groups and undone is not self._watched:
+            self._watched = undone
+            if undone is not None:
+                undone.add_done_callback(self._flush)
 
     def close(self) -> None:
         """Acknowledge nothing more; the broker keeps the rest and sends it again."""
         self._open = False
-        for batch, _ in self._groups:
-            if batch is not None:
+        for _, before in self._groups:
+            for batch in before:
                 batch.add_done_callback(_failure)  # a failure is no news to anybody now
         self._groups.clear()
 

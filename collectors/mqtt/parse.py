@@ -22,7 +22,7 @@ import msgspec
 from collectors.mqtt import deviceclock
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.topics import valid_name
-from hub.api import BadItem, Event, Item, Quality, Reading, Series, Value
+from hub.api import BadItem, Content, Event, Quality, Reading, Series, Value
 
 MAX_FIELDS = 64
 """Fields of one message; more is no sensor."""
@@ -60,7 +60,7 @@ class Fault(NamedTuple):
     detail: str
 
 
-Parsed = tuple[tuple[Item, ...], int | None, tuple[Fault, ...]]
+Parsed = tuple[tuple[Content, ...], int | None, tuple[Fault, ...]]
 """What a message held: items; the device's message counter when the message is live (neither
 retained nor buffered); what was refused. A plain tuple, since one is made for every message."""
 
@@ -142,7 +142,7 @@ def telemetry(where: Place, payload: bytes, retained: bool, received_ns: int) ->
         fields, faults = {**fields, **more}, faults + faulty
     if faults and not fields:
         raise BadItem(f"{faults[0].reason}: {faults[0].detail}; no value is left")
-    items: tuple[Item, ...] = ()
+    items: tuple[Content, ...] = ()
     if fields:
         series = where.series
         if said.sensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import aiomqtt
@@ -15,7 +16,7 @@ from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage
 
 from collectors.mqtt.config import Broker
-from collectors.mqtt.delivery import Acknowledger, Delivery, Message
+from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
 from collectors.mqtt.link import Link
 from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
@@ -61,7 +62,7 @@ async def serve(
             ended.set_exception(error)
             ended.exception()
 
-    def send(messages: list[Message]) -> None:
+    def send(messages: Sequence[Publish]) -> None:
         for message in messages:
             if message.packet_id:
                 paho.ack(message.packet_id, 1)
@@ -80,10 +81,9 @@ async def serve(
             incoming.dup,
             incoming.mid if incoming.qos else None,
         )
-        receipt = delivery.take(message, host.now_ns())
+        before = delivery.take((message,), host.now_ns())
         if incoming.qos:
-            acknowledger.add(message, receipt)
-            acknowledger.flush()
+            acknowledger.add([message], before)
         if acknowledger.waiting > MAX_WAITING:
             acknowledger.close()
             fail(TryAgain(f"{MAX_WAITING} messages wait for the journal"))

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import struct
+from collections.abc import Sequence
 
 from mqtt5 import (
     ConnAckPacket,
@@ -18,7 +20,6 @@ from mqtt5 import (
     DisconnectPacket,
     DisconnectReasonCode,
     PingReqPacket,
-    PubAckPacket,
     PublishPacket,
     QoS,
     SubAckPacket,
@@ -28,7 +29,7 @@ from mqtt5 import (
 )
 
 from collectors.mqtt.config import Broker
-from collectors.mqtt.delivery import Acknowledger, Delivery, Message
+from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
 from collectors.mqtt.link import Link
 from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
@@ -37,6 +38,8 @@ MAX_PACKET = 2 << 20
 """Bytes of one packet. Larger than any payload we take, so that what is too large is seen here,
 refused and counted, and not dropped by the broker in silence."""
 
+PUBACK = 0x4002
+"""Type and length of a PUBACK whose reason code is 0 and left out; the packet id follows (3.4)."""
 _SUBSCRIBE_ID = 1
 _PING = PingReqPacket().write()
 
@@ -157,16 +160,13 @@ class Connection(asyncio.Protocol):
     def _deliver(self, publishes: list[PublishPacket], size: int) -> None:
         self._host.count("messages", len(publishes))
         self._host.count("bytes", size)
-        received_ns = self._host.now_ns()
-        take, add = self._delivery.take, self._acknowledger.add
-        for message in publishes:
-            receipt = take(message, received_ns)
-            if message.packet_id:
-                add(message, receipt)
-        self._acknowledger.flush()
+        before = self._delivery.take(publishes, self._host.now_ns())
+        self._acknowledger.add([p for p in publishes if p.packet_id], before)
 
-    def _send_pubacks(self, messages: list[Message]) -> None:
-        self._write(b"".join([PubAckPacket(m.packet_id).write() for m in messages if m.packet_id]))
+    def _send_pubacks(self, publishes: Sequence[Publish]) -> None:
+        ids = [PUBACK] * (2 * len(publishes))
+        ids[1::2] = [publish.packet_id or 0 for publish in publishes]
+        self._write(struct.pack(f">{len(ids)}H", *ids))
         self._link.progress()
 
     def _control(self, packet: object) -> None:

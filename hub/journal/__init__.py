@@ -43,7 +43,8 @@ Record (32 bytes, then the payload)
 Gap: a record of kind 255, whose id and time are the run's first; payload u64 last id, i64 last time
 Mark (40 bytes, memory-mapped): twice u64 id, i64 time, u32 CRC-32 of the 16 bytes before
 
-A newer version is refused, politely, and left as it is; magic, version and checksum of the segment
+Another version is refused, politely, and left as it is; it stands for the payloads
+(`hub/records.py`), too. Magic, version and checksum of the segment
 header stand at these places in every version.
 
 What is found out, and what is not
@@ -59,8 +60,8 @@ What is found out, and what is not
 """
 
 from hub.journal.reader import Lost, Reader
-from hub.journal.record import Class, Kind, Record, TooNew
+from hub.journal.record import Class, Kind, OtherFormat, Record
 from hub.journal.space import Kept
 from hub.journal.writer import Journal, Locked
 
-__all__ = ["Class", "Journal", "Kept", "Kind", "Locked", "Lost", "Reader", "Record", "TooNew"]
+__all__ = ["Class", "Journal", "Kept", "Kind", "Locked", "Lost", "OtherFormat", "Reader", "Record"]

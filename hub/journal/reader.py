@@ -106,7 +106,7 @@ class Reader:
     def read(self, limit_bytes: int = 1024 * 1024) -> list[Record]:
         """The next records, about `limit_bytes` of them; empty when there is none yet.
 
-        Raises `TooNew`, OSError.
+        Raises `OtherFormat`, OSError.
         """
         durable = self._durable()
         found: list[Record] = []

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"TOBAJRN1"
 RECORD_MAGIC = 0x5254
 MAX_PAYLOAD = 16 * 1024 * 1024
@@ -86,8 +86,8 @@ class SegmentHeader(NamedTuple):
     """Its polled records were taken out; gaps stand for them."""
 
 
-class TooNew(Exception):
-    """When a journal was written by a newer hub. Use that version, or drain it first."""
+class OtherFormat(Exception):
+    """When a journal was written by another version of the hub, which must drain it first."""
 
 
 class Spoiled(Exception):
@@ -101,7 +101,7 @@ def pack_segment(header: SegmentHeader) -> bytes:
 
 
 def unpack_segment(data: bytes) -> SegmentHeader:
-    """Raises `TooNew` or `Spoiled`.
+    """Raises `OtherFormat` or `Spoiled`.
 
     Every version keeps magic, version and the checksum where they are: otherwise a flipped bit in
     the version would look like a newer hub.
@@ -114,8 +114,11 @@ def unpack_segment(data: bytes) -> SegmentHeader:
     (crc,) = _CRC.unpack_from(data, _SEGMENT.size)
     if crc != crc32(data[: _SEGMENT.size]):
         raise Spoiled("the segment header's checksum is wrong")
-    if version > VERSION:
-        raise TooNew(f"journal format {version}, this hub knows up to {VERSION}")
+    if version != VERSION:
+        raise OtherFormat(
+            f"the journal has format {version}, this hub reads {VERSION}: let the hub that wrote "
+            "it store all that waits (`journal status` tells when), then move its folder away"
+        )
     return SegmentHeader(first_id, created_ns, (a, b, c), bool(thinned))
 
 

@@ -140,7 +140,7 @@ class Space:
     def recount(self, known: list[tuple[int, Path]], written: list[int]) -> None:
         """After opening: `known` are all segments, of which the last is not closed.
 
-        `written` is what was ever written. Raises `TooNew`, OSError.
+        `written` is what was ever written. Raises `OtherFormat`, OSError.
         """
         self.written = list(written)
         headers = [read_header(path) for _, path in known]
@@ -156,7 +156,7 @@ class Space:
 
 
 def read_header(path: Path) -> SegmentHeader | None:
-    """None when it is spoiled. Raises `TooNew`, OSError."""
+    """None when it is spoiled. Raises `OtherFormat`, OSError."""
     with path.open("rb") as file:
         try:
             return unpack_segment(file.read(SEGMENT_HEADER))

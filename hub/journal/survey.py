@@ -40,7 +40,7 @@ class Status(NamedTuple):
 
 
 def status(folder: Path) -> Status | None:
-    """None where there is no journal. Raises `TooNew`, OSError."""
+    """None where there is no journal. Raises `OtherFormat`, OSError."""
     known = segments(folder)
     if not known:
         return None
@@ -117,7 +117,7 @@ Progress = Callable[[int, int, int], None]
 def verify(folder: Path, progress: Progress) -> Verified | None:
     """Read every record that is durable now, and its checksum; None where there is no journal.
 
-    Raises `TooNew`, OSError.
+    Raises `OtherFormat`, OSError.
     """
     known = segments(folder)
     if not known:

@@ -46,7 +46,7 @@ class Journal:
 
         `quotas`: bytes per `Class`. `free_bytes`: what the disk must have left for anything but
         acts. `cursors`: the readers that must have passed a segment before it is unlinked.
-        Raises `Locked`, `TooNew`, OSError.
+        Raises `Locked`, `OtherFormat`, OSError.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder

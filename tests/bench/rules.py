@@ -16,7 +16,7 @@ import yaml
 
 from hub.journal import Class, Journal, Kind, Reader
 from hub.reading import Reading, Series
-from hub.records import join_readings, pack_readings, readings_in
+from hub.records import pack_readings, readings_in
 from rules.model import parse_rules
 from rules.rule import Rule
 from rules.thing import Thing
@@ -75,26 +75,21 @@ def _write(folder: Path) -> None:
     chance = random.Random(3)
     journal = Journal(folder, now_ns=START_NS)
     series = [Series.of("environment", device(n)) for n in range(SERIES)]
-    payloads = [
-        pack_readings(
-            "mqtt",
-            [
-                Reading(
-                    series[n % SERIES],
-                    START_NS + n * 100_000,
-                    {
-                        "pm25": chance.uniform(80, 90) if n % 200 == n // 200 else 20.5,
-                        "temperature": chance.uniform(18, 30),
-                        "humidity": chance.uniform(50, 95),
-                    },
-                )
-            ],
+    readings = [
+        Reading(
+            series[n % SERIES],
+            START_NS + n * 100_000,
+            {
+                "pm25": chance.uniform(80, 90) if n % 200 == n // 200 else 20.5,
+                "temperature": chance.uniform(18, 30),
+                "humidity": chance.uniform(50, 95),
+            },
         )
         for n in range(MESSAGES)
     ]
     for begin in range(0, MESSAGES, TOGETHER):
         time_ns = START_NS + (begin + TOGETHER) * 100_000
-        together = join_readings(payloads[begin : begin + TOGETHER])
+        together = pack_readings("mqtt", readings[begin : begin + TOGETHER])
         journal.append([(time_ns, Kind.READINGS, Class.ACKNOWLEDGED, together)])
     journal.close()
 

@@ -24,6 +24,7 @@ import hub.engine
 import hub.ingest
 import hub.serve
 from hub.api import Redelivery
+from hub.committer import Receipt
 from hub.redelivery import Window
 from hub.settings import Store as StoreSettings
 from hub.store.base import Batch, Labels, Store, StoreDown, Written
@@ -101,14 +102,14 @@ class Counts:
 
 
 def _count_duplicates(counts: Counts) -> None:
-    seen = Window.seen
+    taken = Window.taken
 
-    def sees(self: Window, message: Redelivery) -> bool:
-        found = seen(self, message)
-        counts.add(came=1, known=found)
+    def takes(self: Window, message: Redelivery) -> Receipt | None:
+        found = taken(self, message)
+        counts.add(came=1, known=found is not None)
         return found
 
-    Window.seen = sees  # type: ignore[method-assign]
+    Window.taken = takes  # type: ignore[method-assign]
 
 
 class Flaky:

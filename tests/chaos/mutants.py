@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from hub.api import Redelivery
-from hub.committer import Committer, Receipt
+from hub.committer import Committer, Hand, Receipt
 from hub.engine import Engine
 from hub.journal.files import Mark
 from hub.journal.writer import Draft
@@ -30,7 +29,7 @@ def _ack_before_fsync() -> None:
     """A receipt is done as soon as the records are queued."""
     submit = Committer.submit
 
-    def submits(self: Committer, drafts: Sequence[Draft], klass: int) -> Receipt:
+    def submits(self: Committer, drafts: Iterable[Draft | Hand], klass: int) -> Receipt:
         submit(self, drafts, klass).batch.add_done_callback(lambda done: done.exception())
         early: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         early.set_result(0)
@@ -58,10 +57,7 @@ def _no_fsync_at_start() -> None:
 def _no_redelivery() -> None:
     """A message that comes again is always a new one."""
 
-    def seen(self: Window, message: Redelivery) -> bool:
-        return False
-
-    Window.seen = seen  # type: ignore[method-assign]
+    Window.taken = lambda self, message: None  # type: ignore[method-assign]
 
 
 def _write_behind() -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 import hub.journal.files
 import hub.ledger
 from collectors.mqtt import transport5
-from collectors.mqtt.delivery import Message
+from collectors.mqtt.delivery import Publish
 from hub.notify import outbox
 
 INGEST = ("before_fsync", "after_fsync", "before_puback")
@@ -99,7 +99,7 @@ def _before_puback(trap: Trap) -> None:
     """The batch is on disk and known to be; some of its acknowledgements leave, or none."""
     send, ack = transport5.Connection._send_pubacks, paho.Client.ack
 
-    def sends(self: transport5.Connection, messages: list[Message]) -> None:
+    def sends(self: transport5.Connection, messages: Sequence[Publish]) -> None:
         if trap.due():
             some = messages[: trap.chance.randint(0, len(messages) - 1)]
             if some:
