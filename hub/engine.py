@@ -62,13 +62,13 @@ class Engine:
         health: Health,
         *,
         owe: Owe,
-        show: Callable[[Reading, int], None],
+        show: Callable[[Sequence[Reading], int], None],
         event: Callable[[dict[str, Any]], None],
         changed: Callable[[], None],
         now_ns: int = 0,
         decoded: Decoded | None = None,
     ) -> None:
-        """`show` gets every reading with the time it was received; `changed` is called after
+        """`show` gets all readings with the time they were received; `changed` is called after
         each stretch of records. `now_ns` is when the process started."""
         self._folder = folder
         self._ledger = ledger
@@ -157,10 +157,10 @@ class Engine:
         found: list[Transition] = []
         try:
             if record.kind == Kind.READINGS:
-                for reading in self._decoded.readings(record):
-                    self._show(reading, record.time_ns)
-                    if fresh:
-                        found += self.watch.observe(record.id, reading, record.time_ns)
+                readings = self._decoded.readings(record)
+                self._show(readings, record.time_ns)
+                if fresh:
+                    found = self.watch.observe(record.id, readings, record.time_ns)
             elif record.kind == Kind.EVENT:
                 collector, event = unpack_event(record.payload)
                 self._event({"collector": collector, **asdict(event)})

@@ -150,7 +150,7 @@ def _run(case: Mapping[str, Any], rules: Sequence[Rule], things: list[Thing], fi
         if time_ns > end:
             break
         if rank == 0:
-            watch.observe(number, what, time_ns)
+            watch.observe(number, [what], time_ns)
         elif rank == 1:
             watch.act(number, time_ns, _act(what))
         elif rank == 2:

@@ -2,7 +2,7 @@
 
     watch = Watch(rules, things)
     for record in log:                       # in order; each call has the record's id and time
-        watch.observe(id, reading, now_ns)   # a reading
+        watch.observe(id, readings, now_ns)  # readings
         watch.tick(id, now_ns)               # the clock: at least every `TICK_AT_MOST`
         watch.act(id, now_ns, act)           # a person
 
@@ -78,49 +78,53 @@ class Watch:
 
     # -- what comes in ------------------------------------------------------------
 
-    def observe(self, record_id: int, reading: Reading, now_ns: int) -> list[Transition]:
-        """A reading, recorded at `now_ns`. Late and retained ones change nothing."""
-        series, time_ns, fields, quality = reading
-        plans = self._roster.plans.get(series.key)
-        plan = None if plans is None else plans.get(tuple(fields))
-        if plan is None:
-            plan = self._roster.meet(series, fields)
-        signs, lines = plan
-        if not signs and not lines:
-            return []
+    def observe(self, record_id: int, readings: Iterable[Reading], now_ns: int) -> list[Transition]:
+        """Readings of one record, recorded at `now_ns`. Late and retained ones change nothing.
+
+        The hot path of the whole hub, so it is one loop.
+        """
         out: list[Transition] = []
-        if record_id != self._record or now_ns != self._now or self._waiting or self._closing:
-            out = self._enter(record_id, now_ns)
-        now = self._now
-        if quality:
-            quality = int(quality)
-        if quality & DEAF or time_ns < now - self._late_after:
-            return out
-        if time_ns > now + self._late_after:
-            time_ns = now
-        for missing in signs:
-            # Nearly always it says nothing new.
-            if missing.calm and missing.easy and missing.absence.holds is False:
-                missing.absence.heard_ns = now
-            else:
-                self._heard(missing, missing.read(fields, now), out)
-        for field, line in lines:
-            value = fields[field]
-            newest = line.newest_ns
-            if time_ns <= newest or type(value) is str or not line.low <= value <= line.high:  # type: ignore[operator]
-                for track, steps in line.read(value, fields, time_ns, now, quality):
-                    self._note(track, steps, out)
+        plans_of, entered = self._roster.plans.get, False
+        for series, time_ns, fields, quality in readings:
+            plans = plans_of(series.key)
+            plan = None if plans is None else plans.get(tuple(fields))
+            if plan is None:
+                plan = self._roster.meet(series, fields)
+            signs, lines = plan
+            if not signs and not lines:
                 continue
-            # In the quiet band no threshold is crossed: what `Line.read` does, without its calls.
-            gap, twice = time_ns - newest, 2 * line.interval_ns
-            line.interval_ns = gap if gap < twice or not twice else twice
-            line.newest_ns, line.lag_ns = time_ns, now - time_ns
-            line.quality, line.value = quality, value  # type: ignore[assignment]
-            for track in line.windows:
-                edge = track.condition.feed(time_ns, value)  # type: ignore[arg-type]
-                if edge is not UNCHANGED:
-                    self._note(track, track.edge(edge, time_ns), out)
-                    line.settle()
+            if not entered or self._waiting:
+                out += self._enter(record_id, now_ns)
+                entered, now, oldest = True, self._now, self._now - self._late_after
+            if quality:
+                quality = int(quality)
+            if quality & DEAF or time_ns < oldest:
+                continue
+            if time_ns > now + self._late_after:
+                time_ns = now
+            for missing in signs:
+                # Nearly always it says nothing new.
+                if missing.calm and missing.easy and missing.absence.holds is False:
+                    missing.absence.heard_ns = now
+                else:
+                    self._heard(missing, missing.read(fields, now), out)
+            for field, line in lines:
+                value = fields[field]
+                newest = line.newest_ns
+                if time_ns <= newest or type(value) is str or not line.low <= value <= line.high:  # type: ignore[operator]
+                    for track, steps in line.read(value, fields, time_ns, now, quality):
+                        self._note(track, steps, out)
+                    continue
+                # In the quiet band no threshold is crossed: what `Line.read` does, and no calls.
+                gap, twice = time_ns - newest, 2 * line.interval_ns
+                line.interval_ns = gap if gap < twice or not twice else twice
+                line.newest_ns, line.lag_ns = time_ns, now - time_ns
+                line.quality, line.value = quality, value  # type: ignore[assignment]
+                for track in line.windows:
+                    edge = track.condition.feed(time_ns, value)  # type: ignore[arg-type]
+                    if edge is not UNCHANGED:
+                        self._note(track, track.edge(edge, time_ns), out)
+                        line.settle()
         return out
 
     def _heard(self, missing: Missing, steps: Steps, out: list[Transition]) -> None:

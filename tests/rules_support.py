@@ -81,7 +81,7 @@ class Hub:
         """A reading that is so many seconds old."""
         self.id += 1
         reading = Reading(series, self.now - round(age * S), fields, quality)
-        found = self.watch.observe(self.id, reading, self.now)
+        found = self.watch.observe(self.id, [reading], self.now)
         self.said += found
         return found
 

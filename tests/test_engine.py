@@ -57,7 +57,9 @@ class World:
             THINGS,
             self.health,
             owe=self.owe,
-            show=lambda reading, _: self.shown.append(float(reading.fields.get("pm25", 0))),
+            show=lambda readings, _: self.shown.extend(
+                float(reading.fields.get("pm25", 0)) for reading in readings
+            ),
             event=lambda _: None,
             changed=lambda: None,
             now_ns=now_ns,
@@ -242,10 +244,10 @@ async def test_a_fault_in_a_rule_costs_its_record_and_is_no_crash_loop(
     engine = world.engine()
     observe = engine.watch.observe
 
-    def trips(record_id: int, reading: Reading, now_ns: int) -> list[Transition]:
-        if reading.fields["pm25"] == 13.0:
+    def trips(record_id: int, readings: list[Reading], now_ns: int) -> list[Transition]:
+        if any(reading.fields["pm25"] == 13.0 for reading in readings):
             raise ZeroDivisionError
-        return observe(record_id, reading, now_ns)
+        return observe(record_id, readings, now_ns)
 
     monkeypatch.setattr(engine.watch, "observe", trips)
     world.write(5, [10.0, 13.0, 90.0, 90.0, 90.0])

@@ -72,7 +72,9 @@ def test_transitions_are_named_after_their_record() -> None:
 def test_one_record_with_several_readings_names_no_transition_twice() -> None:
     watch = Watch(rules(PM), THINGS)
     two = Series.of("environment", "aq1", sensor="second")
-    out = [t for s in (AQ, two) for t in watch.observe(7, Reading(s, START, {"pm25": 99.0}), START)]
+    out = [
+        t for s in (AQ, two) for t in watch.observe(7, [Reading(s, START, {"pm25": 99.0})], START)
+    ]
     assert [t.id for t in out] == ["7-0", "7-1"]
 
 
@@ -484,7 +486,7 @@ def play(watch: Watch, number: int, now: int, one: Any) -> list[Transition]:
     if one[0] == "read":
         _, _, series, field, value, age, quality = one
         reading = Reading(series, now - age * S, {field: value}, quality)
-        return watch.observe(number, reading, now)
+        return watch.observe(number, [reading], now)
     _, _, kind, key, length = one
     matcher = {"device": "*"} if key == "" else {"key": key}
     act = Act(kind, "siti", "why", key, matcher, until_ns=now + length * S)

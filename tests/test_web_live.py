@@ -42,8 +42,8 @@ def reading(time_ns: int, value: float, quality: int = 0, sensor: str = "a") -> 
 
 def test_a_late_reading_does_not_replace_a_newer_value() -> None:
     live = LiveState()
-    live.observe(reading(NOW, 10.0), NOW)
-    live.observe(reading(NOW - 60 * NS, 99.0), NOW + NS)
+    live.observe([reading(NOW, 10.0)], NOW)
+    live.observe([reading(NOW - 60 * NS, 99.0)], NOW + NS)
     (one,) = live.find("aq-1", "environment", "pm25")
     assert one.fields["pm25"] == 10.0
     assert live.devices["aq-1"].heard_ns == NOW + NS
@@ -52,7 +52,7 @@ def test_a_late_reading_does_not_replace_a_newer_value() -> None:
 @pytest.mark.parametrize("quality", [Quality.RETAINED, Quality.LATE])
 def test_a_retained_or_late_message_is_no_sign_of_life(quality: Quality) -> None:
     live = LiveState()
-    live.observe(reading(NOW, 10.0, quality), NOW)
+    live.observe([reading(NOW, 10.0, quality)], NOW)
     assert live.find("aq-1", "environment", "pm25")[0].fields["pm25"] == 10.0
     assert live.devices["aq-1"].heard_ns == 0
     assert live.newest_ns == 0
@@ -60,14 +60,14 @@ def test_a_retained_or_late_message_is_no_sign_of_life(quality: Quality) -> None
 
 def test_a_probe_that_says_down_is_news_but_no_sign_of_life() -> None:
     live = LiveState()
-    live.observe(Reading(Series.of("device", "r-dlh", probe="icmp"), NOW, {"up": 0}), NOW)
+    live.observe([Reading(Series.of("device", "r-dlh", probe="icmp"), NOW, {"up": 0})], NOW)
     assert live.devices["r-dlh"].heard_ns == 0
     assert states.device_state(live.devices["r-dlh"], [], NOW) == "down"
 
 
 def test_what_the_hub_writes_about_a_device_does_not_make_it_alive() -> None:
     live = LiveState()
-    live.observe(Reading(Series.of("alert", "aq-1", rule="x"), NOW, {"active": 1}), NOW)
+    live.observe([Reading(Series.of("alert", "aq-1", rule="x"), NOW, {"active": 1})], NOW)
     assert not live.devices
 
 
@@ -75,7 +75,7 @@ def test_memory_is_bounded_in_series_and_rings_and_says_what_it_left_out() -> No
     live = LiveState(max_series=3, max_rings=2, points=5, step_s=0)
     for number in range(10):
         for name in "abcdef":
-            live.observe(reading(NOW + number * NS, float(number), sensor=name), NOW)
+            live.observe([reading(NOW + number * NS, float(number), sensor=name)], NOW)
     assert (live.series_count, live.ring_count, live.left_out) == (3, 2, 30)
     found = live.find("aq-1", "environment", "pm25")
     assert [len(one.rings["pm25"].points()) if one.rings else 0 for one in found] == [5, 5, 0]
@@ -85,7 +85,7 @@ def test_memory_is_bounded_in_series_and_rings_and_says_what_it_left_out() -> No
 def test_text_values_are_kept_but_have_no_past() -> None:
     live = LiveState()
     series = Series.of("interface", "r-dlh", ifname="ether1")
-    live.observe(Reading(series, NOW, {"alias": "ke NOC", "in_bps": 4.0}), NOW)
+    live.observe([Reading(series, NOW, {"alias": "ke NOC", "in_bps": 4.0})], NOW)
     (one,) = live.find("r-dlh", "interface", "alias")
     assert one.fields["alias"] == "ke NOC"
     assert list(one.rings) == ["in_bps"]

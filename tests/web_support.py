@@ -193,7 +193,7 @@ class FakeBackend:
     def observe(self, measurement: str, device: str, fields: dict[str, Value], **tags: str) -> None:
         """A reading of now."""
         series = Series.of(measurement, device, **tags)
-        self.live.observe(Reading(series, self.time_ns, fields), self.time_ns)
+        self.live.observe([Reading(series, self.time_ns, fields)], self.time_ns)
         self.wake()
 
     def fire(self, rule: str, device: str, severity: str = "warning", **more: Any) -> Alert:

@@ -10,7 +10,7 @@ It is what the board shows when the store is away. Rules of the fold:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hub.clock import NS
 from hub.reading import Quality, Reading, Series, Value
@@ -184,25 +184,25 @@ class LiveState:
     def series_count(self) -> int:
         return len(self._series)
 
-    def observe(self, reading: Reading, now_ns: int) -> None:
-        """Fold one reading in. `now_ns` is when the hub got it (the record's time)."""
-        series, time_ns, fields, quality = reading
-        one = self._series.get(series.key)
-        if one is None:
-            if series.measurement in UNSHOWN:
-                return
-            one = self._admit(series)
+    def observe(self, readings: Iterable[Reading], now_ns: int) -> None:
+        """Fold readings in. `now_ns` is when the hub got them (their record's time)."""
+        known, told = self._series.get, self._told
+        for series, time_ns, fields, quality in readings:
+            one = known(series.key)
             if one is None:
-                self.left_out += 1
-                return
-        device = one.device
-        if not quality & NOT_ALIVE:
-            self._told(device, now_ns, alive=fields.get("up", 1) != 0)
-        if time_ns < one.time_ns:
-            return
-        self.generation += 1
-        device.generation = self.generation
-        one.put(time_ns, fields, quality)
+                if series.measurement in UNSHOWN:
+                    continue
+                one = self._admit(series)
+                if one is None:
+                    self.left_out += 1
+                    continue
+            device = one.device
+            if not quality & NOT_ALIVE and (now_ns > device.told_ns or now_ns > device.heard_ns):
+                told(device, now_ns, alive=fields.get("up", 1) != 0)
+            if time_ns >= one.time_ns:
+                self.generation += 1
+                device.generation = self.generation
+                one.put(time_ns, fields, quality)
 
     def find(self, device: str, measurement: str, field: str) -> list[SeriesLive]:
         """The device's series of that measurement which have that field, in order of their key."""

@@ -79,8 +79,9 @@ class Witness(threading.Thread):
             self._cursor.set(self.last_id)
 
     def _readings(self, record_id: int, time_ns: int, payload: bytes) -> None:
-        for reading in readings_in(payload):
-            self.transitions += self._watch.observe(record_id, reading, time_ns)
+        readings = readings_in(payload)
+        self.transitions += self._watch.observe(record_id, readings, time_ns)
+        for reading in readings:
             if reading.series.measurement != "environment":
                 continue
             if reading.series.device == TWIN:
