@@ -22,7 +22,7 @@ over is on disk, and only then acknowledges its source.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -41,6 +41,7 @@ __all__ = [
     "Content",
     "Emit",
     "Event",
+    "Found",
     "Hint",
     "Host",
     "Installation",
@@ -56,6 +57,7 @@ __all__ = [
     "Receipt",
     "Redelivery",
     "Route",
+    "Search",
     "Series",
     "Target",
     "TryAgain",
@@ -232,6 +234,43 @@ class Check:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What `toba-hub discover` wants to be asked, and how politely."""
+
+    addresses: Sequence[str]
+    at_once: int
+    """Addresses at the same time."""
+    per_second: float
+    """Packets, all together."""
+    timeout_s: float = 1.0
+    tries: int = 2
+    port: int | None = None
+    """Where the devices listen, if not at the protocol's own port."""
+    communities: Sequence[str] = ()
+    """Words to try, in this order, before what the settings say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A device that answered a search, and what it says of itself."""
+
+    address: str
+    name: str = ""
+    """Empty when it doesn't say; many devices may have the same."""
+    kind: str = "other"
+    """As the inventory calls it: router, switch, ap, camera, ups, server, other …"""
+    model: str = ""
+    place: str = ""
+    """Where it says that it stands."""
+    section: Mapping[str, Any] = field(default_factory=dict)
+    """What must stand under `collect: {<your name>: …}` for it to be polled."""
+    addresses: frozenset[str] = frozenset()
+    """All its own addresses, if it tells: two answers may come from one device."""
+    refusal: str = ""
+    """It is there, but does not let us in: why."""
+
+
 class Installation(Protocol):
     """What a verb of yours may ask of the hub around it: it is `ctx.obj` of its `typer.Context`.
 
@@ -283,6 +322,14 @@ class Collector:
     async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
         """For `toba-hub doctor`: look at what it needs (broker, rights), change nothing."""
         return ()
+
+    @classmethod
+    def search(cls, config: Any, search: Search) -> AsyncIterator[tuple[str, Found | None]] | None:
+        """For `toba-hub discover`: each address once, in any order, and what answered there.
+
+        None instead: this collector can't look for devices.
+        """
+        return None
 
     def routes(self) -> Sequence[Route]:
         """HTTP routes that this collector answers."""

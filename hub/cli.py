@@ -15,6 +15,7 @@ from hub import __version__, configuration, logs
 from hub import app as hub_app
 from hub.cli_alerts import ack, alerts, silence, silences, unsilence
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.cli_discover import discover
 from hub.cli_groups import grafana, notify, rules, token
 from hub.cli_journal import journal
 from hub.cli_plugins import Verbs
@@ -35,7 +36,7 @@ cli.add_typer(notify, name="notify")
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")
-for verb in (alerts, ack, silence, silences, unsilence, backup, restore):
+for verb in (alerts, ack, silence, silences, unsilence, backup, restore, discover):
     cli.command()(verb)
 
 

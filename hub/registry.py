@@ -34,6 +34,17 @@ class Plugin:
         plain = {key: value for key, value in section.items() if key != "enabled"}
         return self.collector.Config.model_validate(plain, context={"folder": folder})
 
+    @property
+    def searches(self) -> bool:
+        """Can it look for devices?"""
+        return self.collector.search.__func__ is not Collector.search.__func__  # type: ignore[attr-defined]
+
+    def public(self, section: Mapping[str, Any]) -> Any:
+        """A device's section without its secrets, for showing."""
+        return self.collector.Section.model_validate(section).model_dump(
+            mode="json", exclude_unset=True
+        )
+
 
 def find(points: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
     """Every installed collector by name. Raises `Misconfigured` with all that can't be loaded."""

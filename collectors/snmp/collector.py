@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from collectors.snmp import catalogue
+from collectors.snmp import search as searching
 from collectors.snmp.client import Address, Endpoint, NoAnswer, Refused, resolve
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
 from collectors.snmp.reader import Reader
 from collectors.snmp.sessions import RealSession, open_session
 from collectors.snmp.v3 import V3Session
-from hub.api import Collector, Emit, NeverWorks, Reading, Target, TryAgain
+from hub.api import (
+    Collector,
+    Emit,
+    Found,
+    NeverWorks,
+    Reading,
+    Search,
+    Target,
+    TryAgain,
+)
 
 LIVENESS = "liveness"
 
@@ -53,6 +64,10 @@ class SnmpCollector(Collector):
             endpoint.close()
         self._endpoints.clear()
         self._devices.clear()
+
+    @classmethod
+    def search(cls, config: SnmpConfig, search: Search) -> AsyncIterator[tuple[str, Found | None]]:
+        return searching.search(config, search)
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         known = await self._known(target)

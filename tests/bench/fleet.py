@@ -174,7 +174,7 @@ def _stored(hub: Hub) -> dict[str, Any]:
         f"SELECT count(*), max(abs(bps / (port * {PORT_BPS}) - 1)) FROM ({rates})"
     )
     ((missed,),) = hub.rows(
-        "SELECT coalesce(sum(round(gap) - 1), 0) FROM (SELECT (time - lag(time) OVER"
+        "SELECT coalesce(sum(greatest(round(gap) - 1, 0)), 0) FROM (SELECT (time - lag(time) OVER"
         f" (PARTITION BY series ORDER BY time)) / {PERIOD_S * 1e9} AS gap"
         f" FROM ({rates}) WHERE port = 1)"
     )
