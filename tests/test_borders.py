@@ -43,7 +43,7 @@ FLOORS = [
         "hub.link",
     ],
     ["hub.running", "hub.pipeline", "hub.redelivery", "hub.ledger", "hub.rulebook"],
-    ["hub.committer", "hub.records", "hub.supervisor", "hub.store.choose"],
+    ["hub.committer", "hub.decoded", "hub.records", "hub.supervisor", "hub.store.choose"],
     ["hub.settings", "hub.inventory", "hub.registry", "hub.notify"],
 ]
 """Imports only run down this list (each floor may use itself). What is not named stands below."""
