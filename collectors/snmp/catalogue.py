@@ -66,6 +66,10 @@ class Catalogue:
         self.questions: tuple[Oid, ...] = tuple({one.oid: 1 for one in asked if one is not None})
         """Instances that tell devices apart whose sysObjectID doesn't."""
 
+    def matches(self, name: str) -> list[Match]:
+        """By what a profile is chosen."""
+        return list(self._profiles[name].match)
+
     def choose(self, identity: Identity) -> Chosen:
         """The profile for a device; `generic` when no other knows it."""
         best: tuple[tuple[int, int], str, str] | None = None

@@ -99,6 +99,10 @@ class SnmpCollector(Collector):
         if tier == LIVENESS and isinstance(session, V3Session):
             emit(Reading(device.series, self.host.now_ns(), {"refused": 0}))
 
+    def device(self, id: str) -> Device:
+        """The state of a device that was polled. Raises `KeyError`."""
+        return self._devices[id].device
+
     async def _known(self, target: Target) -> _Known:
         """The state kept for this device; made anew when its place in the inventory changed."""
         known = self._devices.get(target.id)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from collectors.snmp import dynamic, neighbours, sensors
 from collectors.snmp import oids as o
-from collectors.snmp.catalogue import Catalogue
+from collectors.snmp.catalogue import Catalogue, Chosen
 from collectors.snmp.codec import Value
 from collectors.snmp.config import SnmpSection
 from collectors.snmp.neighbours import Who
@@ -55,6 +55,8 @@ class Device:
         self._section = section
         self._reader = reader
         self._host = host
+        self.told: list[sensors.Told] | None = None
+        """When somebody wants to know: everything that is looked for, found or not."""
         self._catalogue = catalogue
         self._who = who
         self._proposed: set[str] = set()
@@ -70,6 +72,11 @@ class Device:
         self._unmatched: set[str] = set()
         """Ports that the agent lists under one name and answers for under another."""
         self._told: set[str] = set()
+
+    @property
+    def chosen(self) -> Chosen | None:
+        """Its profile and why, once it answered."""
+        return self._table.chosen if self._table is not None else None
 
     # ------------------------------------------------------------ tiers
 
@@ -203,7 +210,7 @@ class Device:
             self._stale = False
             try:
                 table = await discover(
-                    self._reader, self.id, self._section, self._catalogue, self._table
+                    self._reader, self.id, self._section, self._catalogue, self._table, self.told
                 )
             except NoSuchProfile as error:
                 raise NeverWorks(f"{self.id}: {error}") from None
