@@ -27,6 +27,7 @@ CASES = Path(__file__).parents[1] / "collectors" / "snmp" / "testcases"
 @contextmanager
 def apart(stub: RouterStub) -> Iterator[int]:
     """A stub in an event loop of its own: the verb has one too. Gives its port."""
+
     async def end() -> None:
         stub.stop()
         await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn

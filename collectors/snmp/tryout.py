@@ -102,8 +102,8 @@ class _Host:
 
     def refuse(self, reason: str, detail: str = "", device: str = "") -> None: ...
 
-    def seen(self, redelivery: Redelivery) -> bool:
-        return False
+    def taken(self, redelivery: Redelivery) -> Receipt | None:
+        return None
 
 
 class _Emit:
