@@ -38,6 +38,8 @@ log = logs.get("engine")
 POLL_S = 0.02
 READ_BYTES = 256 * 1024
 SNAPSHOT_S = 10.0
+SNAPSHOT_SHARE = 200
+"""Nothing is folded while the state is kept; of the time that may be one part in so many."""
 PRIME = 5_000
 """Records before the cursor that are shown on the board after a restart."""
 REPEAT_NS = 60 * NS
@@ -88,6 +90,8 @@ class Engine:
             self._tell_from_ns = now_ns - STALE_NS
         self._kept_id = self.folded_id
         self._kept_at = monotonic()
+        self._keeping_s = 0.0
+        """How long the last snapshot took."""
         self._repeated = 0
         self._reader: Reader | None = None
         self._owing = False
@@ -124,7 +128,7 @@ class Engine:
             while True:
                 records = self._reader.read(READ_BYTES)
                 if not records:
-                    if monotonic() - self._kept_at > SNAPSHOT_S:
+                    if self._keep_now():
                         await self._insist([], [], keep=True)
                     await asyncio.sleep(POLL_S)
                     continue
@@ -149,7 +153,12 @@ class Engine:
                 points += self._repeat(record.time_ns)
             # Last: at the same time the change counts, not the repetition.
             points += [point(t) for t in found]
-        await self._insist(transitions, points, keep=monotonic() - self._kept_at > SNAPSHOT_S)
+        await self._insist(transitions, points, keep=self._keep_now())
+
+    def _keep_now(self) -> bool:
+        """Is it time for a snapshot? The more there is to keep, the rarer."""
+        pause = max(SNAPSHOT_S, SNAPSHOT_SHARE * self._keeping_s)
+        return monotonic() - self._kept_at > pause
 
     def _fold(self, record: Record) -> list[Transition]:
         """One record into the board and, if it was not folded before, into the rules."""
@@ -227,6 +236,7 @@ class Engine:
         keep = keep and self.folded_id > self._kept_id
         if not (transitions or points or keep):
             return
+        began = monotonic()
         snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
         new = self._ledger.commit(transitions, points, self._tell, snapshot)
         for t in transitions:
@@ -234,6 +244,7 @@ class Engine:
         self._health.count("transitions", new)
         if keep:
             self._kept_id, self._kept_at = self.folded_id, monotonic()
+            self._keeping_s = self._kept_at - began
             # Behind the commit: the journal may free what this snapshot has taken in.
             # An older cursor only keeps a segment longer.
             with suppress(OSError):

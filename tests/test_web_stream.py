@@ -26,21 +26,21 @@ def parsed(body: bytes) -> tuple[str, dict[str, Any]]:
     return lines["event"], json.loads(lines["data"])
 
 
-def feed_of(backend: FakeBackend, **more: Any) -> Feed:
+async def feed_of(backend: FakeBackend, **more: Any) -> Feed:
     feed = Feed(backend, **more)
-    feed.beat()
+    await feed.beat()
     return feed
 
 
-def test_a_delta_has_the_latest_of_each_device_once_however_much_happened() -> None:
+async def test_a_delta_has_the_latest_of_each_device_once_however_much_happened() -> None:
     backend = FakeBackend()
     backend.observe("environment", "aq-1", {"pm25": 1.0}, sensor="a")
-    feed = feed_of(backend)
-    seen, _ = feed.snapshot()
+    feed = await feed_of(backend)
+    seen, _ = await feed.snapshot()
     for value in range(1000):
         backend.time_ns += 1_000_000
         backend.observe("environment", "aq-1", {"pm25": float(value)}, sensor="a")
-    feed.beat()
+    await feed.beat()
     event, delta = parsed(feed.since(seen))
     assert event == "delta"
     assert [one["id"] for one in delta["devices"]] == ["aq-1"]
@@ -49,24 +49,24 @@ def test_a_delta_has_the_latest_of_each_device_once_however_much_happened() -> N
     assert len(delta["devices"][0]["spark"]) == 1
 
 
-def test_nothing_new_is_nothing_sent() -> None:
-    feed = feed_of(FakeBackend())
-    seen, _ = feed.snapshot()
-    feed.beat()
+async def test_nothing_new_is_nothing_sent() -> None:
+    feed = await feed_of(FakeBackend())
+    seen, _ = await feed.snapshot()
+    await feed.beat()
     assert feed.since(seen) == b""
 
 
-def test_a_slow_client_gets_everything_it_missed_in_one_delta() -> None:
+async def test_a_slow_client_gets_everything_it_missed_in_one_delta() -> None:
     backend = FakeBackend()
-    feed = feed_of(backend)
-    seen, _ = feed.snapshot()
+    feed = await feed_of(backend)
+    seen, _ = await feed.snapshot()
     for beat in range(40):
         backend.time_ns += NS
         backend.observe("environment", "aq-1", {"pm25": float(beat)}, sensor="a")
         if beat == 3:
             backend.observe("device", "r-dlh", {"up": 1, "rtt_ms": 2.0}, probe="icmp")
             backend.fire("pm25", "aq-1", "critical")
-        feed.beat()
+        await feed.beat()
     _, delta = parsed(feed.since(seen))
     assert {one["id"] for one in delta["devices"]} == {"aq-1", "r-dlh"}
     assert [one["rule"] for one in delta["alerts"]] == ["pm25"]
@@ -75,7 +75,7 @@ def test_a_slow_client_gets_everything_it_missed_in_one_delta() -> None:
 
 async def test_an_alert_is_told_at_once_and_not_at_the_next_beat() -> None:
     backend = FakeBackend()
-    feed = feed_of(backend, beat_s=60.0)
+    feed = await feed_of(backend, beat_s=60.0)
     running = asyncio.create_task(feed.run())
     events = feed.events()
     try:
@@ -95,20 +95,20 @@ async def test_an_alert_is_told_at_once_and_not_at_the_next_beat() -> None:
         await events.aclose()  # type: ignore[attr-defined]
 
 
-def test_a_state_that_changes_by_time_alone_is_told() -> None:
+async def test_a_state_that_changes_by_time_alone_is_told() -> None:
     backend = FakeBackend()
     backend.observe("environment", "aq-1", {"pm25": 1.0}, sensor="a")
-    feed = feed_of(backend)
-    seen, _ = feed.snapshot()
+    feed = await feed_of(backend)
+    seen, _ = await feed.snapshot()
     backend.time_ns += 600 * NS
-    feed.beat()
+    await feed.beat()
     _, delta = parsed(feed.since(seen))
     assert [(one["id"], one["state"]) for one in delta["devices"]] == [("aq-1", "no_data")]
 
 
-def test_a_new_inventory_starts_every_client_over() -> None:
+async def test_a_new_inventory_starts_every_client_over() -> None:
     backend = FakeBackend()
-    feed = feed_of(backend)
+    feed = await feed_of(backend)
     events = feed.events()
 
     async def scene() -> None:
@@ -117,14 +117,14 @@ def test_a_new_inventory_starts_every_client_over() -> None:
         backend.inventory.generation += 1
         waiting = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0)
-        feed.beat()
+        await feed.beat()
         feed._wake()
         event, snapshot = parsed(await waiting)
         assert event == "snapshot"
         assert "cam-1" not in {one["id"] for one in snapshot["inventory"]}
         await events.aclose()  # type: ignore[attr-defined]
 
-    asyncio.run(scene())
+    await scene()
 
 
 async def test_a_client_that_reads_nothing_is_let_go_and_holds_one_event_at_most() -> None:
@@ -149,8 +149,8 @@ async def test_a_client_that_reads_nothing_is_let_go_and_holds_one_event_at_most
     beating.cancel()
 
 
-def test_only_so_many_clients_are_taken() -> None:
-    feed = feed_of(FakeBackend(), max_clients=2)
+async def test_only_so_many_clients_are_taken() -> None:
+    feed = await feed_of(FakeBackend(), max_clients=2)
     feed.clients = 2
     with pytest.raises(WebProblem, match="2 boards are open"):
         feed.admit()
@@ -213,7 +213,7 @@ async def test_a_real_stream_starts_with_everything_and_tells_at_most_twice_a_se
 
 async def test_a_stream_with_nothing_to_say_says_that_it_is_alive() -> None:
     backend = FakeBackend()
-    feed = feed_of(backend, beat_s=0.01, heartbeat_s=0.0)
+    feed = await feed_of(backend, beat_s=0.01, heartbeat_s=0.0)
     beating = asyncio.create_task(feed.run())
     stream = feed.events()
     async with asyncio.timeout(5):
@@ -271,3 +271,26 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         other.listen()
         with pytest.raises(PortTaken, match=r"port \d+ on 127.0.0.1 is in use.*web.port"):
             listen("127.0.0.1", other.getsockname()[1])
+
+
+async def test_an_alert_is_told_in_the_middle_of_a_long_look_at_thousands_of_devices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.web.pace.SLICE_S", 0.0)
+    backend = FakeBackend()
+    feed = await feed_of(backend)
+    seen, _ = await feed.snapshot()
+    backend.observe("environment", "aq-1", {"pm25": 5.0}, sensor="a")
+    beating = asyncio.create_task(feed.beat())
+    await asyncio.sleep(0)
+    backend.fire("router_down", "r-a")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not beating.done()
+    _, delta = parsed(feed.since(seen))
+    assert [alert["rule"] for alert in delta["alerts"]] == ["router_down"]
+    await beating
+    await feed.beat()
+    _, delta = parsed(feed.since(seen))
+    assert {one["id"] for one in delta["devices"]} == {"aq-1", "r-a"}
+    assert delta["counts"] is not None

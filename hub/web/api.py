@@ -66,7 +66,7 @@ def answer(data: object) -> Response:
 
 @api.get("/overview", response_model=views.Overview, summary="Everything the board shows")
 async def overview(hub: Hub, who: Viewer) -> Response:
-    return answer(Showing(hub).overview())
+    return answer(await Showing(hub).overview())
 
 
 @api.get("/devices", response_model=list[views.DeviceNow], summary="Every device's state")

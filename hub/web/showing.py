@@ -11,6 +11,7 @@ from hub.web import causes, links, states, views
 from hub.web.backend import Backend
 from hub.web.headlines import headline
 from hub.web.live import DeviceLive, Ring, SeriesLive
+from hub.web.pace import Pace
 from hub.web.states import State
 from rules.transition import Alert
 
@@ -57,7 +58,13 @@ class Showing:
     def _children(self) -> Mapping[str, list[str]]:
         return states.dependents(self.inventory)
 
-    def overview(self) -> views.Overview:
+    async def overview(self) -> views.Overview:
+        """Everything; others go on while it is put together."""
+        pace, devices = Pace(), []
+        for id in list(self.inventory.devices):
+            await pace.step()
+            if id in self.inventory.devices:  # it may be removed meanwhile
+                devices.append(self.device(id, SPARK_POINTS))
         alerts, left_out = self.alerts()
         return views.Overview(
             now_ms=ms(self.now_ns),
@@ -72,7 +79,7 @@ class Showing:
             ],
             opds=[views.OpdInfo(o.id, o.name, o.site) for o in self.inventory.opds.values()],
             inventory=[device_info(one) for one in self.inventory.devices.values()],
-            devices=self.devices(SPARK_POINTS),
+            devices=devices,
             faults=self.faults(),
         )
 

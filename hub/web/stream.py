@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from hub.clock import monotonic
 from hub.web import views
 from hub.web.backend import Backend
+from hub.web.pace import Pace
 from hub.web.problems import WebProblem
 from hub.web.showing import Showing
 
@@ -98,12 +99,10 @@ class Feed:
             if not self.clients:
                 await asyncio.sleep(IDLE_S)
             elif start >= due:
-                self.beat()
+                await self.beat()
                 self._wake()
                 due = monotonic() + max(self.beat_s, 9 * (monotonic() - start))
-            elif self.backend.transitions() != self._transitions:
-                self.beat_alerts()
-                self._wake()
+            elif self._tell_alerts():
                 await asyncio.sleep(URGENT_S)
             # Ages and states change without any news: look once a second all the same.
             with contextlib.suppress(TimeoutError):
@@ -120,17 +119,26 @@ class Feed:
         woken, self._next = self._next, asyncio.Event()
         woken.set()
 
-    def beat(self) -> None:
-        """Take one look at the backend and note what is different from the last one."""
-        beat, showing = self._beat, self._look()
+    async def beat(self) -> None:
+        """Take one look at the backend and note what is different from the last one.
+
+        With thousands of devices that takes long, so others go on meanwhile, and an alert that
+        changes is told in the middle of it.
+        """
+        showing = Showing(self.backend)
+        generation = self.backend.live.generation
+        devices = await self._changed(showing)
+        self._seen_generation = generation
+        beat = self._begin(showing)
         self._health = showing.health()
         inventory = (id(showing.inventory), showing.inventory.generation)
         if inventory != beat.inventory:
             beat.inventory = inventory
             self._restart_at = beat.number
             self._devices.clear()
-        self._note_devices(showing)
-        self._note_alerts(showing)
+        for device, now in devices.items():
+            self._devices[device] = (beat.number, now)
+        self._note_alerts(Showing(self.backend))
         self._note("counts", showing.counts())
         self._note("faults", showing.faults())
         # Its times tick at every look; only what a person would notice is news.
@@ -138,14 +146,24 @@ class Feed:
 
     def beat_alerts(self) -> None:
         """Look at the alerts only; what that costs does not grow with the number of devices."""
-        self._note_alerts(self._look())
-
-    def _look(self) -> Showing:
         showing = Showing(self.backend)
+        self._begin(showing)
+        self._note_alerts(showing)
+
+    def _tell_alerts(self) -> bool:
+        """Tell everybody of alerts that changed; False if none did."""
+        if self.backend.transitions() == self._transitions:
+            return False
+        self.beat_alerts()
+        self._wake()
+        return True
+
+    def _begin(self, showing: Showing) -> Beat:
+        """What is noted from now on is news to all who saw the beat before."""
         self._beat.number += 1
         self._deltas.clear()
         self._now_ms = showing.now_ns // 1_000_000
-        return showing
+        return self._beat
 
     def _note_alerts(self, showing: Showing) -> None:
         self._transitions = self.backend.transitions()
@@ -157,19 +175,26 @@ class Feed:
             setattr(self._beat, part, value)
             self._changed_at[part] = self._beat.number
 
-    def _note_devices(self, showing: Showing) -> None:
-        live = self.backend.live
-        for id, state in showing.states.items():
-            known = self._devices.get(id)
-            heard = live.devices.get(id)
+    async def _changed(self, showing: Showing) -> dict[str, views.DeviceNow]:
+        """The devices that are not as they were at the last beat."""
+        live, pace, changed = self.backend.live, Pace(), {}
+        again = showing.inventory.generation != self._beat.inventory[1]
+        for id in list(showing.inventory.devices):
+            if await pace.step():
+                self._tell_alerts()
+                if id not in showing.inventory.devices:
+                    continue  # removed meanwhile
+            known, heard, state = self._devices.get(id), live.devices.get(id), showing.state(id)
             moved = heard is not None and heard.generation > self._seen_generation
-            if known is None or moved or known[1].state != state:
-                self._devices[id] = (self._beat.number, showing.device(id, 1))
-        self._seen_generation = live.generation
+            if again or known is None or moved or known[1].state != state:
+                changed[id] = showing.device(id, 1)
+        return changed
 
-    def snapshot(self) -> tuple[int, bytes]:
-        """The beat's number and everything, as an event."""
-        return self._beat.number, event("snapshot", Showing(self.backend).overview())
+    async def snapshot(self) -> tuple[int, bytes]:
+        """The beat's number and everything, as an event. What changes while it is made comes
+        again with the next beat."""
+        number = self._beat.number
+        return number, event("snapshot", await Showing(self.backend).overview())
 
     def since(self, number: int) -> bytes:
         """What changed after that beat, as an event; empty when nothing did."""
@@ -199,13 +224,13 @@ class Feed:
         """One client's stream. Raises `WebProblem` 503 at once when there are too many."""
         self.clients += 1
         try:
-            seen, first = self.snapshot()
+            seen, first = await self.snapshot()
             yield b"retry: 2000\n\n" + first
             spoke = monotonic()
             while not self.closing:
                 await self._next.wait()
                 if seen < self._restart_at:
-                    seen, body = self.snapshot()
+                    seen, body = await self.snapshot()
                 else:
                     body, seen = self.since(seen), self._beat.number
                 if not body and monotonic() - spoke >= self.heartbeat_s:
