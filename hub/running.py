@@ -96,8 +96,8 @@ class Runner:
         self._host = host
         self._pipeline = pipeline
         self._tiers = tiers(plugin, collector.config)
-        fastest = min(self._tiers, key=lambda t: self._tiers[t].period_s, default="")
-        self._states = {t.id: _State(t, fastest) for t in host.targets()}
+        self._fastest = min(self._tiers, key=lambda t: self._tiers[t].period_s, default="")
+        self._states = {t.id: _State(t, self._fastest) for t in host.targets()}
         self._heap: list[tuple[float, str, str, bool]] = []
         """due, device, tier, and whether it is a hint: polled once beside its schedule."""
         self._wake = asyncio.Event()
@@ -180,7 +180,10 @@ class Runner:
         for name in self._states:
             for tier, spec in self._tiers.items():
                 share = zlib.crc32(f"{name} {tier}".encode()) / 2**32
-                due = begin + share * min(spec.period_s, spread)
+                # A device's first look at all that it has costs many times a later one: a large
+                # fleet is met over minutes, though each device is soon known to be alive.
+                first = min(spec.period_s, spread) if tier == self._fastest else spread
+                due = begin + share * first
                 heapq.heappush(self._heap, (due, name, tier, False))
         while True:
             self._wake.clear()

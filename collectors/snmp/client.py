@@ -44,6 +44,8 @@ LARGEST = 65_535
 """Octets of a datagram."""
 AT_ONCE = 64
 """Datagrams taken from the socket before anybody else has a turn."""
+MOST_WAITING = 10_000
+"""More than fit a socket of `RECEIVE_BUFFER`."""
 
 
 class NoAnswer(Exception):
@@ -199,6 +201,10 @@ class Endpoint:
                 return request_id
 
     def _transmit(self, waiting: _Waiting) -> None:
+        if waiting.attempts:
+            # The answer may have come, and we were too busy to look. Asking again for what waits
+            # in our own socket would only make us busier, until nobody seems to answer.
+            self._readable(MOST_WAITING)
         if waiting.answer.done():
             return
         if waiting.tries_left == 0 or self._sock.fileno() < 0:
@@ -221,9 +227,9 @@ class Endpoint:
         if not waiting.answer.done():
             waiting.answer.set_exception(NoAnswer(why))
 
-    def _readable(self) -> None:
+    def _readable(self, most: int = AT_ONCE) -> None:
         """Take what waits at the socket, but let others have their turn."""
-        for _ in range(AT_ONCE):
+        for _ in range(most):
             try:
                 data, address = self._sock.recvfrom(LARGEST)
             except BlockingIOError:

@@ -27,6 +27,9 @@ from hub.api import Value as Field
 
 REDISCOVERY_S = 60.0
 """A device whose list of ports changes all the time is not walked more often than this."""
+FRESH_S = 600.0
+"""At the start of a hub all tiers come soon one after the other: a list of ports that another one
+has just made is good enough for the inventory."""
 _WATCHED = (o.SYS_UPTIME, o.ENGINE_TIME, o.HR_SYSTEM_UPTIME, o.IF_NUMBER, o.IF_TABLE_LAST_CHANGE)
 
 
@@ -130,7 +133,9 @@ class Device:
     async def inventory(self, emit: Emit) -> None:
         """Who the device says it is, its ports, parts and neighbours anew. Raises `NoAnswer`."""
         self._unmatched = set()
-        table = await self._discover(emit)
+        table = self._table
+        if table is None or self._stale or _now_s() - self._discovered_at >= FRESH_S:
+            table = await self._discover(emit)
         self.names = {self.id, table.facts.get("sys_name", "")} - {""}
         if table.facts:
             emit(Reading(self.series, self._host.now_ns(), dict(table.facts)))
