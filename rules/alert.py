@@ -8,7 +8,8 @@
     │                                    `keep_firing`  ▼    │ true            ▼ false …
     │  (a new true starts over)                      resolved ◄────────────────┘
 
-With `for: 0` a true goes from ok to firing in one step. `resolved` is a resting state like `ok`
+With `for: 0` a true goes from ok to firing in one step, and a second witness (`at_once_if`) ends
+the waiting of `pending`. `resolved` is a resting state like `ok`
 that remembers that something was; an acknowledgement expires with it. Only a *false* resolves:
 silence of the data is no signal here, so missing data never does. Whether the data is fresh is
 another axis (`DataState`), and time passes (`Signal.TIME`) only while it is.
@@ -68,6 +69,8 @@ class Signal(Enum):
     UNACKNOWLEDGE = 6
     CLOSE = 7
     """The rule or the device is gone, or the rule means something else now."""
+    AT_ONCE = 8
+    """What is pending is confirmed by a second witness: no need to wait for it to last."""
 
 
 class Timing(NamedTuple):
@@ -123,6 +126,8 @@ def step(
     if signal is Signal.DOUBT:
         pending = alert.state is State.PENDING
         return (replace(alert, since_ns=time_ns) if pending else alert), ()
+    if signal is Signal.AT_ONCE and alert.state is State.PENDING:
+        return _fire(alert)
     if signal is Signal.ACKNOWLEDGE and alert.state.up:
         after = replace(alert, state=State.ACKNOWLEDGED, who=who, comment=why)
         return after, (Step(alert.state, after.state, who, why),)
@@ -162,9 +167,11 @@ def _time(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
     when = due(alert, timing)
     if when is None or time_ns < when:
         return alert, ()
-    if alert.state is State.PENDING:
-        return replace(alert, state=State.FIRING), (Step(State.PENDING, State.FIRING),)
-    return _over(alert, time_ns)
+    return _fire(alert) if alert.state is State.PENDING else _over(alert, time_ns)
+
+
+def _fire(alert: AlertState) -> Outcome:
+    return replace(alert, state=State.FIRING), (Step(State.PENDING, State.FIRING),)
 
 
 def _over(alert: AlertState, time_ns: int, why: str = "") -> Outcome:

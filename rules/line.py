@@ -85,6 +85,8 @@ class Line:
             self.value = value  # type: ignore[assignment]
         for track in self.tracks:
             steps = self._feed(track, value, time_ns, applies, doubtful, time_ns == newest)  # type: ignore[arg-type]
+            if not track.calm:
+                steps += track.confirm(fields, time_ns)
             if steps or not track.calm:
                 yield track, steps
         self.settle()

@@ -40,8 +40,8 @@ PLACEHOLDERS = (
 """What a title or an advice may ask for in braces."""
 
 RULE_KEYS = (
-    *("name", "title", "when", "where", "for", "keep_firing", "severity", "notify"),
-    *("advice", "unit", "means"),
+    *("name", "title", "when", "where", "for", "at_once_if", "keep_firing", "severity"),
+    *("notify", "advice", "unit", "means"),
 )
 WHEN_KEYS = (
     *("measurement", "field", *COMPARISONS, "clear_below", "clear_above", *FUNCTIONS),
@@ -123,6 +123,7 @@ class _RuleReader(Reader):
             when=when,
             where=self.where(raw, path, when),
             for_ns=self.duration(raw, "for", path),
+            at_once_if=self.at_once_if(raw, path, when),
             keep_firing_ns=self.duration(raw, "keep_firing", path),
             severity=self.choice(raw, "severity", SEVERITIES, path, default="warning"),
             notify=self.notify(raw, path),
@@ -253,11 +254,29 @@ class _RuleReader(Reader):
             self.complain((*path, found[0]), "a window is at least 1s long", "such as 1h")
         return Window(found[0], length_ns)
 
+    def at_once_if(
+        self, raw: Mapping[str, Any], path: Path, when: When
+    ) -> tuple[tuple[str, float], ...]:
+        here = (*path, "at_once_if")
+        if "at_once_if" in raw and "for" not in raw:
+            self.complain(here, "`at_once_if` without `for`: it is at once anyway", "drop it")
+        if "at_once_if" in raw and when.is_absence:
+            self.complain(here, "`at_once_if` needs a reading, an absence has none", "drop it")
+        pairs = self.companions(raw, "at_once_if", path)
+        self.declared_fields(when.measurement, "", [name for name, _ in pairs], path, "at_once_if")
+        return pairs
+
     def only_if(self, data: Mapping[str, Any], path: Path) -> tuple[tuple[str, float], ...]:
-        if "only_if" not in data:
+        return self.companions(data, "only_if", path)
+
+    def companions(
+        self, data: Mapping[str, Any], key: str, path: Path
+    ) -> tuple[tuple[str, float], ...]:
+        """Fields of the same reading, with the values that they must have."""
+        if key not in data:
             return ()
-        here = (*path, "only_if")
-        pairs = self.mapping(data["only_if"], here, "`only_if`")
+        here = (*path, key)
+        pairs = self.mapping(data[key], here, f"`{key}`")
         if pairs is None:
             return ()
         return tuple(
@@ -265,11 +284,18 @@ class _RuleReader(Reader):
         )
 
     def declared_fields(
-        self, measurement: str, field: str, companions: Sequence[str], path: Path
+        self,
+        measurement: str,
+        field: str,
+        companions: Sequence[str],
+        path: Path,
+        key: str = "only_if",
     ) -> None:
         if self.declared is None or not measurement:
             return
         if measurement not in self.declared:
+            if key == "at_once_if":
+                return  # said of the condition itself
             self.unknown((*path, "measurement"), "measurement", measurement, self.declared)
             return
         fields = self.declared[measurement]
@@ -277,7 +303,7 @@ class _RuleReader(Reader):
             self.unknown((*path, "field"), f"field of {measurement}", field, fields)
         for name in companions:
             if name not in fields:
-                self.unknown((*path, "only_if", name), f"field of {measurement}", name, fields)
+                self.unknown((*path, key, name), f"field of {measurement}", name, fields)
 
     # -- the rest of a rule -----------------------------------------------------
 

@@ -71,6 +71,8 @@ class Rule:
     when: When
     where: Matcher = field(default_factory=lambda: Matcher({}))
     for_ns: int = 0
+    at_once_if: tuple[tuple[str, float], ...] = ()
+    """Fields of the same reading whose values make it fire without waiting for `for_ns`."""
     keep_firing_ns: int = 0
     severity: str = "warning"
     notify: tuple[str, ...] = ()
@@ -102,4 +104,6 @@ class Rule:
             self.keep_firing_ns,
             self.means,
         ]
+        if self.at_once_if:
+            parts.append([list(pair) for pair in self.at_once_if])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

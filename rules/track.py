@@ -131,6 +131,12 @@ class Comparing(Track):
             return None
         return _applies(self.rule.when.only_if, fields)
 
+    def confirm(self, fields: Mapping[str, Value], time_ns: int) -> Steps:
+        """Does the same reading bring a second witness, so that nobody need wait?"""
+        if self.rule.at_once_if and _applies(self.rule.at_once_if, fields):
+            return self.signal(Signal.AT_ONCE, time_ns)
+        return ()
+
     def value_at(self, now_ns: int) -> float | None:
         return self.condition.value if isinstance(self.condition, Windowed) else self.line.value
 

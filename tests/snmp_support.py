@@ -135,18 +135,23 @@ def free_udp_port() -> int:
 
 @contextlib.contextmanager
 def real_snmpd(
-    folder: Path, port: int = 0, conf_lines: str = "", command: Sequence[str] = ()
+    folder: Path,
+    port: int = 0,
+    conf_lines: str = "",
+    command: Sequence[str] = (),
+    address: str = "",
 ) -> Iterator[int]:
     """net-snmp's agent on a free port of loopback, community "public"; gives the port.
 
-    `command` is put before it, such as `ip netns exec NAME`.
+    `command` is put before it, such as `ip netns exec NAME`; `address` is one more to listen at.
     """
     program = shutil.which("snmpd", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin")
     assert program, "snmpd is missing; as root: apt-get install snmpd"
     port = port or free_udp_port()
     conf = folder / "snmpd.conf"
     conf.write_text(
-        f"agentaddress udp:127.0.0.1:{port}\nrocommunity public 127.0.0.1\n"
+        f"agentaddress udp:127.0.0.1:{port}{f',udp:{address}:{port}' if address else ''}\n"
+        f"rocommunity public 127.0.0.1\n"
         f"sysName toba-router\nsysLocation Balige\n{conf_lines}"
     )
     # The persistent folder would otherwise be the machine's own.

@@ -32,6 +32,15 @@ def test_a_pending_alert_that_was_wrong_ends_as_ok() -> None:
     assert live((Signal.TRUE, 1), (Signal.FALSE, 5))[1] == ["ok>pending", "pending>ok"]
 
 
+def test_a_second_witness_ends_the_waiting_and_nothing_else() -> None:
+    alert, words = live((Signal.TRUE, 100), (Signal.AT_ONCE, 101))
+    assert words == ["ok>pending", "pending>firing"]
+    assert alert.since_ns == 100
+    assert live((Signal.AT_ONCE, 100))[1] == []
+    fired = (Signal.TRUE, 0), (Signal.TIME, 10), (Signal.ACKNOWLEDGE, 11)
+    assert live(*fired, (Signal.AT_ONCE, 12))[1] == live(*fired)[1]
+
+
 def test_keep_firing_bridges_a_short_false() -> None:
     fired = (Signal.TRUE, 0), (Signal.TIME, 10)
     alert, words = live(*fired, (Signal.FALSE, 20), (Signal.TRUE, 24), (Signal.TIME, 99))

@@ -39,6 +39,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("link_down", "router_down", "cpu_high", "traffic_high", "pm25_unhealthy"),
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "sensor_silent", "snmp_refused"),
+        "snmp_break_in",
     }
 
 
@@ -101,6 +102,8 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         if key in when:
             # The lake's bands are half a metre apart at 904 m: step there by what matters.
             step = 0.06 if when[key] > 900 else max(0.05 * abs(when[key]), 0.1)
+            if when["field"] == "count":
+                step = 1.0  # nothing happens a fraction of a time
             for sign in (-1, 1):
                 level = when[key] + sign * step
                 if key not in CLEAR or valid(when, key, level):
@@ -117,9 +120,13 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         swapped = {other if k == key else k: v for k, v in when.items()}
         yield f"{other} for {key}", changed(when=swapped)
     if "for" in rule:
-        yield "no for", changed(**{"for": None})
+        yield "no for", changed(**{"for": None, "at_once_if": None})
         yield "for doubled", changed(**{"for": times(rule["for"], 2)})
         yield "for halved", changed(**{"for": times(rule["for"], 0.5)})
+    if "at_once_if" in rule:
+        yield "no witness", changed(at_once_if=None)
+        none = dict.fromkeys(rule["at_once_if"], 0)
+        yield "witness that denies", changed(at_once_if=none)
     if "only_if" in when:
         yield "no companion", changed(when={k: v for k, v in when.items() if k != "only_if"})
     for key in rule.get("where", {}) if "absent" not in when else ():

@@ -82,6 +82,12 @@ def test_a_good_rule_comes_out_as_it_was_written() -> None:
         (rule(**{"for": "10"}), ("for",), "'10' is no duration", "90s"),
         (rule(**{"for": 10}), ("for",), "10 has no unit", "10m"),
         (rule(**{"for": "1 hour"}), ("for",), "'1 hour' is no duration", "1h30m"),
+        (
+            rule(at_once_if={"wind": 1}, **{"for": None}),
+            ("at_once_if",),
+            "`at_once_if` without `for`: it is at once anyway",
+            "drop it",
+        ),
         (rule(keep_firing="9000d"), ("keep_firing",), "longer than a year", ""),
         (rule(notify=["DLH!"]), ("notify", 0), "'DLH!' is no team", "dlh"),
         (rule(means="dead"), ("means",), "unknown means `dead`", "down"),
@@ -217,6 +223,8 @@ def test_fields_that_no_manifest_declares_are_found() -> None:
         when("{measurement: device, field: up, above: 1, only_if: {upp: 1}}"), declared=declared
     )
     assert found.path[2:] == ("when", "only_if", "upp")
+    [found] = problems(rule(at_once_if={"pm25 ": 1}), declared=declared)
+    assert (found.path[2:], found.remedy) == (("at_once_if", "pm25 "), "did you mean `pm25`?")
 
 
 def test_tags_and_teams_are_checked_when_they_are_known() -> None:
@@ -251,8 +259,9 @@ def test_texts_and_recipients_are_no_part_of_a_rule_s_meaning() -> None:
         {"unit": "x"},
     ]
     other = [{"for": "11m"}, {"where": None}, {"means": None}, {"keep_firing": None}]
+    other.append({"at_once_if": {"humidity": 1}})
     assert {meaning(**one) for one in same} == {meaning()}
-    assert len({meaning(), *(meaning(**one) for one in other)}) == 5
+    assert len({meaning(), *(meaning(**one) for one in other)}) == 6
     assert meaning(when=rule()["when"] | {"above": 55}) != meaning()
 
 

@@ -48,7 +48,7 @@ def user(auth: str = "sha256", priv: str = "aes128", name: str = "", **more: Any
 
 
 KEYS = usm.keys(user(), ENGINE)
-ASKED = pdu_request(GET, [SYS_UPTIME])
+ASKED = pdu_request(GET, [SYS_UPTIME]).datagram(1 << 24)
 GENUINE = usm.seal(user(), KEYS, Engine(ENGINE, 1, 1), 1 << 24, ASKED, 7)
 
 
@@ -114,7 +114,7 @@ def test_a_long_key_is_extended_as_the_drafts_say() -> None:
 def test_what_is_sealed_can_be_opened_by_the_same_user_only(auth: str, priv: str) -> None:
     who, engine = user(auth, priv), Engine(ENGINE, 3, 4711)
     keys = usm.keys(who, ENGINE)
-    data = usm.seal(who, keys, engine, 0x01020304, pdu_request(GET, [SYS_UPTIME]), 99)
+    data = usm.seal(who, keys, engine, 0x01020304, ASKED, 99)
     envelope = usm.read(data)
     assert (envelope.message_id, envelope.engine) == (0x01020304, engine)
     assert usm.genuine(who, keys, envelope)
@@ -132,16 +132,6 @@ def test_what_is_sealed_can_be_opened_by_the_same_user_only(auth: str, priv: str
 def test_garbage_is_malformed_and_nothing_else(data: bytes) -> None:
     with suppress(Malformed):
         usm.unseal(user(), KEYS, usm.read(data))
-
-
-GENUINE = usm.seal(
-    user(),
-    usm.keys(user(), ENGINE),
-    Engine(ENGINE, 1, 1),
-    1 << 24,
-    pdu_request(GET, [SYS_UPTIME]),
-    7,
-)
 
 
 @given(st.integers(0, len(GENUINE)), st.binary(max_size=4), st.integers(0, 4))
@@ -262,7 +252,7 @@ class Agent(asyncio.DatagramProtocol):
     def send(
         self, asked: usm.Envelope, who: User, keys: Keys, pdu: codec.Request, addr: Any
     ) -> None:
-        data = usm.seal(who, keys, self.engine, asked.message_id, pdu, 1)
+        data = usm.seal(who, keys, self.engine, asked.message_id, pdu.datagram(asked.message_id), 1)
         self.transport.sendto(data, addr)
 
 

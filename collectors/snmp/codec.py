@@ -263,8 +263,8 @@ def _rare_value(tag: int, content: bytes) -> Value:
     return Absent.UNREADABLE
 
 
-def _varbinds(data: bytes, at: int, end: int) -> list[VarBind]:
-    """The hot loop: one pass, short-form lengths read in place."""
+def read_varbinds(data: bytes, at: int, end: int) -> list[VarBind]:
+    """What fills `at` to `end`. The hot loop: one pass, short-form lengths read in place."""
     found: list[VarBind] = []
     from_bytes = int.from_bytes
     while at < end:
@@ -338,4 +338,4 @@ def read_pdu(data: bytes, at: int, end: int) -> tuple[int, int, int, int, list[V
     at, stop = open_element(data, at, end, 0x30)
     if stop != end:
         raise Malformed("octets follow the bindings")
-    return pdu, request_id, error_status, error_index, _varbinds(data, at, end)
+    return pdu, request_id, error_status, error_index, read_varbinds(data, at, end)

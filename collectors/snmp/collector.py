@@ -1,4 +1,8 @@
-"""The plugin: devices by SNMP v1, v2c and v3, four tiers. What they read is in device.py."""
+"""The plugin: devices by SNMP v1, v2c and v3, four tiers. What they read is in device.py.
+
+agent ◄─ poll ─ session (v1, v2c, v3) ─► Device ─► readings, events
+agent ── trap ─► traps/ ─► event, and a hint that comes back as a poll
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,9 @@ from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
 from collectors.snmp.reader import Reader
 from collectors.snmp.sessions import RealSession, open_session
+from collectors.snmp.traps.listener import listen
+from collectors.snmp.traps.names import LINK_DOWN, if_index
+from collectors.snmp.traps.receiver import Told
 from collectors.snmp.v3 import V3Session
 from hub.api import (
     Collector,
@@ -68,6 +75,21 @@ class SnmpCollector(Collector):
     @classmethod
     def search(cls, config: SnmpConfig, search: Search) -> AsyncIterator[tuple[str, Found | None]]:
         return searching.search(config, search)
+
+    async def run(self, emit: Emit) -> None:
+        """Listen to traps, where the settings say so, until cancelled."""
+        if self.config.traps is not None:
+            await listen(self.config.traps, self.config, self.host, emit, self._heard)
+
+    def _heard(self, told: Told) -> str:
+        """A trap came: what the polls should know, and what they know of the port."""
+        known = self._devices.get(told.device)
+        index = if_index(told.notification.varbinds)
+        if known is None or index is None:
+            return ""
+        if told.notification.trap == LINK_DOWN:
+            known.device.told_down(index)
+        return known.device.port_name(index)
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         known = await self._known(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -107,6 +108,21 @@ class Credential(BaseModel, extra="forbid"):
         )
 
 
+class Traps(BaseModel, extra="forbid"):
+    """Listening to traps and informs."""
+
+    host: str = "0.0.0.0"
+    """The address to listen at; `::` for IPv6 (and, on Linux, IPv4 with it)."""
+    port: int = Field(default=1162, ge=1, le=65535)
+    """162 is the standard's, which only root or CAP_NET_BIND_SERVICE may open."""
+    networks: list[IPv4Network | IPv6Network] = []
+    """Beside the inventory's addresses, these may send."""
+    credentials: list[str] = []
+    """Groups that any allowed source may use, beside the device's own."""
+    per_source_per_s: float = Field(default=10.0, gt=0, le=10_000)
+    """More than that (after ten seconds' worth at once) are refused and counted."""
+
+
 class SnmpConfig(BaseModel, extra="forbid"):
     """How every device is asked, unless its section says otherwise."""
 
@@ -114,6 +130,8 @@ class SnmpConfig(BaseModel, extra="forbid"):
 
     credentials: dict[str, Credential] = {}
     """By a name that devices refer to: `credential: opd-v3`."""
+    traps: Traps | None = None
+    """null: nobody listens. An empty section listens at UDP port 1162."""
     timeout_s: float = Field(default=2.0, gt=0, le=60)
     """Wait for an answer; a retry waits up to a fifth longer each time."""
     retries: int = Field(default=2, ge=0, le=10)
@@ -135,6 +153,14 @@ class SnmpConfig(BaseModel, extra="forbid"):
             catalogue.read(folder)
         return folder
 
+    @model_validator(mode="after")
+    def _traps_know_their_credentials(self) -> Self:
+        for name in self.traps.credentials if self.traps else ():
+            if name not in self.credentials:
+                known = ", ".join(sorted(self.credentials)) or "none"
+                raise wrong(f"traps: no credential {name!r}", f"known: {known}")
+        return self
+
 
 class SnmpSection(BaseModel, extra="forbid"):
     """One device."""
@@ -145,6 +171,8 @@ class SnmpSection(BaseModel, extra="forbid"):
     version: Annotated[Literal["1", "2c"], BeforeValidator(str)] = "2c"
     community: SecretStr = SecretStr("public")
     """Read-only, please: some objects of RouterOS reboot the device when written."""
+    trap_addresses: list[str] = []
+    """Further IP addresses that its traps may come from; `address` is one anyway."""
     uplinks: list[str] = []
     """ifNames of the ports that carry this device's own connection."""
     speed: dict[str, BitsPerSecond] = {}

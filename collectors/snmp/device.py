@@ -22,7 +22,7 @@ from collectors.snmp.rates import TICKS, Restart, unwrapped_uptime_s, uptime_pas
 from collectors.snmp.reader import Reader
 from collectors.snmp.table import NoSuchProfile, Table, discover, is_there, recounted
 from collectors.snmp.traffic import PortReader
-from hub.api import Emit, Event, Host, NeverWorks, Reading, Series
+from hub.api import Emit, Event, Hint, Host, NeverWorks, Reading, Series
 from hub.api import Value as Field
 
 REDISCOVERY_S = 60.0
@@ -116,6 +116,8 @@ class Device:
             self._unmatched = await self._ports.traffic(table, emit, self._saw_uptime)
         if table.sessions.kinds or self._sessions_stale:
             await self._read_sessions(table, emit)
+        if self._ports.told.waits(_now_s()):
+            emit(Hint(self.id, "a trap said that a port is down, its table not yet", "traffic"))
         self._tell_skipped()
 
     async def health(self, emit: Emit) -> None:
@@ -152,6 +154,17 @@ class Device:
         self._proposed = {repr(edge) for edge in edges}
         if fresh:
             emit(*fresh)
+
+    # ------------------------------------------------------------ traps
+
+    def told_down(self, index: int) -> None:
+        """A trap says that this port went down; the next traffic poll tells whether it did."""
+        self._ports.told.tell(index, _now_s())
+
+    def port_name(self, index: int) -> str:
+        """As far as is known; empty: not."""
+        ports = self._table.ports if self._table else ()
+        return next((port.name for port in ports if port.index == index), "")
 
     # ------------------------------------------------------------ restarts and ports
 

@@ -9,6 +9,7 @@ from collectors.snmp.parse import UP, number
 from collectors.snmp.rates import Drop, Look, Rates, rates
 from collectors.snmp.reader import Page, Reader
 from collectors.snmp.table import Port, Table, is_there
+from collectors.snmp.told import ToldDown
 from hub.api import Emit, Host, Quality, Reading
 from hub.api import Value as Field
 
@@ -28,6 +29,7 @@ class PortReader:
     def __init__(self, reader: Reader, host: Host) -> None:
         self._reader = reader
         self._host = host
+        self.told = ToldDown()
 
     async def traffic(self, table: Table, emit: Emit, saw_uptime: SawUptime) -> set[str]:
         """Gives the ports whose index has another name, or none, by now. Raises `NoAnswer`, and
@@ -62,6 +64,8 @@ class PortReader:
         fields: dict[str, Field] = {"uplink": port.uplink}
         if is_there(oper):
             fields["oper_up"] = 1 if oper == UP else 0
+            if self.told and self.told.agrees(port.index, oper != UP, page.at_s):
+                fields["told_down"] = 1
         if is_there(admin):
             fields["admin_up"] = 1 if admin == UP else 0
         if speed is not None:

@@ -27,7 +27,6 @@ from collectors.snmp.codec import (
     V3,
     Malformed,
     Message,
-    Request,
     integer,
     open_element,
     read_int,
@@ -113,9 +112,26 @@ class Envelope(NamedTuple):
     data: bytes
 
     @property
+    def authenticated(self) -> bool:
+        """It claims to be; see `genuine`."""
+        return bool(self.flags & _AUTH_FLAG)
+
+    @property
+    def reportable(self) -> bool:
+        """It may be answered by a report: a request or an inform, not a trap."""
+        return bool(self.flags & _REPORTABLE)
+
+    @property
     def secret(self) -> bool:
         """Its inside is encrypted."""
         return bool(self.flags & _PRIV_FLAG)
+
+
+class Scoped(NamedTuple):
+    """A PDU, and the context (engine, name) that it is about."""
+
+    context: tuple[bytes, bytes]
+    pdu: bytes
 
 
 # ---------------------------------------------------------------- keys
@@ -154,13 +170,25 @@ def keys(user: User, engine_id: bytes) -> Keys:
 # ---------------------------------------------------------------- seal and unseal
 
 
-def seal(user: User, keys: Keys, engine: Engine, message_id: int, pdu: Request, salt: int) -> bytes:
-    """The whole message. `salt` (64 bits) must differ from message to message."""
-    scoped = tlv(
-        0x30,
-        tlv(OCTETS, engine.id) + tlv(OCTETS, user.context.encode()) + pdu.datagram(message_id),
-    )
-    flags, salt_octets = _REPORTABLE, b""
+def seal(
+    user: User,
+    keys: Keys,
+    engine: Engine,
+    message_id: int,
+    pdu: bytes,
+    salt: int,
+    *,
+    reportable: bool = True,
+    context: tuple[bytes, bytes] | None = None,
+) -> bytes:
+    """The whole message around a PDU. `salt` (64 bits) must differ from message to message.
+
+    `reportable`: a question, which may be answered by a report. `context`: engine and name, where
+    they are not the engine's own and the user's.
+    """
+    whose, name = context or (engine.id, user.context.encode())
+    scoped = tlv(0x30, tlv(OCTETS, whose) + tlv(OCTETS, name) + pdu)
+    flags, salt_octets = _REPORTABLE if reportable else 0, b""
     if user.auth:
         flags |= _AUTH_FLAG
     if user.priv:
@@ -227,7 +255,7 @@ def _read(data: bytes) -> Envelope:
 
 def genuine(user: User, keys: Keys, envelope: Envelope) -> bool:
     """Made by somebody who knows the password, and not changed since. False without a digest."""
-    if not user.auth or not envelope.flags & _AUTH_FLAG:
+    if not user.auth or not envelope.authenticated:
         return False
     size = AUTH[user.auth][1]
     if len(envelope.digest) != size:
@@ -239,6 +267,15 @@ def genuine(user: User, keys: Keys, envelope: Envelope) -> bool:
 
 def unseal(user: User, keys: Keys, envelope: Envelope) -> Message:
     """What is inside; `genuine` tells whether to believe it. Raises `Malformed`, nothing else."""
+    pdu = inside(user, keys, envelope).pdu
+    try:
+        return Message(V3, b"", *read_pdu(pdu, 0, len(pdu)))
+    except IndexError:
+        raise Malformed("the message is cut off") from None
+
+
+def inside(user: User, keys: Keys, envelope: Envelope) -> Scoped:
+    """What is inside, decrypted but not read. Raises `Malformed`, nothing else."""
     data, at = envelope.data, envelope.body_at
     try:
         if envelope.secret:
@@ -249,9 +286,9 @@ def unseal(user: User, keys: Keys, envelope: Envelope) -> Message:
             # DES pads to whole blocks: what follows the scoped PDU inside is filling.
             data, at = _decrypt(user.priv, keys.priv, engine, salt, data[start:stop]), 0
         at, stop = open_element(data, at, len(data), 0x30)
-        _, at = _octets(data, at, stop)
-        _, at = _octets(data, at, stop)
-        return Message(V3, b"", *read_pdu(data, at, stop))
+        engine_id, at = _octets(data, at, stop)
+        name, at = _octets(data, at, stop)
+        return Scoped((engine_id, name), data[at:stop])
     except IndexError:
         raise Malformed("the message is cut off") from None
 

@@ -106,7 +106,7 @@ class V3Session(AgentSession):
 
         def sealed(number: int) -> bytes:
             self._salt += 1
-            return usm.seal(user, self._keys, now, number, pdu, self._salt)
+            return usm.seal(user, self._keys, now, number, pdu.datagram(number), self._salt)
 
         return await self.endpoint.ask(
             self.address, sealed, self.timeout_s, self.retries, self._accept
