@@ -201,6 +201,11 @@ class Host(Protocol):
         """Add to a counter of this collector, shown in /metrics and on the board."""
         ...
 
+    def tell(self, part: str, numbers: Mapping[str, int]) -> None:
+        """How a part of the hub stands, such as a broker's connection: a reading of `hub` with
+        that part, for rules to watch. Fields are those of `hub/own.py`."""
+        ...
+
     def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
         """Count (and log, thinned out) one item that was refused, with its reason."""
         ...

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from hub import inventory, registry, rulebook, settings, yamlfile
+from hub import inventory, own, registry, rulebook, settings, yamlfile
 from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
@@ -17,7 +17,7 @@ from rules.model import Rule
 
 OWN_FIELDS = {
     "alert": {"active", "severity", "state", "value", "text", "since_ms", "changed"},
-    "hub": {"readings", "refused", "dropped", "polls", "failures", "journal_bytes", "journal_id"},
+    "hub": set(own.FIELDS),
 }
 """What the hub itself measures, beside what the collectors promise."""
 

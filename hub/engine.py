@@ -84,6 +84,8 @@ class Engine:
         self.trouble = ""
         """Why nothing is folded at the moment; empty: all is well."""
         self.folded_id = 0
+        self.folded_ns = 0
+        """When the last folded record was written; 0: none was."""
         self._tell_from_ns = 0
         self.watch = self._restore(rules, things) or Watch(rules, things)
         if not self.folded_id:
@@ -116,6 +118,10 @@ class Engine:
     def backlog(self) -> int:
         """Records that are durable and not folded yet."""
         return self._reader.backlog() if self._reader else 0
+
+    def behind_ns(self, now_ns: int) -> int:
+        """How old the last folded record is, while there are more to fold."""
+        return max(0, now_ns - self.folded_ns) if self.folded_ns and self.backlog() else 0
 
     def durable_id(self) -> int:
         """The newest id on disk, as the journal's mark says just now."""
@@ -183,7 +189,7 @@ class Engine:
             # read, nor one that a fault in a rule trips over.
             self._skip(record, error)
         if fresh:
-            self.folded_id = record.id
+            self.folded_id, self.folded_ns = record.id, record.time_ns
         return found
 
     def _skip(self, record: Record, error: Exception) -> None:

@@ -6,18 +6,18 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from hub import link, logs
+from hub import link, logs, own
 from hub.api import Hint, Route, TryAgain
-from hub.clock import now_ns, to_datetime
+from hub.clock import monotonic, now_ns, to_datetime
 from hub.committer import Committer
 from hub.health import Health
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
-from hub.manifest import FieldSpec, Manifest, MeasurementSpec
+from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
-from hub.reading import Reading, Series
 from hub.records import pack_map
 from hub.redelivery import Window
 from hub.registry import Plugin
@@ -29,35 +29,10 @@ log = logs.get("ingest")
 CURSORS = ("engine", "forward")
 TICK_S = 1.0
 HOUSE_S = 1.0
-HEALTH_S = 10.0
+CONFIGURATION_S = 10.0
+FULL_S = 60.0
 ACT_S = 5.0
 """How long a person waits for an act to be on disk before hearing why it is not."""
-
-OWN = Manifest(
-    name="hub",
-    **{"class": "polled"},
-    kind="stream",
-    owner="the hub itself",
-    summary={"id": "Kesehatan hub sendiri", "en": "The hub's own health"},
-    measurements={
-        "hub": MeasurementSpec(
-            tags=["device", "part"],
-            fields={
-                name: FieldSpec(type="int", unit=unit)
-                for name, unit in {
-                    "readings": "",
-                    "refused": "",
-                    "dropped": "",
-                    "polls": "",
-                    "failures": "",
-                    "journal_bytes": "byte",
-                    "journal_id": "",
-                }.items()
-            },
-        )
-    },
-)
-"""What the hub measures of itself; its numbers only grow."""
 
 
 class Ingest:
@@ -83,6 +58,7 @@ class Ingest:
             cursors=CURSORS,
         )
         self.committer = Committer(self.journal, self.health_of)
+        self.own = Own(self.committer, now_ns)
         self.window = Window()
         known = self.window.load(self.journal.folder, self.journal.last_id)
         if self.journal.lost:
@@ -105,7 +81,13 @@ class Ingest:
         name, cls = plugin.name, plugin.collector
         config = plugin.configure(section, self.settings.folder)
         host = TargetHost(
-            logs.get(name), self.window, self.health_of, name, now_ns, inventory.targets(name)
+            logs.get(name),
+            self.window,
+            self.health_of,
+            name,
+            now_ns,
+            inventory.targets(name),
+            self.own,
         )
         pipeline = Pipeline(
             name,
@@ -132,6 +114,7 @@ class Ingest:
                 group.create_task(self._ticks(), name="ticks")
                 group.create_task(self._keep_house(), name="house")
                 group.create_task(self._measure_ourselves(), name="own health")
+                group.create_task(self._tell_when_full(), name="full or not")
                 for runner in self.runners:
                     group.create_task(runner.run(), name=runner.name)
         finally:
@@ -146,8 +129,6 @@ class Ingest:
         if self.committer.trouble:
             # It would wait for space; a person wants to know now, and may try again.
             raise TryAgain(self.committer.trouble)
-        if self.committer.trouble:
-            raise TryAgain(self.committer.trouble)
         draft = (now_ns(), Kind.ACT, Class.ACT, pack_map(act))
         receipt = self.committer.submit([draft], Class.ACT)
         try:
@@ -156,6 +137,13 @@ class Ingest:
         except TimeoutError:
             why = self.committer.trouble or "the disk is slow"
             raise TryAgain(f"{why}; it will be done when that is over") from None
+
+    async def tell(self, part: str, numbers: Mapping[str, int]) -> None:
+        try:
+            async with asyncio.timeout(ACT_S):
+                await self.own.tell(part, numbers)
+        except TimeoutError:
+            raise TryAgain(self.committer.trouble or "the disk is slow") from None
 
     def hint(self, hint: Hint) -> None:
         for runner in self.runners:
@@ -237,29 +225,34 @@ class Ingest:
             )
 
     async def _measure_ourselves(self) -> None:
-        own = Pipeline(
-            "hub",
-            OWN,
-            self.committer,
-            self.window,
-            self.health_of,
-            now_ns,
-            self.hint,
-            lambda reason, detail, device: None,
-        )
-        series = Series.of("hub", "hub", part="ingest")
+        fresh = Fresh()
         while True:
+            dropped = self.health_of.total("dropped")
             numbers = {
                 "readings": self.health_of.total("readings"),
                 "refused": self.health_of.total("refused"),
-                "dropped": self.health_of.total("dropped"),
+                "dropped": dropped,
                 "polls": self.health_of.total("collector_polls"),
                 "failures": self.health_of.total("collector_failures"),
                 "journal_bytes": sum(self.journal.used(k) for k in Class),
                 "journal_id": self.journal.last_id,
             }
-            own.emit(Reading(series, now_ns(), numbers))
-            await asyncio.sleep(HEALTH_S)
+            with suppress(TryAgain):
+                await self.own.tell("ingest", numbers | fresh.of(lost=dropped))
+                fresh.told(lost=dropped)
+            await asyncio.sleep(own.EVERY_S)
+
+    async def _tell_when_full(self) -> None:
+        """When readings are refused, so is what we say of it; so this goes where acts go: when it
+        changes, and each minute while it lasts."""
+        told: bool | None = None
+        told_at = 0.0
+        while True:
+            full = bool(self._trouble())
+            if full is not told or (full and monotonic() - told_at >= FULL_S):
+                told, told_at = full, monotonic()
+                self.own.tell("journal", {"full": int(full)}, Class.ACT)
+            await asyncio.sleep(HOUSE_S)
 
     async def _note_configuration(self, inventory_text: str, rules_text: str) -> None:
         """The rule set and inventory in force are part of the log, when they changed."""
@@ -278,7 +271,7 @@ class Ingest:
                 marker.write_text(digest)
                 return
             except (TryAgain, OSError):  # a full disk, which the committer complains of
-                await asyncio.sleep(HEALTH_S)
+                await asyncio.sleep(CONFIGURATION_S)
 
 
 async def _needed(commit: asyncio.Task[None]) -> None:

@@ -1,7 +1,8 @@
 """The wire between the two processes: HTTP over a local socket in the data folder.
 
 The log is their only border for data; this carries what can't wait in it: a person's act on its
-way into the log, a hint to poll now, a plugin's HTTP request, and the ingest process' health.
+way into the log, how the serve process is, a hint to poll now, a plugin's HTTP request, and the
+ingest process' health.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class IngestSide(Protocol):
         """Append an act; its record id, once durable. Raises `TryAgain`."""
         ...
 
+    async def tell(self, part: str, numbers: Mapping[str, int]) -> None:
+        """Append how a part of the hub stands; returns once durable. Raises `TryAgain`."""
+        ...
+
     def hint(self, hint: Hint) -> None: ...
 
     def health(self) -> dict[str, Any]: ...
@@ -47,6 +52,14 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
         said = await _json(request)
         act_of(said)
         return web.json_response({"id": await side.act(said)})
+
+    async def tell(request: web.Request) -> web.Response:
+        said = await _json(request)
+        numbers = said.get("numbers")
+        if not isinstance(numbers, dict):
+            raise BadItem("no numbers")
+        await side.tell(str(said.get("part", "")), numbers)
+        return web.json_response({})
 
     async def hint(request: web.Request) -> web.Response:
         said = await _json(request)
@@ -66,6 +79,7 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
 
     app = web.Application(middlewares=[_errors], client_max_size=BODY)
     app.router.add_post("/act", act)
+    app.router.add_post("/tell", tell)
     app.router.add_post("/hint", hint)
     app.router.add_get("/health", health)
     app.router.add_route("*", "/route/{path:.*}", route)
@@ -117,6 +131,9 @@ class Link:
     async def act(self, act: Mapping[str, Any]) -> int:
         _, answer = await self.call("POST", "/act", json=dict(act))
         return int(answer["id"])
+
+    async def tell(self, part: str, numbers: Mapping[str, int]) -> None:
+        await self.call("POST", "/tell", json={"part": part, "numbers": dict(numbers)})
 
     async def hint(self, device: str, reason: str, tier: str = "") -> None:
         await self.call("POST", "/hint", json={"device": device, "reason": reason, "tier": tier})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from hub.api import BadItem, Collector, Hint, Log, NeverWorks, Receipt, Redelive
 from hub.clock import monotonic
 from hub.health import Health
 from hub.manifest import TierSpec
+from hub.own import Own
 from hub.pipeline import Pipeline
 from hub.reading import BadSeries
 from hub.redelivery import Window
@@ -47,6 +48,7 @@ class TargetHost:
     name: str
     now: Callable[[], int]
     given: Sequence[Target]
+    own: Own
 
     def now_ns(self) -> int:
         return self.now()
@@ -56,6 +58,9 @@ class TargetHost:
 
     def count(self, what: str, number: int = 1) -> None:
         self.health.count(f"collector_{what}", number, collector=self.name)
+
+    def tell(self, part: str, numbers: Mapping[str, int]) -> None:
+        self.own.tell(part, numbers)
 
     def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
         # The first of each kind and then every thousandth: a broken sensor must not fill the log.

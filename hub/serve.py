@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from hub import logs, rulebook, snapshot
+from hub import logs, own, rulebook, snapshot
+from hub.api import TryAgain
 from hub.backend import HubBackend
-from hub.clock import now_ns
+from hub.clock import NS, now_ns
 from hub.configuration import Configuration
 from hub.decoded import Decoded
 from hub.dirty import Dirty
@@ -24,6 +25,7 @@ from hub.link import Link
 from hub.notify import channels, outbox
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
+from hub.own import Fresh
 from hub.rollups import Kept, Rollups
 from hub.store.choose import open_store, open_tiers
 from hub.store.duckdb import DuckStore
@@ -107,7 +109,27 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         group.create_task(engine.run(), name="engine")
         group.create_task(notifier.run(), name="notify")
         group.create_task(backend.run(), name="backend")
+        group.create_task(_tell_of_us(link, engine, forwarder, health), name="own health")
         group.create_task(serving.serve(app, taken=taken), name="web")
+
+
+async def _tell_of_us(link: Link, engine: Engine, forwarder: Forwarder, health: Health) -> None:
+    """How this process is, through the journal, where rules see it."""
+    fresh = Fresh()
+    while True:
+        now = now_ns()
+        down_ns = forwarder.down_since_ns
+        totals = {"lost": health.total("dropped"), "parked": health.total("parked")}
+        states = {
+            "store_down_s": 0 if down_ns is None else max(0, now - down_ns) // NS,
+            "store_behind": max(0, engine.durable_id() - forwarder.stored_id),
+            "rules_behind_s": engine.behind_ns(now) // NS,
+        }
+        # Without ingest nothing can be told; the board says that it is gone.
+        with suppress(TryAgain):
+            await link.tell("serve", states | fresh.of(**totals))
+            fresh.told(**totals)
+        await asyncio.sleep(own.EVERY_S)
 
 
 def _store(

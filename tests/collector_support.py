@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,8 @@ class FakeHost:
     log: MemoryLog = field(default_factory=MemoryLog)
     counts: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
+    told: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What a part was told to be, last."""
     journal: dict[Redelivery, FakeReceipt] = field(default_factory=dict)
     """What `taken` knows; `RecordingEmit(host)` fills it."""
 
@@ -55,6 +57,9 @@ class FakeHost:
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number
+
+    def tell(self, part: str, numbers: Mapping[str, int]) -> None:
+        self.told[part] = dict(numbers)
 
     def refuse(self, reason: str, detail: str = "", device: str = "") -> None:
         self.refused.append((reason, detail, device))

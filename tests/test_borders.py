@@ -42,7 +42,7 @@ FLOORS = [
         "hub.ingest",
         "hub.link",
     ],
-    ["hub.running", "hub.pipeline", "hub.redelivery", "hub.ledger", "hub.rulebook"],
+    ["hub.running", "hub.own", "hub.pipeline", "hub.redelivery", "hub.ledger", "hub.rulebook"],
     ["hub.committer", "hub.decoded", "hub.records", "hub.supervisor", "hub.store.choose"],
     ["hub.settings", "hub.inventory", "hub.registry", "hub.notify"],
 ]

@@ -142,6 +142,8 @@ def test_without_its_readings_the_store_goes_on_with_what_the_journal_holds(scen
 
 def test_a_data_folder_that_is_moved_away_is_said_on_the_board(scene: Scene) -> None:
     scene.hub.start()
+    # Opening the store makes its folder, and on a slow machine does so after the first page.
+    wait_for("the store to be open", (scene.hub.data / "readings.duckdb").exists)
     aside = scene.hub.data.with_name("elsewhere")
     scene.hub.data.rename(aside)
     try:

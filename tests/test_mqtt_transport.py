@@ -42,6 +42,8 @@ class Line:
             "protocol": protocol,
             "keepalive_s": 2,
             "reconnect_max_s": 1,
+            "canary_s": 0,  # nothing but what sensors say; see test_mqtt_canary.py
+            "dropped_topic": "",
             **settings,
         }
         self.config = MqttConfig.model_validate({"brokers": [one]})

@@ -13,10 +13,14 @@ from typing import Any
 
 from collectors.mqtt import diagnose, transport3, transport5
 from collectors.mqtt.backoff import Backoff
+from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker, MqttConfig, MqttSection
 from collectors.mqtt.delivery import Delivery, Devices
 from collectors.mqtt.link import Link
+from collectors.mqtt.losses import Losses
 from hub.api import Check, Collector, Emit, Host, Target, TryAgain
+
+TELL_S = 10.0
 
 
 class MqttCollector(Collector):
@@ -49,15 +53,28 @@ class MqttCollector(Collector):
         devices = Devices(names, self.config.max_unknown_devices)
         async with asyncio.TaskGroup() as group:
             for broker in self.config.brokers:
+                canary, losses = Canary(broker, self.host), Losses(broker, self.host)
+                pauses = Backoff(longest_s=broker.reconnect_max_s)
+                link = Link(broker.name, f"{broker.host}:{broker.port}", self.host, pauses)
                 delivery = Delivery(broker, devices, self.host, emit)
-                group.create_task(self._listen(broker, delivery), name=f"mqtt:{broker.name}")
+                delivery.private[canary.topic] = canary.back
+                if broker.dropped_topic:
+                    delivery.private[broker.dropped_topic] = losses.told
+                name = f"mqtt:{broker.name}"
+                group.create_task(self._listen(broker, delivery, link, canary), name=name)
+                group.create_task(self._tell(broker, link, canary, losses), name=f"{name} health")
 
-    async def _listen(self, broker: Broker, delivery: Delivery) -> None:
+    async def _listen(self, broker: Broker, delivery: Delivery, link: Link, canary: Canary) -> None:
         serve = transport5.serve if broker.protocol == 5 else transport3.serve
-        pauses = Backoff(longest_s=broker.reconnect_max_s)
-        link = Link(broker.name, f"{broker.host}:{broker.port}", self.host, pauses)
         while True:
             try:
-                await serve(broker, self._tls.get(broker.name), delivery, link, self.host)
+                await serve(broker, self._tls.get(broker.name), delivery, link, canary, self.host)
             except TryAgain as error:
                 await asyncio.sleep(link.down(str(error)))
+
+    async def _tell(self, broker: Broker, link: Link, canary: Canary, losses: Losses) -> None:
+        """How the broker stands, for rules to watch."""
+        while True:
+            await asyncio.sleep(TELL_S)
+            numbers = {"broker_up": int(link.is_up), "broker_deaf": int(canary.deaf)}
+            self.host.tell(f"broker {broker.name}", {**numbers, **losses.numbers()})

@@ -117,6 +117,14 @@ class Broker(BaseModel, extra="forbid"):
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 10_000
     """Messages that may wait for their receipt; then the broker holds the rest (MQTT 5)."""
     max_payload_bytes: Annotated[int, Field(ge=64, le=1 << 20)] = 64 * 1024
+    canary_s: Annotated[float, Field(ge=0, le=3600)] = 30
+    """A message to ourselves this often; without any in that time the broker is deaf. 0: none."""
+    canary_topic: str = Field(default="toba/v1/hub/canary", pattern=r"^[^+#]{1,200}$")
+    """Its topic, with our client_id behind it; we must be allowed to write and read it."""
+    dropped_topic: str = Field(
+        default="$SYS/broker/publish/messages/dropped", pattern=r"^[^+#]{0,200}$"
+    )
+    """Where the broker tells how many messages it has thrown away; empty: it is not asked."""
     topics: list[Topic] = Field(default_factory=_own_topics, min_length=1)
 
     @model_validator(mode="after")

@@ -24,6 +24,10 @@ class Link:
         self._up_since = 0.0
         self._reason = ""
 
+    @property
+    def is_up(self) -> bool:
+        return self._is_up is True
+
     def up(self) -> None:
         """Connected and subscribed."""
         self._up_since = asyncio.get_running_loop().time()

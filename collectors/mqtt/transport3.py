@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 import aiomqtt
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage
 
+from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker
 from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
 from collectors.mqtt.link import Link
 from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
 
+REFUSED = 0x80
+"""What SUBACK says instead of a granted QoS (MQTT 3.1.1, 3.9.3)."""
 MAX_WAITING = 20_000
 """MQTT 3.1.1 has no receive maximum: with more unacknowledged messages we hang up, and the broker
 keeps them."""
@@ -38,7 +41,12 @@ class PublishedMessage(NamedTuple):
 
 
 async def serve(
-    broker: Broker, tls: ssl.SSLContext | None, delivery: Delivery, link: Link, host: Host
+    broker: Broker,
+    tls: ssl.SSLContext | None,
+    delivery: Delivery,
+    link: Link,
+    canary: Canary,
+    host: Host,
 ) -> None:
     """Connect, subscribe and take messages until it breaks. Raises `TryAgain` with the reason."""
     client = aiomqtt.Client(
@@ -82,6 +90,7 @@ async def serve(
             incoming.mid if incoming.qos else None,
         )
         before = delivery.take((message,), host.now_ns())
+        canary.heard()
         if incoming.qos:
             acknowledger.add([message], before)
         if acknowledger.waiting > MAX_WAITING:
@@ -92,30 +101,49 @@ async def serve(
     paho.on_message = take
     try:
         async with client:
-            granted = await client.subscribe(
-                [(Template(topic.template).filter, 1) for topic in broker.topics]
-            )
-            _check_granted(granted, broker)
+            filters = [(Template(topic.template).filter, 1) for topic in broker.topics]
+            if canary.wanted:
+                filters.append((canary.topic, 1))
+            if broker.dropped_topic:
+                filters.append((broker.dropped_topic, 0))
+            granted = await client.subscribe(filters)
+            _check_granted(granted, broker, canary)
             link.up()
-            await _until_over(client, ended)
+            await _until_over(
+                ended, _disconnected(client), _send_canaries(client, canary, broker, acknowledger)
+            )
     except aiomqtt.MqttError as error:
         raise TryAgain(_why(error, broker)) from error
     except (OSError, ssl.SSLError) as error:
         raise TryAgain(str(error) or repr(error)) from error
     finally:
         acknowledger.close()
+        canary.ended()
 
 
-async def _until_over(client: aiomqtt.Client, ended: asyncio.Future[None]) -> None:
+async def _until_over(ended: asyncio.Future[None], *work: Coroutine[Any, Any, None]) -> None:
     """Wait for the broker's end or for ours."""
-    theirs = asyncio.ensure_future(_disconnected(client))
+    tasks = [asyncio.ensure_future(each) for each in work]
     try:
-        done, _ = await asyncio.wait((theirs, ended), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait((ended, *tasks), return_when=asyncio.FIRST_COMPLETED)
         for future in done:
             future.result()
     finally:
-        theirs.cancel()
-        await asyncio.gather(theirs, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send_canaries(
+    client: aiomqtt.Client, canary: Canary, broker: Broker, acknowledger: Acknowledger
+) -> None:
+    """Raises `TryAgain` when the broker is deaf."""
+    while canary.wanted:
+        payload = canary.next(acknowledger.waiting)
+        if payload is not None:
+            await client.publish(canary.topic, payload, qos=1)
+        await asyncio.sleep(broker.canary_s)
+    await asyncio.Event().wait()
 
 
 async def _disconnected(client: aiomqtt.Client) -> None:
@@ -124,10 +152,12 @@ async def _disconnected(client: aiomqtt.Client) -> None:
         pass
 
 
-def _check_granted(granted: Any, broker: Broker) -> None:
-    for topic, code in zip(broker.topics, granted, strict=False):
-        value = code if isinstance(code, int) else code.value
-        if value >= 0x80:
+def _check_granted(granted: Any, broker: Broker, canary: Canary) -> None:
+    codes = [code if isinstance(code, int) else code.value for code in granted]
+    if canary.wanted and max(codes[len(broker.topics) :][:1], default=0) >= REFUSED:
+        canary.refused("subscribing was not granted")
+    for topic, code in zip(broker.topics, codes, strict=False):
+        if code >= REFUSED:
             raise TryAgain(
                 f"subscribing to {Template(topic.template).filter!r} was refused; "
                 f"allow client {broker.client_id!r} to read it"

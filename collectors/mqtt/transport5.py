@@ -20,6 +20,7 @@ from mqtt5 import (
     DisconnectPacket,
     DisconnectReasonCode,
     PingReqPacket,
+    PubAckPacket,
     PublishPacket,
     QoS,
     SubAckPacket,
@@ -28,6 +29,7 @@ from mqtt5 import (
     read,
 )
 
+from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker
 from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
 from collectors.mqtt.link import Link
@@ -40,16 +42,23 @@ refused and counted, and not dropped by the broker in silence."""
 
 PUBACK = 0x4002
 """Type and length of a PUBACK whose reason code is 0 and left out; the packet id follows (3.4)."""
+REFUSED = 0x80
+"""From here on a reason code is a refusal (MQTT 5, 2.4)."""
 _SUBSCRIBE_ID = 1
 _PING = PingReqPacket().write()
 
 
 async def serve(
-    broker: Broker, tls: ssl.SSLContext | None, delivery: Delivery, link: Link, host: Host
+    broker: Broker,
+    tls: ssl.SSLContext | None,
+    delivery: Delivery,
+    link: Link,
+    canary: Canary,
+    host: Host,
 ) -> None:
     """Connect, subscribe and take messages until it breaks. Raises `TryAgain` with the reason."""
     loop = asyncio.get_running_loop()
-    connection = Connection(broker, delivery, link, host)
+    connection = Connection(broker, delivery, link, canary, host)
     try:
         async with asyncio.timeout(broker.connect_timeout_s):
             await loop.create_connection(
@@ -77,7 +86,9 @@ async def serve(
 class Connection(asyncio.Protocol):
     """One TCP connection to the broker, from CONNECT to its end."""
 
-    def __init__(self, broker: Broker, delivery: Delivery, link: Link, host: Host) -> None:
+    def __init__(
+        self, broker: Broker, delivery: Delivery, link: Link, canary: Canary, host: Host
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.subscribed: asyncio.Future[None] = loop.create_future()
         """Done when the broker granted every subscription; fails with `TryAgain`."""
@@ -86,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._broker = broker
         self._delivery = delivery
         self._link = link
+        self._canary = canary
         self._host = host
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -95,6 +107,8 @@ class Connection(asyncio.Protocol):
         self._heard_s = loop.time()
         self._pinged_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._canary_timer: asyncio.TimerHandle | None = None
+        self._packet_id = _SUBSCRIBE_ID
 
     # --- asyncio's side -------------------------------------------------------------------
 
@@ -162,6 +176,7 @@ class Connection(asyncio.Protocol):
         self._host.count("bytes", size)
         before = self._delivery.take(publishes, self._host.now_ns())
         self._acknowledger.add([p for p in publishes if p.packet_id], before)
+        self._canary.heard()
 
     def _send_pubacks(self, publishes: Sequence[Publish]) -> None:
         ids = [PUBACK] * (2 * len(publishes))
@@ -174,6 +189,9 @@ class Connection(asyncio.Protocol):
             self._connected(packet)
         elif isinstance(packet, SubAckPacket):
             self._granted(packet)
+        elif isinstance(packet, PubAckPacket):  # only canaries are published here
+            if int(packet.reason_code) >= REFUSED:
+                self._canary.refused(packet.reason_code.name)
         elif isinstance(packet, DisconnectPacket):
             self._fail(TryAgain(_disconnect_reason(packet)))
         # PINGRESP needs nothing: hearing anything proves that the other end lives.
@@ -194,12 +212,16 @@ class Connection(asyncio.Protocol):
             )
             for topic in self._broker.topics
         ]
+        if self._canary.wanted:
+            filters.append(TopicFilter(self._canary.topic, max_qos=QoS.AT_LEAST_ONCE))
+        if self._broker.dropped_topic:
+            filters.append(TopicFilter(self._broker.dropped_topic, max_qos=QoS.AT_MOST_ONCE))
         self._write(SubscribePacket(_SUBSCRIBE_ID, filters).write())
         self._tick()
 
     def _granted(self, packet: SubAckPacket) -> None:
         for topic, code in zip(self._broker.topics, packet.reason_codes, strict=False):
-            if int(code) >= 0x80:  # no IntEnum at run time, whatever its stub says
+            if int(code) >= REFUSED:  # no IntEnum at run time, whatever its stub says
                 self._fail(
                     TryAgain(
                         f"subscribing to {Template(topic.template).filter!r} was refused: "
@@ -207,9 +229,29 @@ class Connection(asyncio.Protocol):
                     )
                 )
                 return
+        own = packet.reason_codes[len(self._broker.topics) :]
+        if self._canary.wanted and own and int(own[0]) >= REFUSED:
+            self._canary.refused(f"subscribing: {own[0].name}")
         if not self.subscribed.done():
             self.subscribed.set_result(None)
             self._link.up()
+            self._send_canary()
+
+    def _send_canary(self) -> None:
+        if self.ended.done() or not self._canary.wanted:
+            return
+        try:
+            payload = self._canary.next(self._acknowledger.waiting)
+        except TryAgain as error:
+            self._fail(error)
+            return
+        if payload is not None:
+            self._packet_id = self._packet_id % 0xFFFF + 1
+            packet = PublishPacket(
+                self._canary.topic, payload, qos=QoS.AT_LEAST_ONCE, packet_id=self._packet_id
+            )
+            self._write(packet.write())
+        self._canary_timer = self._loop.call_later(self._broker.canary_s, self._send_canary)
 
     def _tick(self) -> None:
         """Ping at half the keep-alive; silence for as long again means a dead line."""
@@ -236,8 +278,11 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         """End this connection; the first reason counts."""
         self._acknowledger.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._canary_timer):
+            if timer is not None:
+                timer.cancel()
+        if not self.ended.done():
+            self._canary.ended()
         for future in (self.subscribed, self.ended):
             if not future.done():
                 future.set_exception(error)

@@ -119,7 +119,10 @@ class Loaded:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
-            now = self.progress()
+            try:
+                now = self.progress()
+            except OSError:  # a busy hub answers late
+                continue
             self._lag = now["durable"] - min(now.values())
 
     def _count(self) -> None:
