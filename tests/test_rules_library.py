@@ -40,6 +40,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "sensor_silent", "snmp_refused"),
         *("snmp_break_in", "broker", "hub"),
+        *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),
     }
 
 

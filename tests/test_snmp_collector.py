@@ -76,6 +76,7 @@ async def test_every_tier_emits_what_the_manifest_promises_and_nothing_else(benc
     # What only some devices have is seen in the recordings.
     assert given == {
         "device": {"up", "uptime_s", "agent_ms", "cpu_pct", "mem_pct", "model", "profile"}
+        | {"restarts_day"}
         | {"sys_descr", "sys_object_id", "sys_name"},
         "interface": set(promised["interface"].fields) - {"sessions", "told_down"},
     }
@@ -186,6 +187,19 @@ async def test_a_reboot_after_which_the_uptime_overtook_the_old_one_is_seen(benc
     bench.skip(3600)
     await bench.poller.poll("liveness")
     assert [event.name for event in bench.poller.emit.events] == ["reboot"]
+
+
+async def test_restarts_of_the_last_day_are_counted(bench: Bench) -> None:
+    assert (await bench.poller.device("liveness"))["restarts_day"] == 0
+    for count in (1, 2):
+        bench.skip(3600)
+        bench.stub.fault("reboot")
+        bench.skip(30 * count)
+        assert (await bench.poller.device("liveness"))["restarts_day"] == count
+    bench.skip(86_400 - 3600)
+    assert (await bench.poller.device("liveness"))["restarts_day"] == 1
+    bench.skip(3700)
+    assert (await bench.poller.device("liveness"))["restarts_day"] == 0
 
 
 async def test_uptime_that_wraps_is_no_reboot(bench: Bench) -> None:

@@ -25,6 +25,7 @@ from collectors.snmp.traffic import PortReader
 from hub.api import Emit, Event, Hint, Host, NeverWorks, Reading, Series
 from hub.api import Value as Field
 
+DAY_S = 86_400.0
 REDISCOVERY_S = 60.0
 """A device whose list of ports changes all the time is not walked more often than this."""
 FRESH_S = 600.0
@@ -72,6 +73,8 @@ class Device:
         self._uptime: tuple[int, float] | None = None
         self._host_uptime: tuple[int, float] | None = None
         self._shape: tuple[Value, Value] | None = None
+        self._restarts: list[float] = []
+        """When, by our monotonic clock; of the last day."""
         self._unmatched: set[str] = set()
         """Ports that the agent lists under one name and answers for under another."""
         self._told: set[str] = set()
@@ -103,6 +106,10 @@ class Device:
         if self._shape not in (None, shape):
             self._ports_changed()
         self._shape = shape
+        if ticks is not None:
+            fields["restarts_day"] = self._restarts_since(at_s - DAY_S)
+        if self._table is not None:
+            fields |= await sensors.read_often(self._reader, self._table.sensors)
         emit(Reading(self.series, self._host.now_ns(), fields))
 
     async def traffic(self, emit: Emit) -> None:
@@ -186,6 +193,8 @@ class Device:
             )
             if isinstance(passed, float):
                 name, what = "agent_restart", "the SNMP agent restarted, its host did not"
+        if name == "reboot":
+            self._restarts.append(at_s)
         emit(
             Event(
                 self.id,
@@ -195,6 +204,10 @@ class Device:
                 {"uptime_s": ticks / TICKS, "uptime_before_s": before[0] / TICKS},
             )
         )
+
+    def _restarts_since(self, since_s: float) -> int:
+        self._restarts = [at_s for at_s in self._restarts if at_s > since_s]
+        return len(self._restarts)
 
     def _ports_changed(self) -> None:
         """Where sessions come and go as ports, that alone is no reason to walk everything."""

@@ -186,6 +186,8 @@ class Number(Part):
     """What `map` gives for values that it doesn't list; none without."""
     as_: Literal["dbm_or_microwatt"] | None = Field(None, alias="as")
     where: list[Where] = []
+    often: bool = False
+    """Read with each liveness poll instead of each health poll; of the device itself only."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -238,6 +240,8 @@ class Table(Part):
         for number in self.values:
             if number.field and number.field.startswith(f"{OWN}."):
                 raise ValueError(f"{number.field} is one per device: fold the rows into it")
+            if number.often:
+                raise ValueError("only values of the device itself are read often")
             if self.live and (number.field or number.oid != self.rows):
                 raise ValueError("a live table folds the column that it walks, nothing else")
         try:

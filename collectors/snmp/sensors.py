@@ -68,6 +68,10 @@ class Row:
     cells: tuple[Oid, ...]
     items: tuple[Item, ...]
 
+    @property
+    def often(self) -> bool:
+        return self.items[0].number.often
+
 
 @dataclass(slots=True)
 class Sensors:
@@ -75,6 +79,8 @@ class Sensors:
 
     rows: list[Row] = field(default_factory=list)
     plan: Plan[Row] = field(default_factory=lambda: Plan([]))
+    often: Plan[Row] = field(default_factory=lambda: Plan([]))
+    """Numbers of the device that are read with its liveness."""
     live: list[Table] = field(default_factory=list)
     folded: dict[str, str] = field(default_factory=dict)
     """Which table makes which field of the device, where no number of its own does."""
@@ -118,7 +124,9 @@ async def find(
             for number in table.values:
                 for name in number.fold:
                     sensors.folded.setdefault(name, key)
-    sensors.plan = Plan([(row, row.cells) for row in sorted(sensors.rows, key=_width)])
+    ordered = [(row, row.cells) for row in sorted(sensors.rows, key=_width)]
+    sensors.plan = Plan([entry for entry in ordered if not entry[0].often])
+    sensors.often = Plan([entry for entry in ordered if entry[0].often])
     return sensors
 
 
@@ -382,6 +390,18 @@ async def read(
             _put(own, name, used)
     found = [Reading(series, now_ns, fields) for series, fields in poll.fields.items() if fields]
     return found, poll.moved
+
+
+async def read_often(reader: Reader, sensors: Sensors) -> dict[str, Field]:
+    """Fields of the device that are read with its liveness. Raises `NoAnswer`."""
+    fields: dict[str, Field] = {}
+    async for page in reader.read(sensors.often):
+        for row, values in page.rows:
+            (item,) = row.items
+            value = figure(item.number, values)
+            if value is not None and item.number.field is not None:
+                _put(fields, item.number.field, value)
+    return fields
 
 
 def _take(row: Row, values: Sequence[Value], sensors: Sensors, poll: _Poll) -> None:

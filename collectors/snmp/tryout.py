@@ -158,7 +158,7 @@ async def examine(
         await collector.poll(target, "liveness", emit)
         device = collector.device(target.id)
         device.told = tried.told
-        for tier in ("inventory", "traffic", "health"):
+        for tier in ("inventory", "traffic", "health", "liveness"):
             await collector.poll(target, tier, emit)
         if pause_s > 0 and tried.ports:
             await asyncio.sleep(pause_s)
