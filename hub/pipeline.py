@@ -51,9 +51,8 @@ class Checker:
             name: {field: _range(spec) for field, spec in measurement.fields.items()}
             for name, measurement in manifest.measurements.items()
         }
-        self._specs: dict[Series, Mapping[str, FieldSpec] | Refusal] = {}
         self._ranges: dict[str, Mapping[str, Range]] = {}
-        """By series key."""
+        """By the key of each series that may exist."""
         self._series_of: dict[str, int] = {}
 
     def is_good(
@@ -72,11 +71,11 @@ class Checker:
     def check(self, reading: Reading, now_ns: int) -> tuple[Reading | None, list[Refusal]]:
         """The reading as it may be stored, and what had to be left out of it."""
         series, time_ns, fields, quality = reading
-        specs = self._specs.get(series)
-        if specs is None:
-            specs = self._admit(series)
-        if isinstance(specs, Refusal):
-            return None, [specs]
+        if series.key not in self._ranges:
+            refusal = self._admit(series)
+            if refusal is not None:
+                return None, [refusal]
+        specs = self._manifest.measurements[series.measurement].fields
         if type(time_ns) is not int or not YEAR_2000 <= time_ns <= now_ns + AHEAD_NS:
             return None, [Refusal("time", f"time_ns {time_ns!r}"[:200], series.device)]
         kept: dict[str, Value] = {}
@@ -100,8 +99,8 @@ class Checker:
             return None, refused or [Refusal("empty", series.measurement, series.device)]
         return Reading(series, time_ns, kept, int(quality)), refused
 
-    def _admit(self, series: Series) -> Mapping[str, FieldSpec] | Refusal:
-        """Decide once whether a series may exist; refusals over a cap are not remembered."""
+    def _admit(self, series: Series) -> Refusal | None:
+        """Decide once whether a series may exist; refusals are not remembered."""
         spec = self._manifest.measurements.get(series.measurement)
         if spec is None:
             return Refusal("unknown_measurement", series.measurement, series.device)
@@ -109,12 +108,11 @@ class Checker:
         if unknown or not series.device:
             return Refusal("unknown_tag", f"{series.measurement} {unknown}", series.device)
         count = self._series_of.get(series.device, 0)
-        if count >= SERIES_PER_DEVICE or len(self._specs) >= SERIES_PER_COLLECTOR:
+        if count >= SERIES_PER_DEVICE or len(self._ranges) >= SERIES_PER_COLLECTOR:
             return Refusal("too_many_series", series.key[:200], series.device)
         self._series_of[series.device] = count + 1
-        self._specs[series] = spec.fields
         self._ranges[series.key] = self._promised[series.measurement]
-        return spec.fields
+        return None
 
 
 Range = tuple[type, float, float]

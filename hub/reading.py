@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntFlag
+from sys import intern
 from typing import ClassVar, NamedTuple
 
+Tags = tuple[tuple[str, str], ...]
 Value = float | int | str
 """A field's value. Truths are the integers 0 and 1: InfluxQL can't average booleans."""
 
@@ -54,12 +56,15 @@ class Series:
     __slots__ = ("device", "key", "measurement", "tags")
 
     measurement: str
-    tags: tuple[tuple[str, str], ...]
+    tags: Tags
     key: str
     device: str
 
     _known: ClassVar[dict[str, Series]] = {}
-    _by_parts: ClassVar[dict[tuple[str, tuple[tuple[str, str], ...]], Series]] = {}
+    _by_parts: ClassVar[dict[str, dict[Tags, Series]]] = {}
+    """By measurement, then tags."""
+    _pairs: ClassVar[dict[tuple[str, str], tuple[str, str]]] = {}
+    """A device has many series, and many devices have an `ether1`: each tag is kept once."""
 
     @classmethod
     def known(cls, key: str) -> Series | None:
@@ -73,24 +78,30 @@ class Series:
         return cls.make(measurement, tuple(sorted(pairs)))
 
     @classmethod
-    def make(cls, measurement: str, tags: tuple[tuple[str, str], ...]) -> Series:
+    def make(cls, measurement: str, tags: Tags) -> Series:
         """The series with these sorted tags. Raises `BadSeries`."""
-        found = cls._by_parts.get((measurement, tags))
+        same = cls._by_parts.get(measurement)
+        found = None if same is None else same.get(tags)
         if found is not None:
             return found
         for text in (measurement, *(part for pair in tags for part in pair)):
             if not text or text.endswith("\\") or any(map(_unwritable, text)):
                 raise BadSeries(f"{text!r} can't name a series (empty, control character or \\)")
         series = object.__new__(cls)
-        series.measurement = measurement
-        series.tags = tags
+        series.measurement = intern(measurement)
+        series.tags = tags = tuple([cls._pair(*pair) for pair in tags])
         series.key = ",".join(
             [escape_measurement(measurement)]
             + [f"{escape_tag(k)}={escape_tag(v)}" for k, v in tags]
         )
         series.device = dict(tags).get("device", "")
-        cls._by_parts[(measurement, tags)] = series
+        cls._by_parts.setdefault(series.measurement, {})[tags] = series
         return cls._known.setdefault(series.key, series)
+
+    @classmethod
+    def _pair(cls, name: str, value: str) -> tuple[str, str]:
+        pair = intern(name), value
+        return cls._pairs.setdefault(pair, pair)
 
     @classmethod
     def parse(cls, key: str) -> Series:

@@ -43,6 +43,8 @@ class Roster:
         self.tracks: dict[str, Track] = {}
         self.plans: dict[str, dict[tuple[str, ...], Plan]] = {}
         """By series key and names of the fields that come together."""
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Those names, each combination once: thousands of series have the same."""
         self.lines: dict[tuple[str, str, str], Line] = {}
         """By series key, field, and the rule that has a line of its own."""
         self._comparing: dict[tuple[str, str], list[Rule]] = {}
@@ -98,8 +100,11 @@ class Roster:
         plans = self.plans.setdefault(series.key, {})
         if len(plans) >= _PLANS_A_SERIES:
             plans.clear()
-        plan = Plan(tuple(signs), tuple((field, line) for line, field in lines.items()))
-        plans[tuple(fields)] = plan
+        plan = NOBODY
+        if signs or lines:
+            plan = Plan(tuple(signs), tuple((field, line) for line, field in lines.items()))
+        names = tuple(fields)
+        plans[self._names.setdefault(names, names)] = plan
         return plan
 
     def comparison(self, rule: Rule, series: Series) -> Comparing:

@@ -10,12 +10,15 @@ It is what the board shows when the store is away. Rules of the fold:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from hub.clock import NS
 from hub.reading import Quality, Reading, Series, Value
 
 NOT_ALIVE = int(Quality.RETAINED | Quality.LATE)
+MOST_NAMES = 10_000
+"""Combinations of fields that are kept once."""
 _SAME_NS = NS // 2
 """News that come closer together tell nothing of how often a device speaks."""
 UNSHOWN = frozenset({"alert"})
@@ -65,15 +68,24 @@ class Ring:
         return self.points()[-count:]
 
 
+class Part(NamedTuple):
+    """What came together at one time: less than half of the dictionary that it came in."""
+
+    time_ns: int
+    names: tuple[str, ...]
+    """The same tuple for all series with these fields."""
+    values: tuple[Value, ...]
+
+
 class SeriesLive:
     """The last value of each field of one series, and their rings.
 
-    A sensor may send faster than anybody looks, so the last reading waits untouched until
-    somebody does, or until the next step of the rings begins.
+    Values are kept as they came together, and put together for who looks. A sensor may send faster
+    than anybody looks, so rings take a reading in only when somebody does, or the next step begins.
     """
 
     __slots__ = (
-        *("_fields", "_rings", "_times", "_waiting", "_waits_from_ns"),
+        *("_parts", "_rings", "_waiting", "_waits_from_ns"),
         *("device", "live", "quality", "series", "time_ns"),
     )
 
@@ -83,57 +95,71 @@ class SeriesLive:
         self.series = series
         self.time_ns = 0
         self.quality = 0
-        self._fields: dict[str, Value] = {}
-        self._times: dict[str, int] = {}
-        self._rings: dict[str, Ring] = {}
-        self._waiting: Mapping[str, Value] = {}
+        self._parts: tuple[Part, ...] = ()
+        """Older ones first."""
+        self._rings: dict[str, Ring] | None = None
+        self._waiting = False
+        """The newest part is not in the rings yet."""
         self._waits_from_ns = 0
 
     @property
     def fields(self) -> Mapping[str, Value]:
         """The last value of each field."""
-        self._take_in()
-        return self._fields
+        found: dict[str, Value] = {}
+        for part in self._parts:
+            found.update(zip(part.names, part.values, strict=True))
+        return found
 
     @property
     def times(self) -> Mapping[str, int]:
         """When each of them was measured, UTC ns."""
-        self._take_in()
-        return self._times
+        return {name: part.time_ns for part in self._parts for name in part.names}
 
     @property
     def rings(self) -> Mapping[str, Ring]:
         self._take_in()
-        return self._rings
+        return self._rings or {}
 
     def put(self, time_ns: int, fields: Mapping[str, Value], quality: int) -> None:
         """A reading that is not older than the last one."""
-        waiting = self._waiting
-        if time_ns - self._waits_from_ns >= self.live.step_ns or waiting.keys() != fields.keys():
-            if waiting:
-                self._take_in()
+        names = self.live.names(fields)
+        parts = self._parts
+        same = bool(parts) and parts[-1].names is names
+        if not same or time_ns - self._waits_from_ns >= self.live.step_ns:
+            self._take_in()
             self._waits_from_ns = time_ns
-        self._waiting = fields
+        newest = Part(time_ns, names, tuple(fields.values()))
+        self._parts = (newest,) if same and len(parts) == 1 else (*_lasting(parts, names), newest)
+        self._waiting = True
         self.time_ns = time_ns
         self.quality = quality
 
     def _take_in(self) -> None:
-        fields, time_ns = self._waiting, self.time_ns
-        if not fields:
+        """The newest part into the rings, as far as there is room for rings."""
+        if not self._waiting:
             return
-        self._waiting = {}
-        self._fields.update(fields)
-        for name, value in fields.items():
-            self._times[name] = time_ns
+        self._waiting = False
+        time_ns, names, values = self._parts[-1]
+        for name, value in zip(names, values, strict=True):
             if isinstance(value, str):
                 continue
-            ring = self._rings.get(name)
+            ring = self._rings.get(name) if self._rings else None
             if ring is None:
                 ring = self.live.ring()
                 if ring is None:
                     continue
-                self._rings[name] = ring
+                self._rings = {**(self._rings or {}), name: ring}
             ring.add(time_ns // 1_000_000, value)
+
+
+def _lasting(parts: Sequence[Part], names: Iterable[str]) -> list[Part]:
+    """Those that still have a field that no newer one has: never more than there are fields."""
+    newer, found = set(names), []
+    for part in reversed(parts):
+        if not newer.issuperset(part.names):
+            found.append(part)
+            newer.update(part.names)
+    return found[::-1]
 
 
 class DeviceLive:
@@ -174,6 +200,7 @@ class LiveState:
         self.generation = 0
         self.devices: dict[str, DeviceLive] = {}
         self._series: dict[str, SeriesLive] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.ring_count = 0
         self.left_out = 0
         """Readings of series beyond `max_series`."""
@@ -233,6 +260,16 @@ class LiveState:
             self, device, series
         )
         return one
+
+    def names(self, fields: Iterable[str]) -> tuple[str, ...]:
+        """The names of fields that came together, always as the same tuple."""
+        given = tuple(fields)
+        found = self._names.get(given)
+        if found is None:
+            if len(self._names) >= MOST_NAMES:  # somebody makes them up
+                self._names.clear()
+            found = self._names[given] = given
+        return found
 
     def ring(self) -> Ring | None:
         """A new ring, as long as there may be more of them."""
