@@ -73,7 +73,8 @@ class Line:
         if time_ns < newest or type(value) is str or not -HUGE < value < HUGE:  # type: ignore[operator]
             return
         self.quality = quality
-        applies = self.tracks[0].applies(fields, quality)
+        # A line that only others look at has no tracks.
+        applies = self.tracks[0].applies(fields, quality, time_ns) if self.tracks else True
         if applies is None:
             return
         doubtful = not self.fresh(time_ns)

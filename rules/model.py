@@ -22,6 +22,7 @@ from rules.rule import (
     FUNCTIONS,
     LANGUAGES,
     SEVERITIES,
+    Beside,
     Comparison,
     Function,
     Rule,
@@ -45,7 +46,7 @@ RULE_KEYS = (
 )
 WHEN_KEYS = (
     *("measurement", "field", *COMPARISONS, "clear_below", "clear_above", *FUNCTIONS),
-    *("absent", "only_if", "quality"),
+    *("absent", "only_if", "beside", "unless_beside", "quality"),
 )
 THING_KEYS = ("device", "kind", "site", "opd", "collector")
 """Keys of `where` that the inventory answers. `port` (uplink, other) is asked of interfaces;
@@ -184,11 +185,16 @@ class _RuleReader(Reader):
             clear=self.clear(data, here, comparison, threshold),
             window=self.window(data, here),
             only_if=only_if,
+            beside=(
+                *self.beside(data, "beside", here, measurement),
+                *self.beside(data, "unless_beside", here, measurement),
+            ),
             good_only=good_only,
         )
 
     def absence(self, data: Mapping[str, Any], path: Path, when: When) -> When:
         spare = (*COMPARISONS, "clear_below", "clear_above", *FUNCTIONS, "quality")
+        spare += ("beside", "unless_beside")
         for key in data:
             if key in spare:
                 self.complain(
@@ -269,6 +275,28 @@ class _RuleReader(Reader):
     def only_if(self, data: Mapping[str, Any], path: Path) -> tuple[tuple[str, float], ...]:
         return self.companions(data, "only_if", path)
 
+    def beside(
+        self, data: Mapping[str, Any], key: str, path: Path, measurement: str
+    ) -> tuple[Beside, ...]:
+        """`{probe: icmp, up: 1}`: text is a tag of the other series, a number its field's value."""
+        if key not in data:
+            return ()
+        here = (*path, key)
+        pairs = self.mapping(data[key], here, f"`{key}`") or {}
+        tags = tuple(sorted((k, v) for k, v in pairs.items() if isinstance(v, str)))
+        fields = {k: v for k, v in pairs.items() if not isinstance(v, str)}
+        if len(fields) != 1 or not tags:
+            what = f"`{key}` needs the tags of another series and one field with a number"
+            self.complain(here, what, "such as {probe: icmp, up: 1}")
+            return ()
+        for tag, _ in tags:
+            if self.tags is not None and tag not in self.tags:
+                self.unknown((*here, tag), "tag", tag, self.tags)
+        ((field, value),) = fields.items()
+        self.declared_fields(measurement, "", [str(field)], path, key)
+        number = self.number(value, (*here, field))
+        return (Beside(tags, str(field), number, key == "beside"),)
+
     def companions(
         self, data: Mapping[str, Any], key: str, path: Path
     ) -> tuple[tuple[str, float], ...]:
@@ -294,7 +322,7 @@ class _RuleReader(Reader):
         if self.declared is None or not measurement:
             return
         if measurement not in self.declared:
-            if key == "at_once_if":
+            if key != "only_if":
                 return  # said of the condition itself
             self.unknown((*path, "measurement"), "measurement", measurement, self.declared)
             return

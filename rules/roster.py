@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hub.reading import Series, Value
 from rules.line import Line
 from rules.model import THING_KEYS
-from rules.rule import Rule
+from rules.rule import Beside, Rule
 from rules.thing import Thing
 from rules.topology import Topology
 from rules.track import Comparing, Missing, alert_key, is_picky
@@ -29,6 +29,8 @@ NOBODY = Plan((), ())
 
 _THING_KEYS = frozenset(THING_KEYS)
 _PLANS_A_SERIES = 64
+BESIDE = "(beside)"
+"""Instead of a rule's name: a line that rules on other series look at. No rule is called so."""
 OWN = "hub"
 """The measurement of the hub's own health; no collector of devices can send it."""
 
@@ -97,6 +99,9 @@ class Roster:
             for rule in self._comparing.get(of_field, ()):
                 if rule.where.matches(attributes):
                     lines[self.comparison(rule, series).line] = field
+            witness = self.lines.get((series.key, field, BESIDE))
+            if witness is not None:
+                lines[witness] = field
         plans = self.plans.setdefault(series.key, {})
         if len(plans) >= _PLANS_A_SERIES:
             plans.clear()
@@ -117,8 +122,19 @@ class Roster:
             line = self.lines.get(of_line)
             if line is None:
                 line = self.lines[of_line] = Line()
-            track = self.tracks[key] = Comparing(rule, series.device, tags, series.key, line)
+            witnesses = tuple(self._witness(series, beside) for beside in rule.when.beside)
+            track = Comparing(rule, series.device, tags, series.key, line, witnesses)
+            self.tracks[key] = track
         return track
+
+    def _witness(self, series: Series, beside: Beside) -> Line:
+        """The line of what is beside that series."""
+        other = Series.of(series.measurement, series.device, **dict(beside.tags)).key
+        line = self.lines.get((other, beside.field, BESIDE))
+        if line is None:
+            line = self.lines[other, beside.field, BESIDE] = Line()
+            self.plans.pop(other, None)  # it may have been met before
+        return line
 
     def find(self, rule: Rule, device: str, series_key: str) -> Track | None:
         """The track of that rule, if the rule still is about that series or device."""

@@ -39,6 +39,16 @@ class Window(NamedTuple):
     length_ns: int
 
 
+class Beside(NamedTuple):
+    """What another series of the same device and measurement says: told apart by `tags`."""
+
+    tags: tuple[tuple[str, str], ...]
+    field: str
+    value: float
+    wanted: bool
+    """It must say so; or it must not. One that was never heard, or not lately, says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class When:
     """The condition. Either a comparison with `threshold`, or an absence of `absent_ns`."""
@@ -54,6 +64,7 @@ class When:
     absent_ns: int = 0
     only_if: tuple[tuple[str, float], ...] = ()
     """Other fields of the same reading and the values that they must have."""
+    beside: tuple[Beside, ...] = ()
     good_only: bool = False
     """Readings of doubted quality count for nothing."""
 
@@ -104,6 +115,8 @@ class Rule:
             self.keep_firing_ns,
             self.means,
         ]
+        if when.beside:
+            parts.append([[list(map(list, b.tags)), *b[1:]] for b in when.beside])
         if self.at_once_if:
             parts.append([list(pair) for pair in self.at_once_if])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

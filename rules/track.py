@@ -113,23 +113,39 @@ class Track:
 class Comparing(Track):
     """A threshold on one field of one series; `line` feeds it."""
 
-    __slots__ = ("condition", "line", "picky", "windowed")
+    __slots__ = ("condition", "line", "picky", "windowed", "witnesses")
 
-    def __init__(self, rule: Rule, device: str, tags: Tags, series_key: str, line: Line) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        device: str,
+        tags: Tags,
+        series_key: str,
+        line: Line,
+        witnesses: tuple[Line, ...] = (),
+    ) -> None:
         super().__init__(rule, device, tags, series_key)
+        self.witnesses = witnesses
+        """What is beside it, in the order of the rule's `beside`."""
         self.condition = condition(rule.when)
         self.windowed = isinstance(self.condition, Windowed)
         self.picky = is_picky(rule)
         self.line = line
         line.add(self)
 
-    def applies(self, fields: Mapping[str, Value], quality: int) -> bool | None:
-        """Do quality and companions allow it? None: they say nothing, so does the reading."""
+    def applies(self, fields: Mapping[str, Value], quality: int, time_ns: int) -> bool | None:
+        """Do quality, companions and what is beside allow it? None: they say nothing, so does the
+        reading."""
         if not self.picky:
             return True
-        if quality and self.rule.when.good_only:
+        when = self.rule.when
+        if quality and when.good_only:
             return None
-        return _applies(self.rule.when.only_if, fields)
+        for beside, line in zip(when.beside, self.witnesses, strict=True):
+            says = line.fresh(time_ns) and line.value == beside.value
+            if says is not beside.wanted:
+                return False
+        return _applies(when.only_if, fields)
 
     def confirm(self, fields: Mapping[str, Value], time_ns: int) -> Steps:
         """Does the same reading bring a second witness, so that nobody need wait?"""
@@ -174,7 +190,7 @@ class Comparing(Track):
 
 def is_picky(rule: Rule) -> bool:
     """Whether it takes only some readings of its field: then it can't share a line."""
-    return bool(rule.when.only_if) or rule.when.good_only
+    return bool(rule.when.only_if or rule.when.beside) or rule.when.good_only
 
 
 class Missing(Track):

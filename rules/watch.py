@@ -25,7 +25,7 @@ from rules.alert import DataState, Signal, State, Step
 from rules.conditions import UNCHANGED
 from rules.duration import HOUR, MINUTE, SECOND
 from rules.matching import Matcher
-from rules.roster import Roster, Track
+from rules.roster import BESIDE, Roster, Track
 from rules.rule import Rule
 from rules.thing import Thing
 from rules.track import DEAF, Missing, Steps
@@ -392,6 +392,11 @@ class Watch:
                 ]
                 for track in self._tracks.values()
             ],
+            "beside": [
+                [series_key, field, line.value, *line.dump()]
+                for (series_key, field, whose), line in self._roster.lines.items()
+                if whose == BESIDE
+            ],
         }
 
     @classmethod
@@ -439,6 +444,11 @@ class Watch:
                     rules.get(name), same=name in same, device_gone=device in gone
                 )
                 self._closing.append({**face, "why": why})
+        for series_key, field, value, *freshness in snapshot.get("beside", ()):
+            line = roster.lines.get((series_key, field, BESIDE))
+            if line is not None:
+                line.value = value
+                line.load(*freshness)
 
     def _settle_in(self) -> None:
         """Rebuild what follows from the tracks."""

@@ -39,7 +39,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("link_down", "router_down", "cpu_high", "traffic_high", "pm25_unhealthy"),
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "sensor_silent", "snmp_refused"),
-        *("snmp_break_in", "broker", "hub"),
+        *("snmp_break_in", "snmp_down", "broker", "hub"),
         *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),
     }
 
@@ -124,6 +124,12 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "no for", changed(**{"for": None, "at_once_if": None})
         yield "for doubled", changed(**{"for": times(rule["for"], 2)})
         yield "for halved", changed(**{"for": times(rule["for"], 0.5)})
+    for key in ("beside", "unless_beside"):
+        if key in when:
+            yield f"no {key}", changed(when={k: v for k, v in when.items() if k != key})
+            other = "beside" if key != "beside" else "unless_beside"
+            turned = {other if k == key else k: v for k, v in when.items()}
+            yield f"{other} for {key}", changed(when=turned)
     if "at_once_if" in rule:
         yield "no witness", changed(at_once_if=None)
         none = dict.fromkeys(rule["at_once_if"], 0)

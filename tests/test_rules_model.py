@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rules import duration
 from rules.model import Problem, parse_rules
-from rules.rule import When, Window
+from rules.rule import Beside, When, Window
 
 GOOD = """
 name: pm25_unhealthy
@@ -296,3 +296,31 @@ def test_no_junk_breaks_the_reader(data: Any) -> None:
 @given(st.integers(0, duration.LONGEST // 1_000_000).map(lambda ms: ms * 1_000_000))
 def test_a_duration_is_read_back_from_its_text(length_ns: int) -> None:
     assert duration.parse(duration.text(length_ns)) == length_ns
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{probe: icmp}", "needs the tags of another series and one field"),
+        ("{up: 1}", "needs the tags of another series and one field"),
+        ("{probe: icmp, up: 1, loss: 2}", "needs the tags of another series and one field"),
+        ("{probe: icmp, up: on}", "truths"),
+    ],
+)
+def test_what_is_beside_needs_a_tag_and_one_number(given: str, message: str) -> None:
+    text = "{measurement: m, field: up, equals: 0, beside: GIVEN}"
+    [found] = problems(when(text.replace("GIVEN", given)))
+    assert found.path[2:4] == ("when", "beside")
+    assert message in f"{found.message} {found.remedy}"
+
+
+def test_what_is_beside_is_read_and_part_of_the_meaning() -> None:
+    plain = "{measurement: m, field: up, equals: 0%s}"
+    ways = ["", ", beside: {probe: icmp, up: 1}", ", unless_beside: {probe: icmp, up: 1}"]
+    found = [parse_rules({"rules": [when(plain % way)]})[0][0] for way in ways]
+    assert [rule.when.beside for rule in found] == [
+        (),
+        (Beside((("probe", "icmp"),), "up", 1.0, True),),
+        (Beside((("probe", "icmp"),), "up", 1.0, False),),
+    ]
+    assert len({rule.meaning() for rule in found}) == 3

@@ -456,7 +456,14 @@ EVERYTHING = (
     PM.replace("name: pm", "name: rain")
     .replace("pm25", "rain_mm")
     .replace("above", "sum: 5m, above"),
+    DOWN.replace("name: router_down", "name: deaf")
+    .replace("equals: 0", "equals: 0, beside: {probe: icmp, up: 1}")
+    .replace("severity", "for: 1m\n    severity"),
+    DOWN.replace("name: router_down", "name: dead").replace(
+        "equals: 0", "equals: 0, unless_beside: {probe: icmp, up: 1}"
+    ),
 )
+PING = Series.of("device", "r-core", probe="icmp")
 
 gaps = st.one_of(st.integers(0, 120), st.integers(100, 4000), st.integers(-5000, -1))
 inputs = st.one_of(
@@ -464,7 +471,7 @@ inputs = st.one_of(
     st.tuples(
         st.just("read"),
         gaps,
-        st.sampled_from([AQ, CORE, OFFICE, Series.of("environment", "aq9", sensor="x")]),
+        st.sampled_from([AQ, CORE, PING, OFFICE, Series.of("environment", "aq9", sensor="x")]),
         st.sampled_from(["pm25", "up", "rain_mm"]),
         st.sampled_from([0, 1, 30.0, 50.0, 80.0, float("nan")]),
         st.sampled_from([0, 0, 0, 20, 200, 900, -20, -900]),
@@ -496,7 +503,7 @@ def play(watch: Watch, number: int, now: int, one: Any) -> list[Transition]:
 def likely(seed: int) -> list[Any]:
     """Hours in which devices keep their moods for a while: chance alone rarely gets there."""
     dice, script = Random(seed), []
-    mood = {AQ: 20.0, CORE: 1, OFFICE: 1}
+    mood = {AQ: 20.0, CORE: 1, PING: 1, OFFICE: 1}
     for _ in range(600):
         gap = dice.choice([0, 1, 5, 10, 10, 20, 30])
         if dice.random() < 0.01:
@@ -551,3 +558,17 @@ def same_either_way(script: list[Any], cuts: set[int]) -> None:
     assert {a.key: a.state for a in straight.alerts() if a.state != "resolved"} == {
         key: word for key, word in state.items() if word not in ("ok", "resolved")
     }
+
+
+def test_what_is_beside_survives_a_restart() -> None:
+    found = rules(
+        DOWN.replace("name: router_down", "name: deaf").replace(
+            "equals: 0", "equals: 0, beside: {probe: icmp, up: 1}"
+        )
+    )
+    watch = Watch(found, THINGS)
+    watch.observe(1, [Reading(CORE, START, {"up": 1}), Reading(PING, START, {"up": 1})], START)
+    packed = msgspec.msgpack.encode(watch.snapshot())
+    watch = Watch.restore(found, THINGS, msgspec.msgpack.decode(packed))
+    (said,) = watch.observe(2, [Reading(CORE, START + S, {"up": 0})], START + S)
+    assert (said.rule, said.after) == ("deaf", "firing")

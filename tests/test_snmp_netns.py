@@ -224,33 +224,63 @@ def test_a_pulled_cable_is_an_alert_by_its_trap_and_over_when_it_is_plugged(
         "traps": {"host": office.here, "port": port},
         "tiers": hourly,
     }
-    settings = {
-        "collectors": {"snmp": snmp},
-        "rules": {"library": True, "set": {"link_down.for": "1h"}},
-        "teams": {team: {"name": team} for team in ("kominfo", "dlh", "bpbd", "perikanan")}
-        | {"dishub": {"name": "Dishub"}},
-    }
+    settings = with_library({"snmp": snmp}, {"link_down.for": "1h"})
     section = {"credential": "opd", "port": office.port, "uplinks": ["ether1"]}
-    inventory = {
-        "sites": [{"id": "balige", "name": "Balige"}],
-        "devices": [
-            {
-                "id": "r1",
-                "kind": "router",
-                "site": "balige",
-                "address": office.there,
-                "collect": {"snmp": section},
-            }
-        ],
-    }
+    inventory = one_router(office, {"snmp": section})
     with running(tmp_path / "hub", settings, inventory) as hub, office.agent(sink):
         wait_for("ether1 is up", lambda: _oper_up(hub) == 1, 60)
         office.pull_the_cable()
-        alert = wait_for("the alert", lambda: _link_down(hub, "firing"), 30)
+        alert = wait_for("the alert", lambda: _firing(hub, "link_down"), 30)
         assert alert["key"] == "link_down:r1:ifname=ether1"
         office.plug_the_cable()
-        wait_for("its end", lambda: not _link_down(hub, "firing"), 30)
+        wait_for("its end", lambda: not _firing(hub, "link_down"), 30)
         assert _oper_up(hub) == 1
+
+
+def test_an_agent_that_is_gone_is_told_apart_from_a_router_that_is_gone(
+    office: Office, tmp_path: Path
+) -> None:
+    quick = {"liveness": {"period_s": 1, "timeout_s": 1}}
+    collectors = {
+        "snmp": {"timeout_s": 0.3, "retries": 0, "tiers": quick},
+        "netprobe": {"count": 1, "timeout_s": 0.5, "tiers": {"ping": {"period_s": 1}}},
+    }
+    settings = with_library(collectors, {"router_down.for": "4s", "snmp_down.for": "4s"})
+    section = {"community": "opd-toba", "port": office.port}
+    inventory = one_router(office, {"snmp": section, "netprobe": {}})
+    with running(tmp_path / "hub", settings, inventory) as hub:
+        with office.agent():
+            wait_for("it to be up", lambda: _up(hub, "snmp") == _up(hub, "icmp") == 1)
+        wait_for("SNMP alone is down", lambda: _firing(hub, "snmp_down"))
+        assert not _firing(hub, "router_down")
+        office.ip("link set mgmt0 down")
+        wait_for("all of it is down", lambda: _firing(hub, "router_down"))
+        wait_for("it is said once", lambda: not _firing(hub, "snmp_down"))
+
+
+def with_library(collectors: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """Settings with the hub's own rules, some of their values changed."""
+    teams = ("kominfo", "dlh", "bpbd", "perikanan", "dishub")
+    return {
+        "collectors": collectors,
+        "rules": {"library": True, "set": dict(values)},
+        "teams": {team: {"name": team} for team in teams},
+    }
+
+
+def one_router(office: Office, collect: Mapping[str, Any]) -> dict[str, Any]:
+    device = {"id": "r1", "kind": "router", "site": "balige", "address": office.there}
+    return {
+        "sites": [{"id": "balige", "name": "Balige"}],
+        "devices": [{**device, "collect": dict(collect)}],
+    }
+
+
+def _up(hub: Hub, probe: str) -> int | None:
+    for one in hub.get("/api/v1/devices/r1")["readings"]:
+        if one["field"] == "up" and probe in str(one):
+            return int(one["value"])
+    return None
 
 
 def _oper_up(hub: Hub) -> int | None:
@@ -260,6 +290,6 @@ def _oper_up(hub: Hub) -> int | None:
     return None
 
 
-def _link_down(hub: Hub, state: str) -> Any:
-    found = [a for a in hub.get("/api/v1/alerts") if a["rule"] == "link_down"]
-    return next((a for a in found if a["state"] == state), None)
+def _firing(hub: Hub, rule: str) -> Any:
+    found = [a for a in hub.get("/api/v1/alerts") if a["rule"] == rule]
+    return next((a for a in found if a["state"] == "firing"), None)

@@ -28,6 +28,8 @@ from hub.api import Value as Field
 DAY_S = 86_400.0
 REDISCOVERY_S = 60.0
 """A device whose list of ports changes all the time is not walked more often than this."""
+UNPROVED_MOST_S = 3600.0
+"""A list of ports whose end was not proved is looked for again after two minutes, four, eight …"""
 FRESH_S = 600.0
 """At the start of a hub all tiers come soon one after the other: a list of ports that another one
 has just made is good enough for the inventory."""
@@ -69,6 +71,7 @@ class Device:
         self._stale = False
         self._sessions_stale = False
         self._discovered_at = float("-inf")
+        self._look_again_s = REDISCOVERY_S
         self._discovering = asyncio.Lock()
         self._uptime: tuple[int, float] | None = None
         self._host_uptime: tuple[int, float] | None = None
@@ -228,7 +231,7 @@ class Device:
 
     async def _current_table(self, emit: Emit) -> Table:
         waited = _now_s() - self._discovered_at
-        if self._table is None or (self._stale and waited >= REDISCOVERY_S):
+        if self._table is None or (self._stale and waited >= self._look_again_s):
             return await self._discover(emit)
         return self._table
 
@@ -246,6 +249,9 @@ class Device:
             except NoSuchProfile as error:
                 raise NeverWorks(f"{self.id}: {error}") from None
             self._table, self._discovered_at = table, _now_s()
+            self._stale = self._stale or not table.proved
+            longer = min(2 * self._look_again_s, UNPROVED_MOST_S)
+            self._look_again_s = REDISCOVERY_S if table.proved else longer
         for note in table.notes:
             self._say(note)
         now_ns = self._host.now_ns()

@@ -96,6 +96,8 @@ class Table:
     sensors: Sensors = field(default_factory=Sensors)
     traffic: Plan[Port] = field(default_factory=lambda: Plan([]))
     faults: Plan[Port] = field(default_factory=lambda: Plan([]))
+    proved: bool = True
+    """The agent showed where its lists of ports end; else some may be missing."""
     notes: list[str] = field(default_factory=list)
     """What a person should know: walks that were cut, uplinks that are no ports."""
 
@@ -172,7 +174,7 @@ async def _find_ports(
         rows, complete, reason = await reader.walk(root)
         walked.append(column(rows, root))
         if not complete:
-            proved = False
+            proved = table.proved = False
             table.notes.append(f"walk of {name} was cut: {reason}; known ports are kept")
     names, descrs = walked
     if not proved:
