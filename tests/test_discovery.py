@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub import inventory, registry
@@ -86,6 +86,7 @@ def test_an_id_is_the_name_as_ids_are_written(name: str, id: str) -> None:
     assert slug(name) == id
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 254), st.text(max_size=80)), max_size=20))
 def test_ids_are_unique_and_valid_whatever_devices_are_called(pairs: list[tuple[int, str]]) -> None:
     ids = [thing.id for thing in made(*(found(tail, name) for tail, name in dict(pairs).items()))]
@@ -248,6 +249,7 @@ def test_a_site_that_was_given_leaves_nothing_to_fill() -> None:
     assert {(d["site"], d["opd"]) for d in plain["devices"]} == {("balige", "dlh")}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_what_the_file_keeps_of_a_device_is_read_as_no_change(name: str, model: str) -> None:
     before = made(found(1, name, model))
