@@ -189,6 +189,8 @@ class SnmpCollector(Collector):
         return self._endpoints[family]
 
     def _forget_the_gone(self) -> None:
+        if len(self._devices) <= len(self.host.targets()):
+            return  # looking at all of them for each new one would take a fleet's first minutes
         listed = {target.id for target in self.host.targets()}
         for gone in self._devices.keys() - listed:
             self._devices.pop(gone).session.close()

@@ -8,6 +8,7 @@ the peer's poll is one scrape. The value is milliseconds of processor time for o
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -82,6 +83,9 @@ async def _measure(agent: int, url: str, pid: int, options: Options) -> Result:
 @contextmanager
 def snmp_exporter(folder: Path) -> Iterator[tuple[str, int]]:
     """Debian's exporter with a module of ours: its URL and process id."""
+    assert shutil.which("prometheus-snmp-exporter"), (
+        "prometheus-snmp-exporter is missing; as root: apt-get install prometheus-snmp-exporter"
+    )
     index = {"labelname": "ifIndex", "type": "gauge"}
     name = {"labels": ["ifIndex"], "labelname": "ifName", "oid": _IF_NAME, "type": "DisplayString"}
     module = {
