@@ -10,15 +10,15 @@ from contextlib import suppress
 from typing import Any
 
 from hub import link, logs, own
-from hub.api import Hint, Route, TryAgain
-from hub.clock import monotonic, now_ns, to_datetime
+from hub.api import Event, Hint, Route, TryAgain
+from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
 from hub.health import Health
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
 from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
-from hub.records import pack_map
+from hub.records import pack_event, pack_map
 from hub.redelivery import Window
 from hub.registry import Plugin
 from hub.running import Runner, TargetHost
@@ -28,6 +28,8 @@ log = logs.get("ingest")
 
 CURSORS = ("engine", "forward")
 TICK_S = 1.0
+STEP_S = 10.0
+"""A clock that goes wrong by more between two ticks is said to have jumped."""
 HOUSE_S = 1.0
 CONFIGURATION_S = 10.0
 FULL_S = 60.0
@@ -59,6 +61,8 @@ class Ingest:
         )
         self.committer = Committer(self.journal, self.health_of)
         self.own = Own(self.committer, now_ns)
+        self._jumped_s = 0
+        """How far the clock jumped since that was told."""
         self.window = Window()
         known = self.window.load(self.journal.folder, self.journal.last_id)
         if self.journal.lost:
@@ -191,9 +195,23 @@ class Ingest:
 
     async def _ticks(self) -> None:
         """Time as a record, so that replaying the journal gives the same alerts."""
+        then, began = now_ns(), monotonic()
         while True:
-            self.committer.submit([(now_ns(), Kind.TICK, Class.ACT, b"")], Class.ACT)
+            now, lasted = now_ns(), monotonic() - began
+            step_s = (now - then) / NS - lasted
+            if abs(step_s) > STEP_S:
+                self._say_clock_jumped(now, step_s)
+            then, began = now, began + lasted
+            self.committer.submit([(now, Kind.TICK, Class.ACT, b"")], Class.ACT)
             await asyncio.sleep(TICK_S)
+
+    def _say_clock_jumped(self, now: int, step_s: float) -> None:
+        """Records go on in the order they come; people must know why times don't."""
+        text = f"the clock jumped by {step_s:+.0f} s: it was set, or this machine slept"
+        log.warning("the clock jumped", by_s=round(step_s), now=str(to_datetime(now)))
+        self._jumped_s = max(self._jumped_s, round(abs(step_s)))
+        event = pack_event("hub", Event("hub", "clock_jumped", now, text))
+        self.committer.submit([(now, Kind.EVENT, Class.ACT, event)], Class.ACT)
 
     async def _keep_house(self) -> None:
         said = ""
@@ -236,7 +254,9 @@ class Ingest:
                 "failures": self.health_of.total("collector_failures"),
                 "journal_bytes": sum(self.journal.used(k) for k in Class),
                 "journal_id": self.journal.last_id,
+                "clock_jump_s": self._jumped_s,
             }
+            self._jumped_s = 0
             with suppress(TryAgain):
                 await self.own.tell("ingest", numbers | fresh.of(lost=dropped))
                 fresh.told(lost=dropped)

@@ -32,6 +32,7 @@ FIELDS = {
     "failures": "",
     "journal_bytes": "byte",
     "journal_id": "",
+    "clock_jump_s": "s",
     "full": "",
     "parked": "",
     "store_down_s": "s",

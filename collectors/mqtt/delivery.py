@@ -34,6 +34,8 @@ from hub.api import (
     TryAgain,
 )
 
+SET_BACK_NS = 10_000_000_000
+"""A clock that is behind by more was set; one that is behind by less is caught up with."""
 MAX_TOPICS = 200_000
 """Topics whose place is remembered; beyond, the memory is emptied and filled anew."""
 
@@ -159,7 +161,9 @@ class Delivery:
         before: dict[Batch, None] = {}
         # No two messages share a receive time: one that brings no time of its own would overwrite
         # the one before it in every store, though both were acknowledged.
-        received_ns = max(received_ns, self._received_ns + 1)
+        # Unless the clock was set back: then time goes on from there.
+        if received_ns > self._received_ns - SET_BACK_NS:
+            received_ns = max(received_ns, self._received_ns + 1)
         session, routes, longest = self.session, self._routes, self._max_payload
         for publish in publishes:
             payload = publish.payload
