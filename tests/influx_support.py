@@ -7,6 +7,7 @@ async with stub_influx("v2.9.1") as stub: stub.answers.append(too_large())
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import shutil
@@ -142,6 +143,11 @@ class StubInflux:
     """Lines with this text in them are refused as the version would."""
     databases: list[str] = field(default_factory=list)
     """What a 1.x has already."""
+    going: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: writes hang."""
+
+    def __post_init__(self) -> None:
+        self.going.set()
 
     async def on_ping(self, _: web.Request) -> web.Response:
         headers = {"X-Influxdb-Version": self.version, "X-Influxdb-Build": "OSS"}
@@ -150,6 +156,7 @@ class StubInflux:
         )
 
     async def on_write(self, request: web.Request) -> web.Response:
+        await self.going.wait()
         body = await request.read()  # aiohttp has already unpacked gzip
         self.writes.append(Recorded(request.path, dict(request.query), dict(request.headers), body))
         answer = self._judge(body) if not self.answers else self.answers.pop(0)
