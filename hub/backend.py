@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class HubBackend:
         self.inventory = conf.inventory
         self.regency = read_regency(conf.settings.regency_folder, conf.settings.timezone)
         self.live = LiveState()
-        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
         self._conf = conf
         self._rules = {rule.name: rule for rule in conf.rules}
         self._ledger = ledger
@@ -97,7 +98,7 @@ class HubBackend:
     # what the engine tells
 
     def event(self, event: dict[str, Any]) -> None:
-        self.events.append(event)
+        self._events.append(event)
 
     def change(self) -> None:
         self._change.set()
@@ -141,6 +142,10 @@ class HubBackend:
 
     def history(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         return self._ledger.history(limit, device)
+
+    def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
+        of_device = (one for one in reversed(self._events) if device in ("", one["device"]))
+        return list(islice(of_device, limit))
 
     def health(self) -> HealthReport:
         reasons = []

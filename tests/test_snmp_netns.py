@@ -232,9 +232,18 @@ def test_a_pulled_cable_is_an_alert_by_its_trap_and_over_when_it_is_plugged(
         office.pull_the_cable()
         alert = wait_for("the alert", lambda: _firing(hub, "link_down"), 30)
         assert alert["key"] == "link_down:r1:ifname=ether1"
+        said = [e for e in hub.get("/api/v1/events?device=r1") if e["name"] == "linkDown"]
+        assert said[0]["text"].startswith("ether1: ifIndex")
+        _keep_delay(hub, said[0]["time_ms"])
         office.plug_the_cable()
         wait_for("its end", lambda: not _firing(hub, "link_down"), 30)
         assert _oper_up(hub) == 1
+
+
+def _keep_delay(hub: Hub, heard_ms: int) -> None:
+    """For people (`pytest -s`), not for the test: from the trap's arrival to the alert."""
+    fired = [one for one in hub.get("/api/v1/history?device=r1") if one["after"] == "firing"]
+    print(f"trap to alert: {fired[0]['time_ms'] - heard_ms} ms")
 
 
 def test_an_agent_that_is_gone_is_told_apart_from_a_router_that_is_gone(

@@ -51,6 +51,7 @@ ANSWERS = [
     ("/devices/{id}", "/devices/aq-balige"),
     ("/alerts", "/alerts"),
     ("/history", "/history?limit=5"),
+    ("/events", "/events?limit=5"),
     ("/silences", "/silences"),
     ("/query", "/query?measurement=environment&field=pm25&device=aq-balige"),
     ("/me", "/me"),

@@ -236,6 +236,19 @@ async def test_a_phone_scrolls_no_page_sideways(board: Board) -> None:
         assert "1.0" not in text
 
 
+async def test_a_trap_stands_on_the_timeline_of_its_device_and_of_all(board: Board) -> None:
+    said = "return document.querySelector('BOX .event')?.textContent.includes('linkDown')"
+    async with browser() as page:
+        await page.open(f"{board.url}/device/r-dinkes")
+        await page.until(said.replace("BOX", "#history"), 20)
+        text = await page.run("return document.getElementById('history').textContent")
+        assert "ether2: ifIndex 3, ifOperStatus down" in text
+        await page.open(board.url)
+        await page.until("return document.querySelector('[data-tab=history]')")
+        await page.click("button[data-tab=history]")
+        await page.until(said.replace("BOX", "#things"), 20)
+
+
 async def test_a_silence_is_shown_with_who_and_until_and_can_be_ended(board: Board) -> None:
     backend = board.scene.backend
     backend.quiet = [

@@ -101,6 +101,10 @@ class Scene:
             title={"id": "Kamera diam: Jembatan Sungai Asahan Porsea",
                    "en": "Camera silent: Jembatan Sungai Asahan Porsea"},
         )  # fmt: skip
+        b.said.append(
+            {"device": "r-dinkes", "name": "linkDown", "collector": "snmp",
+             "time_ns": now - 5401 * NS, "text": "ether2: ifIndex 3, ifOperStatus down"}
+        )  # fmt: skip
         for name, target, id_, en in (
             ("router_dies", "r-rsud", "Router mati", "Router dies"),
             ("camera_frozen", "cam-rsud-porsea", "Gambar kamera beku", "Camera frozen"),

@@ -113,6 +113,7 @@ class FakeBackend:
     asked: list[Query] = field(default_factory=list)
     store_down: bool = False
     fired: int = 0
+    said: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._news = asyncio.Event()
@@ -135,6 +136,9 @@ class FakeBackend:
     def history(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         found = [one for one in reversed(self.past) if device in ("", one.device)]
         return [asdict(one) for one in found[:limit]]
+
+    def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
+        return [one for one in self.said if device in ("", one["device"])][:limit]
 
     def health(self) -> HealthReport:
         return self.report

@@ -110,6 +110,13 @@ async def history(
     return answer(showing.history(hub.history(limit, device)))
 
 
+@api.get("/events", response_model=list[views.EventItem], summary="What devices said lately")
+async def events(
+    hub: Hub, who: Viewer, limit: Annotated[int, Query(ge=1, le=500)] = 100, device: str = ""
+) -> Response:
+    return answer(showing.events(hub.events(limit, device)))
+
+
 @api.get("/silences", response_model=list[views.SilenceInfo], summary="Silences in force")
 async def silences(hub: Hub, who: Viewer) -> Response:
     return answer(showing.silences(hub.silences()))

@@ -99,6 +99,11 @@ class Backend(Protocol):
         device, if one is named."""
         ...
 
+    def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
+        """What devices said lately (traps, restarts, a camera's state), the newest first: device,
+        name, time_ns, text, collector."""
+        ...
+
     def health(self) -> HealthReport: ...
 
     def metrics(self) -> Iterable[Sample]:

@@ -283,6 +283,7 @@ class Showing:
             chain=states.upstream_chain(id, self.inventory),
             behind=self.behind(id),
             history=history(self.backend.history(50, id)),
+            events=events(self.backend.events(50, id)),
         )
 
 
@@ -309,6 +310,19 @@ def history(items: Sequence[Mapping[str, Any]]) -> list[views.HistoryItem]:
             title=dict(one.get("title", {})),
             detail=dict(one.get("detail", {})),
             cause=str(one.get("cause", "")),
+        )
+        for one in items
+    ]
+
+
+def events(items: Sequence[Mapping[str, Any]]) -> list[views.EventItem]:
+    return [
+        views.EventItem(
+            time_ms=ms(int(one["time_ns"])),
+            device=str(one["device"]),
+            name=str(one["name"]),
+            text=str(one.get("text", "")),
+            collector=str(one.get("collector", "")),
         )
         for one in items
     ]

@@ -207,6 +207,17 @@ class HistoryItem:
 
 
 @dataclass(frozen=True, slots=True)
+class EventItem:
+    """Something that a device said, or that was seen of it: a trap, a restart."""
+
+    time_ms: int
+    device: str
+    name: str
+    text: str
+    collector: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceDetail:
     device: DeviceInfo
     now: DeviceNow
@@ -217,6 +228,7 @@ class DeviceDetail:
     behind: list[str]
     """Ids of every device whose traffic passes this one."""
     history: list[HistoryItem] = field(default_factory=list)
+    events: list[EventItem] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

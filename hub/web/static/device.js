@@ -5,7 +5,7 @@ import { alertRow, fillAlert } from "./alerts.js";
 import { Charts } from "./charts.js";
 import { now, onChange, start, state } from "./state.js";
 import { duration, fieldName, has, moment, plain, t } from "./text.js";
-import { showHistory } from "./things.js";
+import { showHistory, timeline } from "./things.js";
 
 const id = decodeURIComponent(location.pathname.split("/").at(-1));
 const MOST_CHARTS = 6;
@@ -92,7 +92,7 @@ async function refresh() {
   showDevices($("behind"), detail.behind);
   $("alerts-panel").hidden = !detail.alerts.length;
   keyed($("alerts"), detail.alerts, (one) => one.key, alertRow, fillAlert);
-  showHistory($("history"), detail.history);
+  showHistory($("history"), timeline(detail.history, detail.events));
   if (!charts) {
     charts = new Charts($("charts"), $("chart-span"), 170, () => wanted);
     wanted = wantedCharts(detail);

@@ -171,8 +171,15 @@ export function showThings(changes) {
 export const tick = () => LISTS[tab] && showThings({});
 
 async function loadHistory() {
-  events = await get("/api/v1/history?limit=120").catch(() => []);
+  const both = ["history", "events"].map((what) => get(`/api/v1/${what}?limit=120`).catch(() => []));
+  events = timeline(...await Promise.all(both)).slice(0, 120);
   if (tab === "history") showHistory($("things"), events);
+}
+
+/** Alerts' steps and what devices said (traps, restarts), the newest first. */
+export function timeline(history, said) {
+  const plain = said.map((one) => ({ ...one, id: `${one.device} ${one.name} ${one.time_ms}`, said: true }));
+  return [...history, ...plain].sort((a, b) => b.time_ms - a.time_ms);
 }
 
 export function showHistory(box, items) {
@@ -180,6 +187,12 @@ export function showHistory(box, items) {
     () => h("div", { class: "event" }, h("time"), h("span", { class: "thing-icon" }), h("span", {}, h("b"), h("small"))),
     (node, one) => {
       say(node.querySelector("time"), moment(one.time_ms, state.regency.zone, "moment"));
+      if (one.said) {
+        turn(node.querySelector(".thing-icon"), "no_data", one.collector);
+        say(node.querySelector("b"), one.name);
+        say(node.querySelector("small"), [state.info.get(one.device)?.name ?? one.device, one.text].filter(Boolean).join(" · "));
+        return;
+      }
       turn(node.querySelector(".thing-icon"), one.after === "resolved" || one.after === "ok" ? "ok" : one.after === "acknowledged" ? "acknowledged" : one.severity, t(`stage.${one.after}`));
       say(node.querySelector("b"), pick(one.title) || one.rule);
       say(node.querySelector("small"), [t(`stage.${one.after}`), state.info.get(one.device)?.name ?? one.device, one.who && t("alert.by", { who: one.who }), one.why].filter(Boolean).join(" · "));
