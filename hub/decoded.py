@@ -11,8 +11,8 @@ from hub.journal import Record
 from hub.reading import Reading
 from hub.records import readings_in
 
-MOST = 40_000
-"""Readings that are remembered: some 20 MB."""
+MOST = 80_000
+"""Readings that are remembered: some 40 MB at the most."""
 
 
 class Decoded:

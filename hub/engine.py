@@ -45,6 +45,8 @@ PRIME = 5_000
 REPEAT_NS = 60 * NS
 """An open alert's point is written again this often, so that it stays in any dashboard's window."""
 
+SAID_AT_ONCE = 20
+"""Lines of the log for the transitions of one commit; thousands at once are not read by anybody."""
 STALE_NS = 600 * NS
 """Without any state of before, alerts older than this at the start are told to nobody."""
 RETRY_S = 1.0
@@ -245,8 +247,10 @@ class Engine:
         began = monotonic()
         snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
         new = self._ledger.commit(transitions, points, self._tell, snapshot)
-        for t in transitions:
+        for t in transitions[:SAID_AT_ONCE]:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
+        if len(transitions) > SAID_AT_ONCE:
+            log.info("and more alerts", number=len(transitions) - SAID_AT_ONCE)
         self._health.count("transitions", new)
         if keep:
             self._kept_id, self._kept_at = self.folded_id, monotonic()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +119,7 @@ class Ledger:
     def _insert(self, t: Transition) -> bool:
         cursor = self.db.execute(
             "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (t.id, t.time_ns, t.device, t.rule, t.before, t.after, _pack(asdict(t))),
+            (t.id, t.time_ns, t.device, t.rule, t.before, t.after, _pack(t)),
         )
         return cursor.rowcount > 0
 

@@ -81,7 +81,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         data / "journal",
         ledger,
         health,
-        batch=settings.store.batch,
+        batch=settings.store.batch_size,
         linger_s=settings.store.linger_ms / 1000,
         parked=data / "parked.jsonl",
         now=now_ns,

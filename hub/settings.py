@@ -148,13 +148,18 @@ class Store(Part):
     username: str = ""
     password: SecretStr = SecretStr("")
     token: SecretStr = SecretStr("")
-    batch: int = Field(5000, ge=1, le=50_000)
-    """Readings in one write at most."""
+    batch: int | None = Field(None, ge=1, le=50_000)
+    """Readings in one write at most; default 20 000 for duckdb, 5 000 for influxdb."""
     linger_ms: int = Field(500, ge=0)
     """How long a reading waits for company."""
     rollups: bool = True
     """Keep 5-minute and hourly counts, sums, extremes and last values beside the readings."""
     retention: Retention = Retention()
+
+    @property
+    def batch_size(self) -> int:
+        """DuckDB pays by the write, InfluxDB prefers bodies of less than a megabyte."""
+        return self.batch or (20_000 if self.kind == "duckdb" else 5_000)
 
 
 class Rules(Part):

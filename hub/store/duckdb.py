@@ -174,8 +174,7 @@ class DuckStore:
         sorting = Sorting(tables)
         connection.begin()
         try:
-            for index, reading in enumerate(batch.readings):
-                sorting.add(index, reading)
+            sorting.add(batch.readings)
             tables.store_series(part.table for part in sorting.parts.values())
             for part in sorting.parts.values():
                 _store(connection, part)

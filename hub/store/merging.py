@@ -55,27 +55,31 @@ class Sorting:
         self.parts: dict[str, Part] = {}
         self.rejected: dict[int, str] = {}
 
-    def add(self, index: int, reading: Reading) -> None:
-        """Sort one reading, or note why it is rejected."""
-        series, time_ns, fields, quality = reading
-        part = self.parts.get(series.measurement)
-        if part is not None and not quality:
-            table = part.table
-            layout = table.layouts.get(tuple(fields))
-            number = table.ids.get(series.key)
-            if layout is not None and number is not None:
-                # Nearly all readings: new, of a known series, all numbers, all finite.
-                values = tuple(fields.values())
-                new = table.latest.get(number, -1) < time_ns <= TIME_MAX
-                if new and tuple(map(type, values)) == layout.kinds and _finite(values):
-                    table.latest[number] = time_ns
-                    row = [number, time_ns, *layout.arrange((*values, None))]
-                    part.fresh.append(row)
-                    part.newest[number] = row
-                    return
-        trouble = self._add(reading)
-        if trouble:
-            self.rejected[index] = trouble
+    def add(self, readings: Sequence[Reading]) -> None:
+        """Sort a batch, and note which readings are rejected and why.
+
+        Nearly all are new, of a known series, and only finite floats: these become rows at once.
+        """
+        parts = self.parts
+        for index, reading in enumerate(readings):
+            series, time_ns, fields, quality = reading
+            part = parts.get(series.measurement)
+            if part is not None and not quality:
+                table = part.table
+                layout = table.layouts.get(tuple(fields))
+                number = table.ids.get(series.key)
+                if layout is not None and number is not None:
+                    values = tuple(fields.values())
+                    new = table.latest.get(number, -1) < time_ns <= TIME_MAX
+                    if new and tuple(map(type, values)) == layout.kinds and _finite(values):
+                        table.latest[number] = time_ns
+                        row = [number, time_ns, *layout.arrange((*values, None))]
+                        part.fresh.append(row)
+                        part.newest[number] = row
+                        continue
+            trouble = self._add(reading)
+            if trouble:
+                self.rejected[index] = trouble
 
     def _add(self, reading: Reading) -> str:
         """Any other reading: what is wrong with it, or nothing."""
