@@ -66,9 +66,9 @@ Ask = Callable[[], Awaitable[int]]
 # ---------------------------------------------------------------- agents
 
 
-async def serve() -> None:
+async def serve(haste: float) -> None:
     """The stub in this process: one line of JSON commands each on stdin, its port on stdout."""
-    stub = RouterStub.office("spike", ports=PORTS)
+    stub = RouterStub.office("spike", ports=PORTS, now=lambda: time.monotonic() * haste)
     print(await stub.start(), flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -81,11 +81,11 @@ async def serve() -> None:
 
 
 class StubProcess:
-    """The stub in a process of its own."""
+    """The stub in a process of its own; its time runs `haste` times as fast as ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, haste: float = 1.0) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.snmp_spike", "serve"],
+            [sys.executable, "-m", "tests.bench.snmp_spike", "serve", str(haste)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -273,4 +273,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve() if sys.argv[1:] == ["serve"] else main())
+    asyncio.run(serve(float(sys.argv[2])) if sys.argv[1:2] == ["serve"] else main())
