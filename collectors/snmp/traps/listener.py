@@ -20,6 +20,8 @@ COUNT_EVERY_S = 10.0
 """How often the number of traps becomes readings."""
 LOOK_UP_EVERY_S = 300.0
 """Names in the inventory may move to another address."""
+AT_ONCE = 100
+"""Devices looked at before others have their turn."""
 MACHINE_ID = Path("/etc/machine-id")
 
 Tell = Callable[[Told], str]
@@ -76,6 +78,7 @@ async def listen(traps: Traps, config: SnmpConfig, host: Host, emit: Emit, tell:
     )
     host.log.info("listening to traps", port=traps.port, engine_id=own.hex())
     looked_up = loop.time()
+    named = any(not _is_ip(target.address) for target in host.targets())
     try:
         while not listener.lost.done():
             await asyncio.wait({listener.lost}, timeout=COUNT_EVERY_S)
@@ -84,7 +87,7 @@ async def listen(traps: Traps, config: SnmpConfig, host: Host, emit: Emit, tell:
             if receiver.repeated:
                 host.count("traps_repeated", receiver.repeated)
                 receiver.repeated = 0
-            if loop.time() - looked_up > LOOK_UP_EVERY_S:
+            if named and loop.time() - looked_up > LOOK_UP_EVERY_S:
                 looked_up = loop.time()
                 door.know(await senders(traps, config, host))
     finally:
@@ -117,7 +120,9 @@ async def senders(traps: Traps, config: SnmpConfig, host: Host) -> Mapping[str, 
     """The inventory's devices by the addresses that they send from."""
     common = [config.credentials[name] for name in traps.credentials]
     found: dict[str, list[Sender]] = {}
-    for target in host.targets():
+    for number, target in enumerate(host.targets()):
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
         section = SnmpSection.model_validate(dict(target.section))
         own = section.asks_as(config)
         communities, users = _who([own, *common])
@@ -127,11 +132,17 @@ async def senders(traps: Traps, config: SnmpConfig, host: Host) -> Mapping[str, 
     return found
 
 
-async def _addresses(target: Target) -> list[str]:
+def _is_ip(text: str) -> bool:
     try:
-        return [str(ip_address(target.address))]
+        ip_address(text)
     except ValueError:
-        pass
+        return False
+    return True
+
+
+async def _addresses(target: Target) -> list[str]:
+    if _is_ip(target.address):
+        return [str(ip_address(target.address))]
     try:
         _, address = await resolve(target.address, 0)
     except OSError:
