@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ OWN_FIELDS = {
 """What the hub itself measures, beside what the collectors promise."""
 
 
+BLOT = "**********"
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """What was read, every part of it checked."""
@@ -33,7 +37,21 @@ class Configuration:
     rules: list[Rule]
 
     def inventory_text(self) -> str:
-        return _texts(self.settings.inventory)
+        """As it was written, secrets blotted out: it goes to the journal, which can be exported."""
+        text = _texts(self.settings.inventory)
+        for secret in sorted(self._secrets(), key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", BLOT, text)
+        return text
+
+    def _secrets(self) -> set[str]:
+        """What devices' sections hold under keys whose models call them secret."""
+        found: set[str] = set()
+        for device in self.inventory.devices.values():
+            for name, section in device.collect.items():
+                for key, field in self.plugins[name].collector.Section.model_fields.items():
+                    if "SecretStr" in str(field.annotation) and section.get(key):
+                        found.add(str(section[key]))
+        return found
 
     def rules_text(self) -> str:
         return _texts(rulebook.paths(self.settings.rules)) + repr(self.settings.rules)

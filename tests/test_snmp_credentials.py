@@ -21,6 +21,7 @@ SECRETS = {
     "community": "rahasia-komunitas",
     "auth_password": "rahasia-otentikasi",
     "priv_password": "rahasia-privasi",
+    "inline": "rahasia-inventaris",
 }
 V3 = {"version": 3, "user": "toba", "auth": "sha256", "priv": "aes128"}
 PASSWORDS = {key: SECRETS[key] for key in ("auth_password", "priv_password")}
@@ -151,17 +152,19 @@ def test_no_secret_is_told_by_a_hub_whose_devices_refuse_and_are_silent(tmp_path
             "old": {"community": SECRETS["community"]},
         }
         device = {"kind": "router", "site": "balige", "address": "127.0.0.1"}
-        inventory = {
+        inventory: dict[str, Any] = {
             "sites": [{"id": "balige", "name": "Balige"}],
             "devices": [
                 {**device, "id": "r1", "collect": {"snmp": {"credential": "opd-v3", "port": port}}},
                 {**device, "id": "r2", "collect": {"snmp": {"credential": "old", "port": silent}}},
             ],
         }
+        inline = {"community": SECRETS["inline"], "port": silent}
+        inventory["devices"].append({**device, "id": "r3", "collect": {"snmp": inline}})
         snmp = {"credentials": groups, "timeout_s": 0.2, "retries": 0}
         settings = {"collectors": {"snmp": snmp}, "log": {"level": "debug"}}
         with running(tmp_path / "hub", settings, inventory) as hub:
-            wait_for("both complaints", lambda: _complains(hub.log(), "r1", "r2"))
+            wait_for("both complaints", lambda: _complains(hub.log(), "r1", "r2", "r3"))
             told = [hub.log()]
             for path in ("/metrics", "/api/v1/health", "/api/v1/devices/r1", "/api/v1/overview"):
                 with urllib.request.urlopen(f"http://127.0.0.1:{hub.port}{path}") as answer:
@@ -183,3 +186,13 @@ def test_no_secret_is_told_by_a_hub_whose_devices_refuse_and_are_silent(tmp_path
 
 def _complains(log: str, *devices: str) -> bool:
     return all(f"{device}:" in log for device in devices)
+
+
+def test_the_journal_s_copy_of_the_inventory_holds_no_community(tmp_path: Path) -> None:
+    path, said = written(tmp_path, {}, {"community": SECRETS["inline"]}, {"community": "2024"})
+    assert said == []
+    text = configuration.load(path).inventory_text()
+    assert SECRETS["inline"] not in text
+    assert "2024" not in text
+    assert text.count("**********") == 2
+    assert "address: 127.0.0.1" in text
