@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from hub.reading import Reading, Series
-from hub.store.base import Batch, StoreDown, StoreRefused
+from hub.store.base import Batch, StoreDown, StoreRefused, Written
 from hub.store.duckdb import DuckStore
 from hub.store.query import Column, Query
 
@@ -182,3 +182,21 @@ async def test_readers_see_whole_batches_while_columns_are_added(store: DuckStor
         await asyncio.gather(read(), write())
     assert seen == sorted(seen)
     assert all(count % 100 == 0 for count in seen)
+
+
+async def test_a_folder_that_was_moved_away_is_missed_and_not_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    store = DuckStore(folder / "readings.duckdb")
+    await store.open()
+    await store.write(Batch([reading(1, pm25=1.0)], 1))
+    await store.close()
+    store = DuckStore(folder / "readings.duckdb")
+    await store.open()
+    store._close()  # as after a write that failed
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreRefused, match="can't open the store"):
+        await store.write(Batch([reading(2, pm25=2.0)], 2))
+    assert not folder.exists()
+    (tmp_path / "elsewhere").rename(folder)
+    assert await store.write(Batch([reading(2, pm25=2.0)], 2)) == Written()
+    await store.close()

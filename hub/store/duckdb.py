@@ -64,6 +64,7 @@ class DuckStore:
         self._query_timeout_s = query_timeout_s
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tables: Tables | None = None
+        self._made_folder = False
         self._writer = ThreadPoolExecutor(1, "duckdb-write")
         self._reader = ThreadPoolExecutor(1, "duckdb-read")
 
@@ -149,8 +150,11 @@ class DuckStore:
     def _opened(self) -> Tables:
         """In the writing thread: the tables, the file being opened first where it is not."""
         if self._tables is None:
-            if self._path is not None:
+            if self._path is not None and not self._made_folder:
+                # Once: where the folder was moved away later, an empty one in its place would
+                # take new readings and hide all that was stored before.
                 self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._made_folder = True
             try:
                 self._connection = duckdb.connect(
                     str(self._path or ":memory:"), config=self._limits
