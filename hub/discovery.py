@@ -70,7 +70,8 @@ class Thing:
     def says(self) -> Words:
         """What an entry keeps of it."""
         name = " ".join(self.found.name.replace("|", "/").split())
-        return Words(name, self.found.model[:TELLING].strip())
+        model = " ".join(self.found.model.split())  # YAML folds line breaks of many kinds
+        return Words(name, model[:TELLING].strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub import inventory, registry
@@ -251,6 +251,7 @@ def test_a_site_that_was_given_leaves_nothing_to_fill() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
+@example("", "0\x850")
 def test_what_the_file_keeps_of_a_device_is_read_as_no_change(name: str, model: str) -> None:
     before = made(found(1, name, model))
     plain = yaml.safe_load(document(before, "", "balige", "", with_site=False))["devices"][0]
