@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -415,3 +416,33 @@ async def test_a_device_that_left_the_inventory_is_forgotten(bench: Bench) -> No
 def test_a_wrong_section_is_refused_without_the_network(section: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SnmpCollector.Section.model_validate(section)
+
+
+async def test_devices_of_one_shape_share_a_request_and_each_keeps_its_community() -> None:
+    one, two = RouterStub.office("one"), RouterStub.office("two", community="rahasia")
+    async with listening(one) as port, polling(port, **QUICK) as first:
+        assert len(await first.ports("traffic")) == 5
+        async with listening(two) as port2, polling(port2, community="rahasia", **QUICK) as second:
+            assert len(await second.ports("traffic")) == 5
+
+
+async def test_a_router_that_dies_in_the_middle_of_a_poll_loses_nothing_that_it_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.timeout(30):
+        stub = RouterStub.office("large", ports=40)
+        async with listening(stub) as port, polling(port, **QUICK) as poller:
+            await poller.ports("traffic")
+            before = len(poller.emit.items)
+            honest, asked = stub._reply, stub.requests
+
+            def reply(message: Any) -> bytes:
+                if stub.requests - asked >= 2:
+                    stub.fault("dead")
+                return honest(message)
+
+            monkeypatch.setattr(stub, "_reply", reply)
+            with pytest.raises(TryAgain, match="no SNMP answer"):
+                await poller.poll("traffic")
+            said = {r.series.tag("ifname") for r in poller.emit.items[before:]}  # type: ignore[union-attr]
+            assert 5 < len(said) < 40
