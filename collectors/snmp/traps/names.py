@@ -69,8 +69,19 @@ LINK_DOWN, LINK_UP = oid("1.3.6.1.6.3.1.1.5.3"), oid("1.3.6.1.6.3.1.1.5.4")
 
 IF_INDEX = oid("1.3.6.1.2.1.2.2.1.1")
 _STATES = {1: "up", 2: "down", 3: "testing", 4: "unknown", 5: "dormant", 6: "notPresent"}
+
+
+class Object(NamedTuple):
+    """What may come with a trap."""
+
+    column: Oid
+    name: str
+    values: dict[int, str]
+    """Words for its numbers."""
+
+
 OBJECTS = {
-    oid(number): (name, values)
+    oid(number): Object(oid(number), name, values)
     for number, name, values in (
         ("1.3.6.1.2.1.2.2.1.1", "ifIndex", {}),
         ("1.3.6.1.2.1.2.2.1.2", "ifDescr", {}),
@@ -115,7 +126,7 @@ def object_name(instance: Oid) -> str:
     """The object's name, or the instance's number."""
     found = _object(instance)
     if found is not None:
-        return found[0]
+        return found.name
     try:
         return dotted(instance)
     except BadOid:
@@ -125,8 +136,8 @@ def object_name(instance: Oid) -> str:
 def shown(instance: Oid, value: Value) -> str:
     """A value for people, shortened."""
     found = _object(instance)
-    if found is not None and isinstance(value, int) and value in found[1]:
-        return found[1][value]
+    if found is not None and isinstance(value, int) and value in found.values:
+        return found.values[value]
     if isinstance(value, bytes):
         plain = text(value)
     elif isinstance(value, Absent):
@@ -143,13 +154,12 @@ def if_index(varbinds: list[VarBind]) -> int | None:
             return value
     for name, _ in varbinds:
         found = _object(name)
-        if found is not None and found[0].startswith("if"):
-            column = next(key for key in OBJECTS if name.startswith(key) and OBJECTS[key] is found)
-            return index_of(column, name)
+        if found is not None and found.name.startswith("if"):
+            return index_of(found.column, name)
     return None
 
 
-def _object(instance: Oid) -> tuple[str, dict[int, str]] | None:
+def _object(instance: Oid) -> Object | None:
     """The longest object whose instance this is."""
     for size in range(len(instance), 5, -1):
         found = OBJECTS.get(instance[:size])
