@@ -315,6 +315,10 @@ class Collector:
     async def stop(self) -> None:
         """Close what `start` opened."""
 
+    async def retarget(self) -> None:
+        """The inventory changed: `host.targets()` is another. Devices that were polled before may
+        come with another section; `run` is cancelled and called again after this."""
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Read one device once. Cancelled at the tier's time-out."""
         raise NotImplementedError

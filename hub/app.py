@@ -45,8 +45,16 @@ async def run_ingest(conf: Configuration) -> None:
     """Collectors to journal, until cancelled."""
     from hub.ingest import Ingest
 
-    ingest = Ingest(conf.settings, conf.inventory, conf.plugins)
-    await ingest.run(conf.inventory_text(), conf.rules_text())
+    ingest = Ingest(conf)
+    asked: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(ingest.reload_quietly(), name="reload")
+        asked.add(task)
+        task.add_done_callback(asked.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    await ingest.run()
 
 
 async def run_serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
@@ -72,6 +80,11 @@ async def _run(conf: Configuration, field_socket: Path | None) -> int:
         listen(web.host, web.port).close()
         stop = asyncio.Event()
         supervisor.on_signals(stop)
+        processes = children(conf.path, field_socket)
+        # Ingest reads the files again and writes into the journal what is in force; serve reads it.
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGHUP, processes[0].signal, signal.SIGHUP
+        )
         log.info(
             "starting",
             data=str(conf.settings.data),
@@ -79,7 +92,7 @@ async def _run(conf: Configuration, field_socket: Path | None) -> int:
             rules=len(conf.rules),
             devices=len(conf.inventory.devices),
         )
-        return await supervisor.supervise(children(conf.path, field_socket), stop)
+        return await supervisor.supervise(processes, stop)
     finally:
         lock.release()
 
@@ -103,6 +116,7 @@ def _spare_the_garbage_collector() -> None:
 async def _until_stopped(conf: Configuration, process: str, field: Path | None) -> None:
     """Run one process until a signal comes or the supervisor is gone."""
     _spare_the_garbage_collector()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload begins in ingest
     stop = asyncio.Event()
     supervisor.on_signals(stop)
     loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hub import logs
+from hub import logs, own
 from hub.acts import refusal, tags_of
 from hub.api import BadItem, TryAgain
 from hub.clock import now_ns
@@ -21,11 +21,13 @@ from hub.engine import Engine
 from hub.fieldlink import FieldLink
 from hub.forward import Forwarder
 from hub.health import Health
+from hub.inventory import Inventory
 from hub.ledger import Ledger
 from hub.link import Link
 from hub.notify import facts
 from hub.notify.message import Facts
 from hub.notify.notifier import Notifier
+from hub.problems import nearest
 from hub.store.base import Store
 from hub.store.query import Query, SeriesRows
 from hub.web.backend import ActKind, HealthReport, Regency, Sample
@@ -69,15 +71,26 @@ class HubBackend:
         self._ingest: dict[str, Any] = {}
         self._ingest_why = "the ingest process has not answered yet"
         self._change = asyncio.Event()
-        self._units = {
-            (measurement, name): field.unit
-            for plugin in conf.plugins.values()
-            for measurement, spec in plugin.manifest.measurements.items()
-            for name, field in spec.fields.items()
-        }
+        self._units = self._unit_names()
         self._tags = tags_of(conf)
         self._engine: Engine | None = None
         self._forwarder: Forwarder | None = None
+
+    def _unit_names(self) -> Mapping[tuple[str, str], str]:
+        return {
+            (measurement, name): field.unit
+            for plugin in self._conf.plugins.values()
+            for measurement, spec in plugin.manifest.measurements.items()
+            for name, field in spec.fields.items()
+        }
+
+    def reload(self, conf: Configuration) -> Inventory:
+        """Other devices, rules and names from now on; the inventory under a new generation."""
+        conf.inventory.generation = self.inventory.generation + 1
+        self.inventory, self._conf = conf.inventory, conf
+        self._rules = {rule.name: rule for rule in conf.rules}
+        self.change()
+        return conf.inventory
 
     def watch(self, engine: Engine, forwarder: Forwarder) -> None:
         self._engine, self._forwarder = engine, forwarder
@@ -125,6 +138,22 @@ class HubBackend:
     def alerts(self) -> Sequence[Alert]:
         return self._engine.alerts() if self._engine else []
 
+    def explain(self, device: str, rule: str = "") -> list[dict[str, Any]]:
+        if device not in self.inventory.devices and device != own.MEASUREMENT:
+            raise LookupError(f"the inventory has no device {device!r}")
+        if rule and rule not in self._rules:
+            raise LookupError(f"there is no rule {rule!r}: {nearest(rule, self._rules)}")
+        if self._engine is None:
+            return []
+        return [one.plain() for one in self._engine.watch.explain(device, rule)]
+
+    async def answer_why(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """`explain` for the command line."""
+        try:
+            return {"rules": self.explain(str(said["device"]), str(said.get("rule", "")))}
+        except LookupError as error:
+            raise BadItem(str(error.args[0])) from None
+
     def silences(self) -> Sequence[Mapping[str, Any]]:
         if self._engine is None:
             return []
@@ -171,7 +200,11 @@ class HubBackend:
         folded = self._engine.folded_id if self._engine else 0
         return HealthReport(
             ok=not reasons,
-            reasons=reasons + ([self._ledger.note] if self._ledger.note else []),
+            reasons=[
+                *reasons,
+                *([self._ledger.note] if self._ledger.note else []),
+                *self._ingest.get("notes", []),
+            ],
             processes={"serve": True, "ingest": not self._ingest_why},
             store=store,  # type: ignore[typeddict-item]
             backlog={

@@ -109,7 +109,7 @@ def write(conf: Configuration, target: Path, *, readings: bool, progress: Progre
         whole = readings and conf.settings.store.kind == "duckdb"
         progress("databases", 0, 0)
         if supervisor.running(data) is not None:
-            asyncio.run(snapshot.ask(data / snapshot.SOCKET, folder, whole))
+            asyncio.run(snapshot.ask(data, folder, whole))
         else:
             lock = FolderLock.take(data, "no board: a backup is made")
             stack.callback(lock.release)

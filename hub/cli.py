@@ -19,6 +19,7 @@ from hub.cli_discover import discover
 from hub.cli_groups import grafana, notify, rules, token
 from hub.cli_journal import journal
 from hub.cli_plugins import Verbs
+from hub.cli_reload import reload
 from hub.cli_store import backup, influx, restore
 from hub.web.address import PortTaken
 
@@ -36,7 +37,7 @@ cli.add_typer(notify, name="notify")
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")
-for verb in (alerts, ack, silence, silences, unsilence, backup, restore, discover):
+for verb in (alerts, ack, silence, silences, unsilence, reload, backup, restore, discover):
     cli.command()(verb)
 
 

@@ -61,6 +61,8 @@ def plainly(command: Command) -> Command:
             for line in folded(error.problems):
                 sys.stderr.write(f"{line}\n")
             started = "; nothing was started" if command.__name__ in STARTING else ""
+            if command.__name__ == "reload":
+                started = "; all goes on as before"
             fail(f"{len(error.problems)} problem(s){started}", supervisor.CONFIG_ERROR)
         except (
             PortTaken,

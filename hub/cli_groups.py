@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +22,7 @@ def _group(about: str) -> typer.Typer:
 
 grafana = _group("Dashboards: build their JSON, push them into an existing Grafana.")
 notify = _group("Notification channels.")
-rules = _group("Rules: try their cases.")
+rules = _group("Rules: try their cases, ask why an alert fires, try changes on history.")
 token = _group("Tokens for the board's API.")
 
 
@@ -211,3 +213,42 @@ def rules_test(
     out.print(f"{len(results) - len(bad)} of {len(results)} cases of {len(found)} files are good")
     if bad:
         raise typer.Exit(1)
+
+
+MARKS = {"firing": "[red]●[/]", "acknowledged": "[yellow]●[/]", "pending": "[yellow]○[/]"}
+
+
+@rules.command("explain")
+@plainly
+def rules_explain(
+    device: Annotated[str, typer.Argument(help="The id of a device in the inventory.")],
+    rule: Annotated[str, typer.Argument(help="Only this rule.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="All facts as JSON.")] = False,
+    language: Annotated[str, typer.Option("--lang", help="id or en; default: the hub's.")] = "",
+    settings: Settings = DEFAULT,
+) -> None:
+    """Why an alert is or is not firing right now, as the running hub sees it.
+
+    The last value and the limit, how far a window is filled, how long `for` still runs, how old
+    the data is, and what holds a message back: a cause, a silence, doubted data.
+    """
+    from hub import serveside, supervisor
+
+    given = configuration.load(settings).settings
+    language = language or given.language
+    if language not in ("id", "en"):
+        fail(f"no language {language!r}: use id or en", 2)
+    if supervisor.running(given.data) is None:
+        fail(f"no hub is running on {given.data}; start it with `toba-hub run`")
+    found = asyncio.run(serveside.ask(given.data, "explain", {"device": device, "rule": rule}))
+    if as_json:
+        sys.stdout.write(json.dumps(found["rules"], ensure_ascii=False, indent=1) + "\n")
+        return
+    if not found["rules"]:
+        out.print("no rule is about this device", highlight=False)
+    for one in found["rules"]:
+        name = one["key"] or f"{one['rule']}:{one['device']}"
+        mark = MARKS.get(one["state"], "[green]●[/]")
+        out.print(f"{mark} [bold]{name}[/]  {one['state']}, {one['data_state']}", highlight=False)
+        for sentence in one["why"][language]:
+            out.print(f"    {sentence}", highlight=False, markup=False)

@@ -35,10 +35,14 @@ class Configuration:
     inventory: Inventory
     plugins: Mapping[str, Plugin]
     rules: list[Rule]
+    rule_texts: Mapping[str, str]
+    """The rule files by name, as they were read."""
 
     def inventory_text(self) -> str:
         """As it was written, secrets blotted out: it goes to the journal, which can be exported."""
-        text = _texts(self.settings.inventory)
+        text = "\n".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in self.settings.inventory
+        )
         for secret in sorted(self._secrets(), key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", BLOT, text)
         return text
@@ -52,9 +56,6 @@ class Configuration:
                     if "SecretStr" in str(field.annotation) and section.get(key):
                         found.add(str(section[key]))
         return found
-
-    def rules_text(self) -> str:
-        return _texts(rulebook.paths(self.settings.rules)) + repr(self.settings.rules)
 
 
 def load(path: Path) -> Configuration:
@@ -73,6 +74,7 @@ def load(path: Path) -> Configuration:
         problems += error.problems
         things = Inventory()
     rules: list[Rule] = []
+    texts: dict[str, str] = {}
     try:
         rules = rulebook.read(
             found.rules,
@@ -80,12 +82,13 @@ def load(path: Path) -> Configuration:
             tags=identity_tags(plugins.values()),
             teams=set(found.teams),
             settings_file=_again(path),
+            texts=texts,
         )
     except Misconfigured as error:
         problems += error.problems
     if problems:
         raise Misconfigured(sorted(set(problems), key=lambda p: (p.file, p.line, p.key)))
-    return Configuration(path, found, things, plugins, rules)
+    return Configuration(path, found, things, plugins, rules, texts)
 
 
 def identity_tags(plugins: Iterable[Plugin]) -> set[str]:
@@ -126,7 +129,3 @@ def _again(path: Path) -> yamlfile.YamlFile:
         return yamlfile.read(path)
     except Misconfigured:
         return yamlfile.YamlFile(str(path), {})
-
-
-def _texts(paths: list[Path]) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)

@@ -3,6 +3,8 @@
     records ─► Watch (rules/, pure) ─► transitions ─► ledger: transition + owed + alert point,
        └─────► live board state                       one transaction, ids from the record
 
+The rules themselves are records, too: a reload takes hold where its record stands.
+
 Started again, it loads the snapshot and folds on from there: the same records give the same
 transitions with the same ids, and the ledger takes each once.
 """
@@ -19,15 +21,17 @@ from typing import Any
 
 import msgspec
 
-from hub import logs
+from hub import logs, ruleset
 from hub.clock import NS, monotonic
 from hub.decoded import Decoded
 from hub.health import Health
 from hub.journal import Kind, Reader, Record
 from hub.journal.files import Cursor
 from hub.ledger import Ledger
+from hub.problems import Misconfigured
 from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map
+from hub.ruleset import RuleSet
 from rules.act import Act
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
@@ -69,11 +73,13 @@ class Engine:
         show: Callable[[Sequence[Reading], int], None],
         event: Callable[[dict[str, Any]], None],
         changed: Callable[[], None],
+        configured: Callable[[], None] = lambda: None,
         now_ns: int = 0,
         decoded: Decoded | None = None,
     ) -> None:
         """`show` gets all readings with the time they were received; `changed` is called after
-        each stretch of records. `now_ns` is when the process started."""
+        each stretch of records, `configured` when one of them was a reload. `now_ns` is when the
+        process started; rules and things are used until the journal says which are in force."""
         self._folder = folder
         self._ledger = ledger
         self._health = health
@@ -81,6 +87,7 @@ class Engine:
         self._show = show
         self._event = event
         self._changed = changed
+        self._configured = configured
         self._decoded = decoded or Decoded()
         self._cursor = Cursor(folder, "engine")
         self.trouble = ""
@@ -89,7 +96,9 @@ class Engine:
         self.folded_ns = 0
         """When the last folded record was written; 0: none was."""
         self._tell_from_ns = 0
-        self.watch = self._restore(rules, things) or Watch(rules, things)
+        self.in_force = RuleSet(rules, things)
+        self.watch = self._restore() or Watch(rules, things)
+        self._kept_set = self.in_force.sha256
         if not self.folded_id:
             self._tell_from_ns = now_ns - STALE_NS
         self._kept_id = self.folded_id
@@ -101,18 +110,30 @@ class Engine:
         self._owing = False
         """True while what was folded is not committed: the watch is ahead of the ledger."""
 
-    def _restore(self, rules: Sequence[Rule], things: Sequence[Thing]) -> Watch | None:
+    def _restore(self) -> Watch | None:
         """The state of the snapshot, if there is one that this version can read."""
         try:
             last_id, state = self._ledger.snapshot()
-            watch = None if state is None else Watch.restore(rules, things, state)
+            self._know(self._ledger.configuration())
+            in_force = self.in_force
+            watch = state and Watch.restore(in_force.rules, in_force.things, state)
         except sqlite3.Error:
             raise
         except Exception as error:  # whatever is wrong with it, the journal has the truth
             log.error("the rules' state can't be read, folding the journal anew", why=repr(error))
             return None
         self.folded_id = last_id
-        return watch
+        return watch or None
+
+    def _know(self, payload: bytes) -> None:
+        """The rule set of the snapshot; where this version refuses it, that of today's files."""
+        try:
+            if payload:
+                self.in_force = ruleset.unpack(payload)
+        except (Misconfigured, ValueError) as error:
+            log.error(
+                "the rules of before can't be read, taking those of the files", why=str(error)
+            )
 
     def alerts(self) -> list[Alert]:
         return list(self.watch.alerts())
@@ -186,6 +207,8 @@ class Engine:
             elif fresh and record.kind == Kind.ACT:
                 act = Act(**unpack_map(record.payload))
                 found = self.watch.act(record.id, record.time_ns, act)
+            elif fresh and record.kind == Kind.CONFIG:
+                found = self._reload(record)
         except Exception as error:
             # One record must not stop the fold for ever: neither one that this version can't
             # read, nor one that a fault in a rule trips over.
@@ -194,10 +217,33 @@ class Engine:
             self.folded_id, self.folded_ns = record.id, record.time_ns
         return found
 
+    def _reload(self, record: Record) -> list[Transition]:
+        """Judge by another rule set from this record on."""
+        before = self.in_force
+        self.in_force = ruleset.unpack(record.payload, before)
+        self._configured()
+        if self.in_force is before:
+            return []
+        began = monotonic()
+        found = self.watch.reload(
+            record.id, record.time_ns, self.in_force.rules, self.in_force.things
+        )
+        took_ms = round((monotonic() - began) * 1000)
+        log.info(
+            "rules in force",
+            rules=len(self.in_force.rules),
+            devices=len(self.in_force.things),
+            sha256=self.in_force.sha256[:12],
+            took_ms=took_ms,
+        )
+        return found
+
     def _skip(self, record: Record, error: Exception) -> None:
         number = self._health.count("unfolded", 1, kind=str(record.kind))
         if number <= 3 or number % 1000 == 0:
-            unreadable = isinstance(error, (msgspec.DecodeError, BadSeries))
+            unreadable = isinstance(
+                error, (msgspec.DecodeError, BadSeries, Misconfigured, ValueError)
+            )
             log.error(
                 "skipping a record",
                 id=record.id,
@@ -246,7 +292,9 @@ class Engine:
             return
         began = monotonic()
         snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
-        new = self._ledger.commit(transitions, points, self._tell, snapshot)
+        in_force = self.in_force
+        news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
+        new = self._ledger.commit(transitions, points, self._tell, snapshot, news)
         for t in transitions[:SAID_AT_ONCE]:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
         if len(transitions) > SAID_AT_ONCE:
@@ -254,6 +302,7 @@ class Engine:
         self._health.count("transitions", new)
         if keep:
             self._kept_id, self._kept_at = self.folded_id, monotonic()
+            self._kept_set = in_force.sha256
             self._keeping_s = self._kept_at - began
             # Behind the commit: the journal may free what this snapshot has taken in.
             # An older cursor only keeps a segment longer.

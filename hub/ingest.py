@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hub import link, logs, own
+from hub import configuration, link, logs, own, ruleset
 from hub.api import Event, Hint, Route, TryAgain
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
+from hub.configuration import Configuration
 from hub.health import Health
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
+from hub.journal.files import identity
 from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
+from hub.problems import Misconfigured, Problem
 from hub.records import pack_event, pack_map
 from hub.redelivery import Window
 from hub.registry import Plugin
+from hub.reload import Changes, compare
 from hub.running import Runner, TargetHost
 from hub.settings import MIB, Settings
 
@@ -33,6 +36,8 @@ STEP_S = 10.0
 HOUSE_S = 1.0
 CONFIGURATION_S = 10.0
 FULL_S = 60.0
+LOGGED = 20
+"""Mistakes of a refused reload that the log names."""
 ACT_S = 5.0
 """How long a person waits for an act to be on disk before hearing why it is not."""
 
@@ -40,11 +45,16 @@ ACT_S = 5.0
 class Ingest:
     """Everything of one ingest process."""
 
-    def __init__(
-        self, settings: Settings, inventory: Inventory, plugins: Mapping[str, Plugin]
-    ) -> None:
+    def __init__(self, conf: Configuration) -> None:
         """Raises `Locked`, `OtherFormat`, OSError, and pydantic's errors for a bad section."""
-        self.settings = settings
+        self.conf = conf
+        self.settings = settings = conf.settings
+        self.refused: list[Problem] = []
+        """What was wrong with the last reload: the configuration of before goes on."""
+        self.waiting: list[str] = []
+        """Settings that were changed and wait for a restart."""
+        self._reloading = asyncio.Lock()
+        self._noted = ""
         self.health_of = Health()
         quotas = {
             Class.ACKNOWLEDGED: settings.journal.acknowledged_mib * MIB,
@@ -72,11 +82,11 @@ class Ingest:
             log.error("the journal was repaired", what=what)
         log.info("journal open", last_id=self.journal.last_id, redelivery_window=known)
         self.runners: list[Runner] = []
-        for name, plugin in plugins.items():
+        for name, plugin in conf.plugins.items():
             if enabled(settings, name):
                 try:
                     section = settings.collectors.get(name, {})
-                    self.runners.append(self._runner(plugin, inventory, section))
+                    self.runners.append(self._runner(plugin, conf.inventory, section))
                 except Exception:  # a plugin's code may fail in any way; the others go on
                     log.error("left out: it can't be made", collector=name, exc_info=True)
         self._routes = _compile(r for runner in self.runners for r in runner.collector.routes())
@@ -105,16 +115,14 @@ class Ingest:
         )
         return Runner(plugin, cls(config, host), host, pipeline)
 
-    async def run(self, inventory_text: str, rules_text: str) -> None:
+    async def run(self) -> None:
         """Until cancelled. Collectors stop first, then what they handed over is written."""
         server = await link.serve(self.settings.data / "ingest.sock", self)
         commit = asyncio.create_task(self.committer.run(), name="commit")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_needed(commit), name="commit")
-                group.create_task(
-                    self._note_configuration(inventory_text, rules_text), name="configuration"
-                )
+                group.create_task(self._note_configuration(), name="configuration")
                 group.create_task(self._ticks(), name="ticks")
                 group.create_task(self._keep_house(), name="house")
                 group.create_task(self._measure_ourselves(), name="own health")
@@ -161,6 +169,7 @@ class Ingest:
                 "bytes": sum(self.journal.used(k) for k in Class),
             },
             "trouble": self._trouble(),
+            "notes": self._notes(),
             "dropped": self.health_of.by("dropped", "reason"),
             "refused": self.health_of.by("refused", "reason"),
             "collectors": {
@@ -181,6 +190,18 @@ class Ingest:
             found.append("the journal is full: sensors' messages wait at their broker")
         if not self.journal.room(Class.POLLED):
             found.append("the journal is full: polled readings are dropped")
+        return found
+
+    def _notes(self) -> list[str]:
+        """What a person should know although all is well."""
+        found = []
+        if self.refused:
+            more = f", and {len(self.refused) - 1} more" if len(self.refused) > 1 else ""
+            found.append(
+                f"the last reload was refused, all goes on as before: {self.refused[0]}{more}"
+            )
+        if self.waiting:
+            found.append(f"changed, but only counts after a restart: {', '.join(self.waiting)}")
         return found
 
     async def route(self, method: str, path: str, body: bytes) -> Mapping[str, Any] | None:
@@ -274,24 +295,67 @@ class Ingest:
                 self.own.tell("journal", {"full": int(full)}, Class.ACT)
             await asyncio.sleep(HOUSE_S)
 
-    async def _note_configuration(self, inventory_text: str, rules_text: str) -> None:
-        """The rule set and inventory in force are part of the log, when they changed."""
-        digest = hashlib.sha256(f"{inventory_text}\0{rules_text}".encode()).hexdigest()
+    async def _note_configuration(self) -> None:
+        """Rules and inventory in force are part of the log; at the start when they changed."""
+        in_force, journal = ruleset.of(self.conf), identity(self.journal.folder)
         marker = self.settings.data / "configuration.sha256"
-        if marker.exists() and marker.read_bytes() == digest.encode():
+        self._noted, known = in_force.sha256, f"{journal} {in_force.sha256}"
+        if marker.exists() and marker.read_text(errors="replace") == known:
             return
-        payload = pack_map({"sha256": digest, "inventory": inventory_text, "rules": rules_text})
         noted = False
         while True:
             try:
                 if not noted:
-                    draft = (now_ns(), Kind.CONFIG, Class.ACT, payload)
-                    await self.committer.submit([draft], Class.ACT)
+                    await self._note(in_force.payload)
                 noted = True
-                marker.write_text(digest)
+                marker.write_text(known)
                 return
             except (TryAgain, OSError):  # a full disk, which the committer complains of
                 await asyncio.sleep(CONFIGURATION_S)
+
+    async def _note(self, payload: bytes) -> int:
+        draft = (now_ns(), Kind.CONFIG, Class.ACT, payload)
+        return await self.committer.submit([draft], Class.ACT)
+
+    # other rules, devices, teams and channels while all goes on
+
+    async def reload(self) -> Changes:
+        """Read the files again and go on with what changed; all of it or nothing.
+
+        Raises `Misconfigured` for files with mistakes, `TryAgain` when it can't be written down.
+        """
+        async with self._reloading:
+            try:
+                conf = await asyncio.to_thread(configuration.load, self.conf.path)
+            except Misconfigured as error:
+                self.refused = error.problems
+                log.error("reload refused, all goes on as before", problems=len(error.problems))
+                for problem in error.problems[:LOGGED]:
+                    log.error("wrong in the configuration", what=str(problem))
+                raise
+            changes = await asyncio.to_thread(compare, self.conf, conf)
+            new = await asyncio.to_thread(ruleset.of, conf)
+            same = new.sha256 == self._noted
+            await self._note(ruleset.unchanged(new.sha256) if same else new.payload)
+            with suppress(OSError):  # then it is noted once more at the next start
+                known = f"{identity(self.journal.folder)} {new.sha256}"
+                (self.settings.data / "configuration.sha256").write_text(known)
+            for runner in self.runners:
+                if runner.name in changes.collectors:
+                    await runner.retarget(conf.inventory.targets(runner.name))
+            self.conf, self._noted, self.refused = conf, new.sha256, []
+            self.waiting = list(dict.fromkeys([*self.waiting, *changes.restart]))
+            log.info("reloaded", changes="; ".join(changes.lines()) or "nothing")
+            return changes
+
+    async def reload_quietly(self) -> None:
+        """For who can't be answered (a signal): the log and the board say how it went."""
+        try:
+            await self.reload()
+        except Misconfigured:
+            pass
+        except TryAgain as error:
+            log.error("not reloaded", why=str(error))
 
 
 async def _needed(commit: asyncio.Task[None]) -> None:

@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS owner (
 CREATE TABLE IF NOT EXISTS snapshot (
   one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, state BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS configuration (
+  one INTEGER PRIMARY KEY CHECK (one = 1), payload BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS transition (
   id TEXT PRIMARY KEY, time_ns INTEGER NOT NULL, device TEXT NOT NULL, rule TEXT NOT NULL,
   before TEXT NOT NULL, after TEXT NOT NULL, body BLOB NOT NULL
@@ -87,14 +90,24 @@ class Ledger:
         row = self.db.execute("SELECT last_id, state FROM snapshot").fetchone()
         return (row[0], _unpack(row[1])) if row else (0, None)
 
+    def configuration(self) -> bytes:
+        """The record of the rule set that the snapshot belongs to; empty: none is known."""
+        row = self.db.execute("SELECT payload FROM configuration").fetchone()
+        return bytes(row[0]) if row else b""
+
     def commit(
         self,
         transitions: Sequence[Transition],
         points: Sequence[Reading],
         owe: Callable[[sqlite3.Connection, Sequence[Transition]], object],
         snapshot: tuple[int, Any] | None = None,
+        configuration: bytes = b"",
     ) -> int:
-        """Everything in one transaction; return how many transitions were new."""
+        """Everything in one transaction; return how many transitions were new.
+
+        `configuration`: the record of the rule set that the snapshot belongs to, where it is
+        another than before.
+        """
         self.db.execute("BEGIN IMMEDIATE")
         try:
             fresh = [t for t in transitions if self._insert(t)]
@@ -109,6 +122,10 @@ class Ledger:
                 self.db.execute(
                     "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?)",
                     (snapshot[0], _pack(snapshot[1])),
+                )
+            if configuration:
+                self.db.execute(
+                    "INSERT OR REPLACE INTO configuration VALUES (1, ?)", (configuration,)
                 )
             self.db.execute("COMMIT")
         except BaseException:

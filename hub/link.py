@@ -1,14 +1,15 @@
 """The wire between the two processes: HTTP over a local socket in the data folder.
 
 The log is their only border for data; this carries what can't wait in it: a person's act on its
-way into the log, how the serve process is, a hint to poll now, a plugin's HTTP request, and the
-ingest process' health.
+way into the log, how the serve process is, a hint to poll now, a reload, a plugin's HTTP request,
+and the ingest process' health.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +19,14 @@ from aiohttp import web
 from hub import logs
 from hub.acts import act_of
 from hub.api import BadItem, Hint, TryAgain
+from hub.problems import Misconfigured, Problem
+from hub.reload import Changes
 
 log = logs.get("link")
 
 TIMEOUT_S = 10.0
+RELOAD_S = 120.0
+"""Large inventories are read for some seconds."""
 BODY = 1024 * 1024
 
 
@@ -39,6 +44,10 @@ class IngestSide(Protocol):
     def hint(self, hint: Hint) -> None: ...
 
     def health(self) -> dict[str, Any]: ...
+
+    async def reload(self) -> Changes:
+        """Read the configuration again. Raises `Misconfigured`, `TryAgain`."""
+        ...
 
     async def route(self, method: str, path: str, body: bytes) -> Mapping[str, Any] | None:
         """A plugin's answer, None where no plugin has such a route. Raises `BadItem`."""
@@ -70,6 +79,13 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     async def health(_request: web.Request) -> web.Response:
         return web.json_response(side.health())
 
+    async def reload(_request: web.Request) -> web.Response:
+        try:
+            changes = await side.reload()
+        except Misconfigured as error:
+            return web.json_response({"problems": [asdict(one) for one in error.problems]})
+        return web.json_response(changes.plain())
+
     async def route(request: web.Request) -> web.Response:
         body = await request.read()
         answer = await side.route(request.method, request.match_info["path"], body)
@@ -82,6 +98,7 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     app.router.add_post("/tell", tell)
     app.router.add_post("/hint", hint)
     app.router.add_get("/health", health)
+    app.router.add_post("/reload", reload)
     app.router.add_route("*", "/route/{path:.*}", route)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -140,6 +157,13 @@ class Link:
 
     async def health(self) -> dict[str, Any]:
         return (await self.call("GET", "/health"))[1]
+
+    async def reload(self) -> Changes:
+        """What changed. Raises `Misconfigured`: then nothing did."""
+        _, answer = await self.call("POST", "/reload", timeout=aiohttp.ClientTimeout(RELOAD_S))
+        if "problems" in answer:
+            raise Misconfigured([Problem(**one) for one in answer["problems"]])
+        return Changes.read(answer)
 
     async def route(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         return await self.call(method, f"/route/{path}", data=body, errors=False)

@@ -26,8 +26,12 @@ def read(
     tags: Collection[str],
     teams: Collection[str],
     settings_file: YamlFile | None = None,
+    texts: dict[str, str] | None = None,
 ) -> list[Rule]:
-    """Every rule in force. Raises `Misconfigured` with all problems of all files."""
+    """Every rule in force. Raises `Misconfigured` with all problems of all files.
+
+    `texts` takes each file's text by its name, exactly as it was read.
+    """
     problems: list[Problem] = []
     rules: list[Rule] = []
     changes = _changes(settings.set)
@@ -40,6 +44,8 @@ def read(
         except Misconfigured as error:
             problems += error.problems
             continue
+        if texts is not None:
+            texts[file.name] = file.text
         problems += file.problems
         known |= {str(rule.get("name")) for rule in _rules_of(file.data)}
         problems += [
@@ -62,6 +68,20 @@ def read(
                 problems.append(file.problem(where, message, *remedy))
     problems += _unknown(known, settings, blame)
     yamlfile.raise_if(problems)
+    return rules
+
+
+def reread(text: str, name: str, changed: Mapping[str, Any]) -> list[Rule]:
+    """The rules of a file's text that `read` found good before; disabled ones are among them.
+
+    Raises `Misconfigured` where this version of the hub finds otherwise.
+    """
+    data = yamlfile.plain(text)
+    _apply(data, _changes(changed))
+    rules, wrong = parse_rules(data, name)
+    if wrong:
+        file = yamlfile.parse(text, name)
+        raise Misconfigured([file.problem(where, *message) for where, *message in wrong])
     return rules
 
 

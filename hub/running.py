@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,19 +106,54 @@ class Runner:
         self._heap: list[tuple[float, str, str, bool]] = []
         """due, device, tier, and whether it is a hint: polled once beside its schedule."""
         self._wake = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._streaming: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         if not await self._start():
             return
         try:
-            async with asyncio.TaskGroup() as group:
-                if self._plugin.manifest.streams:
-                    group.create_task(self._stream(), name=f"{self.name} stream")
-                if self._plugin.manifest.polls and self._states:
-                    group.create_task(self._schedule(group), name=f"{self.name} schedule")
+            async with asyncio.TaskGroup() as self._group:
+                self._listen(self._group)
+                if self._plugin.manifest.polls:
+                    self._group.create_task(
+                        self._schedule(self._group), name=f"{self.name} schedule"
+                    )
         finally:
+            self._group = None
             await self._stop()
+
+    async def retarget(self, targets: Sequence[Target]) -> None:
+        """Go on with these devices. New ones are polled at once, those that are gone forgotten; a
+        stream is started again, since it may have asked who is there."""
+        self._host.given = targets
+        listed = {target.id for target in targets}
+        for gone in self._states.keys() - listed:
+            del self._states[gone]
+        self._heap = [due for due in self._heap if due[1] in listed]
+        heapq.heapify(self._heap)
+        for target in targets:
+            known = self._states.get(target.id)
+            if known is None:
+                known = self._states[target.id] = _State(target, self._fastest)
+                for tier in self._tiers if self._group else ():
+                    heapq.heappush(self._heap, (monotonic(), target.id, tier, False))
+            known.target, known.never = target, False
+        self._wake.set()
+        if self._group is None:
+            return  # it has not started yet, or never will
+        await self._quietly("did not take its new devices", self.collector.retarget())
+        before = self._streaming
+        if before is not None and not before.done() and self._group is not None:
+            self._listen(self._group, before)
+            before.cancel()
+
+    def _listen(self, group: asyncio.TaskGroup, before: asyncio.Task[None] | None = None) -> None:
+        """Begin the stream, once the one before it has ended."""
+        if self._plugin.manifest.streams:
+            work = self._stream(before)
+            self._streaming = group.create_task(work, name=f"{self.name} stream")
 
     def hint(self, hint: Hint) -> None:
         """Poll a device now. A flood of hints makes one poll each `HINT_EVERY_S`."""
@@ -151,13 +186,19 @@ class Runner:
             pause = min(pause * 2, RESTART_S[1])
 
     async def _stop(self) -> None:
+        await self._quietly("did not stop cleanly", self.collector.stop())
+
+    async def _quietly(self, trouble: str, work: Awaitable[None]) -> None:
+        """Whatever a collector raises here, the hub goes on."""
         try:
             async with asyncio.timeout(STOP_S):
-                await self.collector.stop()
+                await work
         except Exception:
-            self._host.log.error("did not stop cleanly", exc_info=True)
+            self._host.log.error(trouble, exc_info=True)
 
-    async def _stream(self) -> None:
+    async def _stream(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
         pause = RESTART_S[0]
         while True:
             began = monotonic()
@@ -195,6 +236,8 @@ class Runner:
             now = monotonic()
             while self._heap and self._heap[0][0] <= now:
                 due, name, tier, hinted = heapq.heappop(self._heap)
+                if name not in self._states:
+                    continue
                 self._launch(group, name, tier, hinted)
                 if not hinted:
                     # After a stall go on from now; the missed polls are not made up.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from hub import logs, own, rulebook, snapshot
+from hub import configuration, logs, own, rulebook, serveside, snapshot
 from hub.api import TryAgain
 from hub.backend import HubBackend
 from hub.clock import NS, now_ns
@@ -26,6 +26,7 @@ from hub.notify import channels, outbox
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
 from hub.own import Fresh
+from hub.problems import Misconfigured
 from hub.rollups import Kept, Rollups
 from hub.store.choose import open_store, open_tiers
 from hub.store.duckdb import DuckStore
@@ -35,6 +36,8 @@ from hub.web.address import listen
 from hub.web.app import create_app
 from hub.web.tokens import Tokens
 from rules.watch import Transition
+
+log = logs.get("serve")
 
 
 async def serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
@@ -50,17 +53,11 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
     built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
     notifier = Notifier(data / "serve.db", built, logs.get("notify"))
     backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
-    router = Router(
-        settings.teams,
-        {name: policy for name, (_, policy) in built.items()},
-        backend.facts,
-        language=settings.language,
-        zone=settings.timezone,
-        public_url=settings.web.public_url,
-    )
+    people = People(conf, notifier, backend)
+    reloaded = asyncio.Event()
 
     def owe(db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
-        if transitions and outbox.owe(db, router.messages(transitions), now_ns()):
+        if transitions and outbox.owe(db, people.router.messages(transitions), now_ns()):
             asyncio.get_running_loop().call_soon(notifier.wake)
 
     engine = Engine(
@@ -73,6 +70,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         show=backend.live.observe,
         event=backend.event,
         changed=backend.change,
+        configured=reloaded.set,
         now_ns=now_ns(),
         decoded=decoded,
     )
@@ -102,15 +100,64 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         stack.push_async_callback(link.close)
         embedded = store.readings if isinstance(store.readings, DuckStore) else None
         copies = snapshot.Snapshots(data / snapshot.LEDGER, embedded, gate)
-        await stack.enter_async_context(snapshot.serving(data / snapshot.SOCKET, copies.take))
+        answers = {"snapshot": copies.answer, "explain": backend.answer_why}
+        await stack.enter_async_context(serveside.serving(data, answers))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(forwarder.run(), name="forward")
         group.create_task(rollups.run(), name="rollups")
         group.create_task(engine.run(), name="engine")
         group.create_task(notifier.run(), name="notify")
         group.create_task(backend.run(), name="backend")
+        group.create_task(_follow(reloaded, conf, people, backend, store), name="reload")
         group.create_task(_tell_of_us(link, engine, forwarder, health), name="own health")
         group.create_task(serving.serve(app, taken=taken), name="web")
+
+
+class People:
+    """Who is told what, and by which channel; replaced by a reload."""
+
+    def __init__(self, conf: Configuration, notifier: Notifier, backend: HubBackend) -> None:
+        self._conf, self._notifier, self._backend = conf, notifier, backend
+        self.router = self._route(conf)
+
+    def _route(self, conf: Configuration) -> Router:
+        settings = conf.settings
+        return Router(
+            settings.teams,
+            settings.channels,
+            self._backend.facts,
+            language=settings.language,
+            zone=settings.timezone,
+            public_url=settings.web.public_url,
+        )
+
+    async def reload(self, conf: Configuration) -> None:
+        """Channels that stay as they are go on undisturbed, with what they owe."""
+        before, after = self._conf.settings.channels, conf.settings.channels
+        news = {name: given for name, given in after.items() if before.get(name) != given}
+        built = channels.build(news, channels.Tools(logs.get("notify")))
+        await self._notifier.change(built, keep=after.keys() - news.keys())
+        self._conf, self.router = conf, self._route(conf)
+
+
+async def _follow(
+    reloaded: asyncio.Event,
+    conf: Configuration,
+    people: People,
+    backend: HubBackend,
+    store: RolledStore,
+) -> None:
+    """After a reload, which the journal tells of: what names, labels and people come from."""
+    while True:
+        await reloaded.wait()
+        reloaded.clear()
+        try:
+            found = await asyncio.to_thread(configuration.load, conf.path)
+        except Misconfigured as error:  # spoiled since; ingest refuses it when it is asked
+            log.error("the files are wrong again, names stay as they were", why=str(error))
+            continue
+        store.labels = backend.reload(found)
+        await people.reload(found)
 
 
 async def _tell_of_us(link: Link, engine: Engine, forwarder: Forwarder, health: Health) -> None:

@@ -11,29 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-from aiohttp import web
-
-from hub import logs
+from hub import serveside
 from hub.api import TryAgain
 from hub.gate import Gate
-from hub.store.base import StoreDown, StoreRefused
 from hub.store.duckdb import DuckStore
 
-log = logs.get("snapshot")
-
-SOCKET = "serve.sock"
 LEDGER = "serve.db"
 READINGS = "readings.duckdb"
 PAUSE_S = 30.0
 """How long a write under way is waited for: one to a store that is away goes on for ever."""
-
-Take = Callable[[Path, bool], Awaitable[None]]
 
 
 class Snapshots:
@@ -43,6 +33,11 @@ class Snapshots:
         self._ledger = ledger
         self._store = store
         self._gate = gate
+
+    async def answer(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """`take` for who asks over the socket."""
+        await self.take(Path(said["folder"]), bool(said["readings"]))
+        return {}
 
     async def take(self, folder: Path, readings: bool) -> None:
         """Write the copies into an existing folder. Raises TryAgain, StoreDown, sqlite3.Error."""
@@ -70,46 +65,7 @@ def copy_ledger(source: Path, target: Path) -> None:
         reading.close()
 
 
-@asynccontextmanager
-async def serving(path: Path, take: Take) -> AsyncIterator[None]:
-    """Answer `ask` on a socket that only this user may open."""
-
-    async def snapshot(request: web.Request) -> web.Response:
-        try:
-            said = await request.json()
-            await take(Path(said["folder"]), bool(said["readings"]))
-        except (TryAgain, StoreDown, StoreRefused, sqlite3.Error, OSError) as error:
-            log.error("no snapshot", why=str(error))
-            return web.json_response({"error": str(error)}, status=503)
-        except (ValueError, KeyError, TypeError) as error:
-            return web.json_response({"error": repr(error)}, status=400)
-        return web.json_response({})
-
-    app = web.Application()
-    app.router.add_post("/snapshot", snapshot)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    path.unlink(missing_ok=True)
-    await web.UnixSite(runner, str(path)).start()
-    path.chmod(0o600)
-    try:
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def ask(path: Path, folder: Path, readings: bool) -> None:
+async def ask(data: Path, folder: Path, readings: bool) -> None:
     """Have a running hub write the copies into `folder`. Raises TryAgain."""
-    body: Mapping[str, Any] = {"folder": str(folder.resolve()), "readings": readings}
-    connector = aiohttp.UnixConnector(str(path))
-    # Copying takes as long as it takes; a process that dies closes the socket.
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=aiohttp.ClientTimeout(total=None)
-    ) as session:
-        try:
-            async with session.post("http://serve/snapshot", json=body) as response:
-                answer = await response.json()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TryAgain(f"the serve process does not answer: {error}") from None
-    if "error" in answer:
-        raise TryAgain(f"the hub can't copy its databases: {answer['error']}")
+    said = {"folder": str(folder.resolve()), "readings": readings}
+    await serveside.ask(data, "snapshot", said)

@@ -121,6 +121,11 @@ class Child:
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_S[1])
 
+    def signal(self, number: signal.Signals) -> None:
+        """Pass a signal on, if it runs."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+
     async def stop(self) -> None:
         """Ask it to end; end it if it does not."""
         if self.process is None or self.process.returncode is not None:

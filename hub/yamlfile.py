@@ -28,6 +28,8 @@ class YamlFile:
     problems: list[Problem] = field(default_factory=list)
     texts: dict[Path, str] = field(default_factory=dict)
     """How a value was written, where the file does not tell numbers from text (CSV)."""
+    text: str = ""
+    """The whole file as it was read, where it is YAML."""
 
     def problem(self, path: Path, message: str, remedy: str = "") -> Problem:
         """A complaint about the part at `path`, or about its nearest written parent."""
@@ -76,7 +78,7 @@ def parse(text: str, name: str) -> YamlFile:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        found = YamlFile(name, None)
+        found = YamlFile(name, None, text=text)
         if node is not None:
             _mark(node, (), found)
             found.data = loader.construct_document(node)
@@ -94,6 +96,11 @@ def parse(text: str, name: str) -> YamlFile:
         raise Misconfigured([Problem(name, 0, "", f"is not valid YAML: {error}")]) from None
     finally:
         loader.dispose()
+
+
+def plain(text: str) -> Any:
+    """The data of a text that was found good before: without its lines, in half the time."""
+    return yaml.load(text, _Loader)  # noqa: S506 (a safe loader, one way or the other)
 
 
 def _mark(node: yaml.Node, path: Path, found: YamlFile) -> None:

@@ -152,6 +152,10 @@ class Windowed:
     def holds(self) -> bool | None:
         return self._level.holds
 
+    def spanned_ns(self, time_ns: int) -> int:
+        """How much of the window readings have spanned, at the time of the last one."""
+        return time_ns - self._started_ns if self._buckets else 0
+
     def feed(self, time_ns: int, value: float) -> Edge:
         """The hot path of all rules with a window."""
         # Not older than the last bucket: after the clock was set back a reading belongs to it.

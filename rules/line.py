@@ -8,7 +8,7 @@ left it, and is empty while any alert on the line is not at rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from hub.reading import Value
@@ -50,6 +50,12 @@ class Line:
     def add(self, track: Comparing) -> None:
         """One more rule on this line."""
         self.tracks.append(track)
+        self.windows = tuple(track for track in self.tracks if track.windowed)
+        self.low, self.high = NOWHERE
+
+    def forget(self, gone: Collection[int]) -> None:
+        """Without the tracks of these ids (`id`)."""
+        self.tracks = [track for track in self.tracks if id(track) not in gone]
         self.windows = tuple(track for track in self.tracks if track.windowed)
         self.low, self.high = NOWHERE
 

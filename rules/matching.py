@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fnmatch import translate
 
 Patterns = tuple[str, ...]
+_GLOB = frozenset("*?[")
 
 
 class Matcher:
@@ -41,6 +42,13 @@ class Matcher:
     def only(self, keys: frozenset[str]) -> Matcher:
         """The part of it that speaks about these keys."""
         return Matcher({key: p for key, p in self.patterns if key in keys})
+
+    def names(self, key: str) -> Patterns:
+        """The values of that key when all of them are plain names; else empty."""
+        for known, patterns in self.patterns:
+            if known == key and not any(set(p) & _GLOB for p in patterns):
+                return patterns
+        return ()
 
     def plain(self) -> dict[str, list[str]]:
         """As plain data that `Matcher(…)` takes back."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from rules.act import Silence
 from rules.alert import DataState, State, Step
-from rules.rule import LANGUAGES, Rule, Text
+from rules.rule import LANGUAGES, Text
 from rules.text import detail, fill, values
 from rules.thing import Thing
 from rules.track import Comparing, Missing
@@ -142,12 +142,3 @@ def farewell(id_: str, now_ns: int, kept: Mapping[str, Any]) -> Transition:
         cause="",
         **{**kept, "notify": tuple(kept["notify"])},
     )
-
-
-def why_gone(rule: Rule | None, *, same: bool, device_gone: bool) -> str:
-    """Why a reload closes an alert."""
-    if device_gone:
-        return "the device was removed"
-    if rule is None:
-        return "the rule was removed"
-    return "the rule no longer covers it" if same else "the rule was changed"

@@ -9,7 +9,7 @@
 Deterministic: the same calls give the same transitions, and `Watch.restore(rules, things,
 snapshot)` goes on exactly where `snapshot()` was taken. When rules or things were changed in
 between, alerts keep their state if their rule still means the same; others are closed, by a
-transition that says so, at the next call.
+transition that says so, at the next call. `reload` changes them without stopping.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from rules.act import Act, Silence
 from rules.alert import DataState, Signal, State, Step
 from rules.conditions import UNCHANGED
 from rules.duration import HOUR, MINUTE, SECOND
+from rules.explain import Explanation, explain, unheard
 from rules.matching import Matcher
-from rules.roster import BESIDE, Roster, Track
+from rules.roster import BESIDE, Roster, Track, why_gone
 from rules.rule import Rule
 from rules.thing import Thing
 from rules.track import DEAF, Missing, Steps
@@ -164,6 +165,21 @@ class Watch:
             self._note(track, track.signal(signal, self._now, act.who, act.why), out)
         return out
 
+    def reload(
+        self, record_id: int, now_ns: int, rules: Sequence[Rule], things: Iterable[Thing]
+    ) -> list[Transition]:
+        """Other rules or things from now on; what `restore` would make of a snapshot, without the
+        detour. Alerts whose rule is gone or means something else are closed and say so."""
+        out = self._enter(record_id, now_ns)
+        before, self._roster = self._roster, Roster(rules, things)
+        self._tracks = self._roster.tracks
+        for track, why in self._roster.adopt(before):
+            if not track.calm:
+                face = saying.face(self._now, track, before.thing(track.device))
+                out.append(saying.farewell(self._id(), self._now, {**face, "why": why}))
+        self._settle_in()
+        return out
+
     def _unsilence(self, act: Act) -> None:
         matcher = Matcher(dict(act.matcher))
         for silence in list(self._silences.values()):
@@ -202,6 +218,32 @@ class Watch:
     def silences(self) -> list[Silence]:
         """The silences and maintenance windows in force."""
         return sorted(self._silences.values(), key=lambda s: (s.until_ns, s.id))
+
+    def explain(self, device: str, rule: str = "") -> list[Explanation]:
+        """Why that device's alerts fire or don't, of one rule or of all that are about it."""
+        thing = self._roster.thing(device)
+        tracks = [
+            track
+            for track in self._tracks.values()
+            if track.device == device and rule in ("", track.rule.name)
+        ]
+        found = [
+            explain(
+                self._now,
+                track,
+                saying.texts(track, thing, track.value_at(self._now))[0],
+                self._data_state(track),
+                self._silence(track),
+                self._cause(track),
+            )
+            for track in sorted(tracks, key=lambda track: track.key)
+        ]
+        met = {one.rule for one in found}
+        return found + [
+            unheard(one, thing)
+            for one in self._roster.about(thing)
+            if one.name not in met and rule in ("", one.name)
+        ]
 
     # -- time -------------------------------------------------------------------------
 
@@ -440,9 +482,7 @@ class Watch:
                 found.load_alert(alert)
                 found.load(state)
             elif face:
-                why = saying.why_gone(
-                    rules.get(name), same=name in same, device_gone=device in gone
-                )
+                why = why_gone(rules.get(name), same=name in same, device_gone=device in gone)
                 self._closing.append({**face, "why": why})
         for series_key, field, value, *freshness in snapshot.get("beside", ()):
             line = roster.lines.get((series_key, field, BESIDE))
@@ -452,7 +492,9 @@ class Watch:
 
     def _settle_in(self) -> None:
         """Rebuild what follows from the tracks."""
-        self._waiting = [track for track in self._waiting if track.waiting]
+        absences = (track for track in self._tracks.values() if isinstance(track, Missing))
+        self._waiting = [track for track in absences if track.waiting]
+        self._shown, self._held, self._down = set(), set(), {}
         for track in self._tracks.values():
             state = track.alert.state
             if state is not State.OK:

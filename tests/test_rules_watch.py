@@ -409,6 +409,64 @@ def test_a_closing_that_was_not_said_yet_survives_another_restart() -> None:
     assert hub.until(80) == []
 
 
+NOISE = """
+  - name: pm_spike
+    title: {id: "PM {value}", en: "PM {value}"}
+    when: {measurement: environment, field: pm25, above: 80}
+    where: {device: [aq1, aq2]}
+"""
+MEAN = """
+  - name: pm_mean
+    title: {id: "PM {value}", en: "PM {value}"}
+    when: {measurement: environment, field: pm25, mean: 5m, above: 50}
+    where: {site: balige}
+"""
+SETS = (
+    (PM, SILENT, DOWN),
+    (PM.replace("{site}", "{name}"), SILENT, DOWN, NOISE),
+    (PM.replace("55.4", "70"), MEAN),
+    (MEAN, NOISE, SILENT.replace("sensor", "[sensor, router]")),
+)
+INVENTORIES = (
+    THINGS,
+    THINGS[:2],
+    (*THINGS[:2], Thing("aq1", "Moved", "sensor", "porsea", "Porsea")),
+    (*THINGS, Thing("aq2", "New", "sensor", "balige", "Balige")),
+)
+
+
+@given(
+    values=st.lists(st.sampled_from([None, 10.0, 50.0, 60.0, 90.0]), min_size=40, max_size=60),
+    sets=st.lists(st.tuples(st.sampled_from(SETS), st.sampled_from(INVENTORIES)), max_size=3),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_reload_is_what_a_restart_with_other_files_would_be(
+    values: list[float | None], sets: list[tuple[tuple[str, ...], tuple[Thing, ...]]]
+) -> None:
+    alive = Watch(rules(*SETS[0]), THINGS)
+    again = Watch(rules(*SETS[0]), THINGS)
+    changes = dict(zip((10, 20, 30), sets, strict=False))
+    said: tuple[list[Transition], list[Transition]] = ([], [])
+    for minute, value in enumerate(values):
+        now = START + minute * MINUTE
+        if minute in changes:
+            texts, things = changes[minute]
+            said[0].extend(alive.tick(3 * minute, now))
+            said[0].extend(alive.reload(3 * minute, now, rules(*texts), things))
+            said[0].extend(alive.tick(3 * minute, now))
+            said[1].extend(again.tick(3 * minute, now))
+            again = Watch.restore(rules(*texts), things, again.snapshot())
+            said[1].extend(again.tick(3 * minute, now))
+        for number, watch in enumerate((alive, again)):
+            if value is not None:
+                up = Reading(CORE, now, {"up": int(value < 60)})
+                found = watch.observe(3 * minute + 1, [Reading(AQ, now, {"pm25": value}), up], now)
+                said[number].extend(found)
+            said[number].extend(watch.tick(3 * minute + 2, now + 10 * S))
+    assert said[0] == said[1]
+    assert alive.alerts() == again.alerts()
+
+
 def test_a_new_thing_is_expected_from_the_reload_on() -> None:
     hub = Hub(SILENT)
     for second in range(0, 1000, 10):

@@ -130,6 +130,9 @@ class FakeBackend:
     def alerts(self) -> Sequence[Alert]:
         return list(self.current.values())
 
+    def explain(self, device: str, rule: str = "") -> Sequence[Mapping[str, Any]]:
+        return []
+
     def silences(self) -> Sequence[Mapping[str, Any]]:
         return self.quiet
 

@@ -47,6 +47,7 @@ class CameraCollector(Collector):
         super().__init__(config, host)
         self._emit: Emit | None = None
         self._cameras: dict[str, Camera] = {}
+        self._known: dict[str, Target] = {}
         self._urls: dict[str, rtsp.Address] = {}
         self._tokens: dict[bytes, str] = {}
         self._judged: dict[str, Judgement] = {}
@@ -61,10 +62,15 @@ class CameraCollector(Collector):
     async def start(self) -> None:
         """Read the sections. Raises `NeverWorks` when two cameras share a token."""
         now_ns = self.host.now_ns()
+        known, self._known = self._known, {target.id: target for target in self.host.targets()}
+        self._urls, self._tokens = {}, {}
+        self._cameras = {id: self._cameras[id] for id in self._known if id in self._cameras}
         for target in self.host.targets():
             section = CameraSection.model_validate(target.section)
             interval_s = section.heartbeat_s or self.config.heartbeat_s
-            self._cameras[target.id] = Camera(now_ns, interval_s, section.heartbeat, section.fps)
+            if known.get(target.id) != target:
+                camera = Camera(now_ns, interval_s, section.heartbeat, section.fps)
+                self._cameras[target.id] = camera
             if section.rtsp:
                 self._urls[target.id] = rtsp.address(section.rtsp)
             if section.heartbeat_token:
@@ -72,6 +78,10 @@ class CameraCollector(Collector):
                 other = self._tokens.setdefault(key, target.id)
                 if other != target.id:
                     raise NeverWorks(f"{other} and {target.id} have the same heartbeat_token")
+
+    async def retarget(self) -> None:
+        """Go on with what is known of the cameras that stayed as they are."""
+        await self.start()
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Ask RTSP, if the camera has it, and say what the camera is now."""

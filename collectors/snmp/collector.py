@@ -125,6 +125,10 @@ class SnmpCollector(Collector):
         """The state of a device that was polled. Raises `KeyError`."""
         return self._devices[id].device
 
+    async def retarget(self) -> None:
+        """Sessions of what is gone are closed; others are made anew where something changed."""
+        self._forget_the_gone()
+
     async def _known(self, target: Target) -> _Known:
         """The state kept for this device; made anew when its place in the inventory changed."""
         known = self._devices.get(target.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,13 +45,16 @@ class Notifier:
     ) -> None:
         self._conn = outbox.connect(path)
         self._closed = False
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._log = log
         self._now_ns = now_ns
-        around = Surroundings(
+        self._around = Surroundings(
             self._conn, log, self._wake_one, now_ns, monotonic, jitter or random.Random()
         )
         self.lanes = {
-            name: Lane(channel, policy, around) for name, (channel, policy) in channels.items()
+            name: Lane(channel, policy, self._around)
+            for name, (channel, policy) in channels.items()
         }
 
     def wake(self) -> None:
@@ -67,21 +70,45 @@ class Notifier:
         """Send until cancelled, then close channels and connection."""
         try:
             self._abandon()
-            async with asyncio.TaskGroup() as group:
-                for name, lane in self.lanes.items():
-                    group.create_task(lane.run(), name=f"notify {name}")
-                group.create_task(self._tidy(), name="notify tidy")
+            async with asyncio.TaskGroup() as self._group:
+                for name in self.lanes:
+                    self._start(name)
+                self._group.create_task(self._tidy(), name="notify tidy")
         finally:
             await self.close()
+
+    def _start(self, name: str) -> None:
+        if self._group is not None:
+            work = self.lanes[name].run()
+            self._tasks[name] = self._group.create_task(work, name=f"notify {name}")
+
+    async def change(
+        self, channels: Mapping[str, tuple[Channel, Policy]], *, keep: Collection[str]
+    ) -> None:
+        """Go on with these channels beside those to keep. What is owed waits for the new channel
+        of that name, or is given up where there is none; a message in flight is sent again."""
+        for name in [name for name in self.lanes if name not in keep]:
+            lane, task = self.lanes.pop(name), self._tasks.pop(name, None)
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+            await self._let_go(name, lane)
+        for name, (channel, policy) in channels.items():
+            self.lanes[name] = Lane(channel, policy, self._around)
+            self._start(name)
+        self._abandon()
+
+    async def _let_go(self, name: str, lane: Lane) -> None:
+        try:
+            await lane.channel.close()
+        except Exception as error:  # the others must be closed all the same
+            self._log.warning("channel didn't close", channel=name, error=plain(error))
 
     async def close(self) -> None:
         """Close channels and connection; for a notifier that never ran."""
         self._closed = True
         for name, lane in self.lanes.items():
-            try:
-                await lane.channel.close()
-            except Exception as error:  # the others must be closed all the same
-                self._log.warning("channel didn't close", channel=name, error=plain(error))
+            await self._let_go(name, lane)
         self._conn.close()
 
     def statistics(self) -> dict[str, dict[str, int | float | str]]:

@@ -98,6 +98,14 @@ async def device(id: str, hub: Hub, who: Viewer) -> Response:
     return answer(look.detail(id))
 
 
+@api.get("/devices/{id}/explain", summary="Why its alerts fire or don't, rule by rule")
+async def explain(id: str, hub: Hub, who: Viewer, rule: str = "") -> Response:
+    try:
+        return answer(hub.explain(id, rule))
+    except LookupError as error:
+        raise WebProblem(404, f"{error.args[0]}.", "GET /api/v1/devices") from None
+
+
 @api.get("/alerts", response_model=list[views.AlertInfo], summary="Alerts that are not over")
 async def alerts(hub: Hub, who: Viewer, device: str = "") -> Response:
     return answer(Showing(hub).alerts(device)[0])

@@ -90,6 +90,11 @@ class Backend(Protocol):
         """Alerts that are pending, firing or acknowledged."""
         ...
 
+    def explain(self, device: str, rule: str = "") -> Sequence[Mapping[str, Any]]:
+        """Why the device's alerts fire or don't, each as `rules.explain.Explanation.plain()`.
+        `LookupError` for a device or rule that is not there."""
+        ...
+
     def silences(self) -> Sequence[Mapping[str, Any]]:
         """Silences in force: id, matcher {attribute: [patterns]}, who, why, until_ns."""
         ...

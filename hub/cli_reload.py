@@ -1,0 +1,37 @@
+"""`toba-hub reload`: a running hub goes on with what the files say now."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from hub import settings as all_settings
+from hub import supervisor
+from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.link import Link
+from hub.reload import Changes
+
+
+@plainly
+def reload(settings: Settings = DEFAULT) -> None:
+    """Have a running hub take over rules, devices, teams and channels as the files say now.
+
+    Everything is checked first: with any mistake the files are refused whole and the hub goes on
+    as before. Alerts keep their state where their rule still means the same; those of rules that
+    went away are closed and say so. What needs a restart is named. SIGHUP does the same.
+    """
+    data = all_settings.read(settings).data
+    if supervisor.running(data) is None:
+        fail(f"no hub is running on {data}; start it with `toba-hub run`")
+    changes = asyncio.run(_ask(data))
+    for line in changes.lines():
+        out.print(line, highlight=False, markup=False)
+    out.print("[green]reloaded[/]" if changes else "[green]nothing has changed[/]")
+
+
+async def _ask(data: Path) -> Changes:
+    link = Link(data / "ingest.sock")
+    try:
+        return await link.reload()
+    finally:
+        await link.close()

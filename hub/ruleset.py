@@ -1,0 +1,114 @@
+"""The rules and devices in force, as the journal keeps them: a CONFIG record.
+
+    files ─► Configuration ─► RuleSet ─ pack ─► CONFIG record ─ unpack ─► RuleSet ─► engine
+
+The engine judges by what the record says, not by what the files say today: so folding the journal
+anew gives the same alerts. A reload that changed neither rules nor devices is noted too, by the
+digest alone: for those who must look at the other settings again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+
+from hub import rulebook
+from hub.configuration import Configuration
+from hub.records import pack_map, unpack_map
+from rules.rule import Rule
+from rules.thing import Thing
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_LISTS = ("parents", "collectors", "uplinks")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All that decides which alerts come of which readings."""
+
+    rules: Sequence[Rule]
+    things: Sequence[Thing]
+    payload: bytes = b""
+    """The record that brought it; empty: none did."""
+    sha256: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Rule files by name."""
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """`rules.set` of the settings."""
+    disabled: Sequence[str] = ()
+
+
+def of(conf: Configuration) -> RuleSet:
+    """What a configuration puts in force."""
+    things = rulebook.things(conf.inventory)
+    packed = _pack(
+        {
+            "rules": dict(conf.rule_texts),
+            "set": conf.settings.rules.set,
+            "disable": conf.settings.rules.disable,
+            "things": [asdict(thing) for thing in things],
+            "inventory": conf.inventory_text(),
+        }
+    )
+    digest = hashlib.sha256(packed).hexdigest()
+    payload = pack_map({"sha256": digest, "packed": zlib.compress(packed)})
+    given = conf.settings.rules
+    return RuleSet(conf.rules, things, payload, digest, conf.rule_texts, given.set, given.disable)
+
+
+def unchanged(sha256: str) -> bytes:
+    """The record of a reload after which the same set is in force."""
+    return pack_map({"sha256": sha256})
+
+
+def digest(payload: bytes) -> str:
+    """Which set a record puts in force. Raises msgspec.DecodeError for what is no such record."""
+    return str(unpack_map(payload).get("sha256", ""))
+
+
+def unpack(payload: bytes, before: RuleSet | None = None) -> RuleSet:
+    """The set of a record; `before` where it is the same.
+
+    Raises `Misconfigured` when this version of the hub refuses the rules, and ValueError for what
+    is no such record.
+    """
+    said = unpack_map(payload)
+    sha256 = str(said.get("sha256", ""))
+    if before is not None and before.sha256 == sha256:
+        return before
+    if "packed" not in said:
+        raise ValueError(f"the rule set {sha256[:12]} is not in its record")
+    try:
+        held: Mapping[str, Any] = _unpack(zlib.decompress(said["packed"]))
+        rules = list(_rules(held, before))
+        things = [_thing(plain) for plain in held["things"]]
+    except (zlib.error, KeyError, TypeError) as error:
+        raise ValueError(f"the rule set {sha256[:12]} can't be read: {error!r}") from error
+    return RuleSet(rules, things, payload, sha256, held["rules"], held["set"], held["disable"])
+
+
+def _rules(held: Mapping[str, Any], before: RuleSet | None) -> Iterator[Rule]:
+    """The rules of the texts; those of a file that did not change are taken from before."""
+    known: dict[str, list[Rule]] = {}
+    if (
+        before is not None
+        and before.changed == held["set"]
+        and list(before.disabled) == held["disable"]
+    ):
+        for rule in before.rules:
+            if before.texts.get(rule.source) == held["rules"].get(rule.source):
+                known.setdefault(rule.source, []).append(rule)
+    for name, text in held["rules"].items():
+        found = known.get(name) or rulebook.reread(text, name, held["set"])
+        yield from (rule for rule in found if rule.name not in held["disable"])
+
+
+def _thing(plain: Mapping[str, Any]) -> Thing:
+    values: dict[str, Any] = {key: tuple(v) if key in _LISTS else v for key, v in plain.items()}
+    return Thing(**values)
