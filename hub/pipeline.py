@@ -206,7 +206,7 @@ class Pipeline:
         if receipt.pending():
             self._count(count)
         else:
-            self._count_refused(count)
+            self._count_refused(count, len(messages) or 1)
         if messages:
             self._window.note(messages, receipt)
         return receipt
@@ -282,10 +282,10 @@ class Pipeline:
             return []
         return [(now_ns, kind, self._class, payload)]
 
-    def _count_refused(self, readings: int) -> None:
+    def _count_refused(self, readings: int, messages: int) -> None:
         """What was polled is dropped and counted; the rest stays with its source."""
         reason = "hub_ending" if self._committer.room(self._class) else "journal_full"
         if self._class == Class.POLLED:
             self._health.count("dropped", readings, reason=reason)
         else:
-            self._health.count("held", 1, reason=reason)
+            self._health.count("held", messages, reason=reason)

@@ -387,8 +387,8 @@ async def test_a_full_acknowledged_class_is_not_acknowledged_and_nothing_is_lost
     with pytest.raises(TryAgain, match="no room for ACKNOWLEDGED"):
         await receipt
     assert scene.window.taken(again(1)) is None, "it must be taken when it comes again"
-    assert scene.emit(message(1, reading())) is not receipt
-    assert scene.health.by("held", "reason") == {"journal_full": 2}
+    assert scene.emit(message(1, reading()), message(2, reading())) is not receipt
+    assert scene.health.by("held", "reason") == {"journal_full": 3}
     assert scene.health.total("dropped") == 0
     assert scene.health.total("readings") == 0
     act = scene.committer.submit([(NOW, Kind.ACT, Class.ACT, b"\x80")], Class.ACT)

@@ -57,6 +57,8 @@ class Publish(Protocol):
     def packet_id(self) -> int | None: ...
 
 
+_new = tuple.__new__
+"""A named tuple without its constructor's call, for the two that every message needs."""
 Batch = asyncio.Future[Any]
 """What many messages wait for together: `hub.api.Receipt.batch`."""
 
@@ -178,7 +180,7 @@ class Delivery:
                 received_ns += 1
                 continue
             digest = crc32(payload, route.crc) << 32 | len(payload)
-            again = Redelivery(session, packet_id, digest)
+            again = _new(Redelivery, (session, packet_id, digest))
             if publish.duplicate:
                 self._host.count("redelivered")
                 receipt = self._host.taken(again)
@@ -188,7 +190,7 @@ class Delivery:
             items = self._read(publish, route, received_ns)
             received_ns += 1
             if items:
-                handed.append(Message(again, items, len(payload)))
+                handed.append(_new(Message, (again, items, len(payload))))
         self._received_ns = received_ns
         if handed:
             before[self._emit(*handed).batch] = None
