@@ -104,6 +104,7 @@ class Engine:
         """Indices that were made of what is folded and not committed yet."""
         self.in_force = RuleSet(rules, things)
         self.watch = self._restore() or Watch(rules, things)
+        self._air.know(self.in_force.things)
         self._kept_set = self.in_force.sha256
         if not self.folded_id:
             self._tell_from_ns = now_ns - STALE_NS
@@ -230,7 +231,6 @@ class Engine:
             self.folded_id, self.folded_ns = record.id, record.time_ns
         return found
 
-<<<<<<< HEAD
     def _reload(self, record: Record) -> list[Transition]:
         """Judge by another rule set from this record on."""
         before = self.in_force
@@ -239,6 +239,7 @@ class Engine:
         if self.in_force is before:
             return []
         began = monotonic()
+        self._air.know(self.in_force.things)
         found = self.watch.reload(
             record.id, record.time_ns, self.in_force.rules, self.in_force.things
         )
@@ -251,7 +252,7 @@ class Engine:
             took_ms=took_ms,
         )
         return found
-=======
+
     def _record_air(self, record: Record) -> list[Transition]:
         """The index of an hour that is over: stored, shown, and met by rules like any reading."""
         made = self._air.tick(record.time_ns)
@@ -262,7 +263,6 @@ class Engine:
     def _show_air(self, made: Sequence[Reading]) -> None:
         if made:
             self._show(made, made[0].time_ns)
->>>>>>> 84235b9 (Record the ISPU of every station each hour, from rolling 24-hour means with a completeness rule, as a fold over the journal)
 
     def _skip(self, record: Record, error: Exception) -> None:
         number = self._health.count("unfolded", 1, kind=str(record.kind))
@@ -317,15 +317,10 @@ class Engine:
         if not (transitions or points or keep):
             return
         began = monotonic()
-<<<<<<< HEAD
-        snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
+        snapshot = (self.folded_id, self._state()) if keep else None
         in_force = self.in_force
         news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
         new = self._ledger.commit(transitions, points, self._tell, snapshot, news)
-=======
-        snapshot = (self.folded_id, self._state()) if keep else None
-        new = self._ledger.commit(transitions, points, self._tell, snapshot)
->>>>>>> 84235b9 (Record the ISPU of every station each hour, from rolling 24-hour means with a completeness rule, as a fold over the journal)
         for t in transitions[:SAID_AT_ONCE]:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
         if len(transitions) > SAID_AT_ONCE:

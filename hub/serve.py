@@ -74,11 +74,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         configured=reloaded.set,
         now_ns=now_ns(),
         decoded=decoded,
-        air=AirIndex(
-            form=settings.air_index.form,
-            top=settings.air_index.top,
-            reference=[d.id for d in conf.inventory.devices.values() if d.reference],
-        ),
+        air=AirIndex(form=settings.air_index.form, top=settings.air_index.top),
     )
     forwarder = Forwarder(
         store,

@@ -16,21 +16,20 @@ does a broker's retained message. Late readings count in their own hour, for the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
 from hub.reading import Quality, Reading, Series, Value
 from rules.duration import HOUR
 from rules.ispu import PARAMETERS, Form, station
+from rules.thing import Thing
 
 MEASUREMENT = "air_index"
 HOURS = 24
 ENOUGH_HOURS = 18
 ENOUGH_OF_AN_HOUR = 0.75
-UNFIT = int(
-    Quality.RANGE | Quality.STUCK | Quality.SPIKE | Quality.CLOCK | Quality.RETAINED
-)
+UNFIT = int(Quality.RANGE | Quality.STUCK | Quality.SPIKE | Quality.CLOCK | Quality.RETAINED)
 
 FIELDS = {
     "ispu": "",
@@ -52,13 +51,10 @@ _Hours = dict[int, list[float]]
 class AirIndex:
     """See the module's docstring."""
 
-    def __init__(
-        self, *, form: Form = "continuous", top: int = 500, reference: Collection[str] = ()
-    ) -> None:
-        """`reference`: stations whose index is not just indicative."""
+    def __init__(self, *, form: Form = "continuous", top: int = 500) -> None:
         self._form: Form = form
         self._top = top
-        self._reference = frozenset(reference)
+        self._reference: frozenset[str] = frozenset()
         self._stations: dict[str, dict[str, _Hours]] = {}
         self._of: dict[str, dict[str, _Hours] | None] = {}
         """By series key; None: nothing of air quality."""
@@ -67,6 +63,10 @@ class AirIndex:
         self._hour = 0
         """The running hour; 0: no tick came yet."""
         self._last: dict[str, tuple[int, dict[str, Value]]] = {}
+
+    def know(self, things: Iterable[Thing]) -> None:
+        """The inventory, from now on: which stations are reference instruments."""
+        self._reference = frozenset(thing.id for thing in things if thing.reference)
 
     def observe(self, readings: Iterable[Reading]) -> None:
         """Readings of one record, of whatever measurement."""
@@ -129,9 +129,7 @@ class AirIndex:
         """The last index of each station, for who shows it after a restart."""
         return [_reading(device, at, fields) for device, (at, fields) in self._last.items()]
 
-    def _fields(
-        self, device: str, parameters: Mapping[str, _Hours], hour: int
-    ) -> dict[str, Value]:
+    def _fields(self, device: str, parameters: Mapping[str, _Hours], hour: int) -> dict[str, Value]:
         fields: dict[str, Value] = {"indicative": int(device not in self._reference), "hours": 0}
         means: dict[str, float] = {}
         for name in PARAMETERS:

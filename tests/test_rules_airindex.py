@@ -14,6 +14,7 @@ from hub.reading import Quality, Reading, Series
 from rules.airindex import FIELDS, AirIndex, hourly_means
 from rules.duration import HOUR, MINUTE
 from rules.ispu import index
+from rules.thing import Thing
 
 DAY0 = 480_000 * HOUR
 AQ1 = Series.of("environment", "aq1", sensor="pm")
@@ -126,7 +127,8 @@ def test_a_station_that_falls_silent_loses_its_index_and_is_forgotten() -> None:
 
 
 def test_a_reference_instrument_is_not_just_indicative() -> None:
-    air = AirIndex(reference=["aq1"], form="gap", top=400)
+    air = AirIndex(form="gap", top=400)
+    air.know([Thing("aq1", kind="sensor", reference=True), Thing("aq2", kind="sensor")])
     made = feed(air, 24, 300.0)
     assert made[-1].fields["indicative"] == 0
     assert made[-1].fields["ispu"] == index("pm25", 300, form="gap", top=400).value

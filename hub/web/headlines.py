@@ -19,7 +19,11 @@ HEADLINES: dict[str, tuple[tuple[str, str], ...]] = {
     "switch": NETWORK,
     "ap": NETWORK,
     "camera": (("camera", "fps"), ("camera", "rtsp_ms"), ("camera", "heartbeat_age_s")),
-    "sensor": tuple(("environment", field) for field in ENVIRONMENT),
+    "sensor": (
+        ("environment", "pm25"),
+        ("air_index", "ispu"),
+        *(("environment", field) for field in ENVIRONMENT[1:]),
+    ),
     "ups": (("device", "battery_pct"), ("device", "temperature_c")),
 }
 MOST = 4

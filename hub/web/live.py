@@ -228,7 +228,8 @@ class LiveState:
                     self.left_out += 1
                     continue
             device = one.device
-            if one.alive and not quality & NOT_ALIVE and (now_ns > device.told_ns or now_ns > device.heard_ns):
+            fresh = now_ns > device.told_ns or now_ns > device.heard_ns
+            if fresh and one.alive and not quality & NOT_ALIVE:
                 told(device, now_ns, alive=fields.get("up", 1) != 0)
             if time_ns >= one.time_ns:
                 self.generation += 1
