@@ -24,7 +24,12 @@ HEADLINES: dict[str, tuple[tuple[str, str], ...]] = {
         ("air_index", "ispu"),
         *(("environment", field) for field in ENVIRONMENT[1:]),
     ),
-    "ups": (("device", "battery_pct"), ("device", "temperature_c")),
+    "ups": (
+        ("device", "battery_pct"),
+        ("device", "battery_min"),
+        ("device", "ups_load_pct"),
+        ("device", "temperature_c"),
+    ),
 }
 MOST = 4
 
