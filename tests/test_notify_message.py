@@ -59,9 +59,17 @@ def test_a_root_cause_tells_what_it_drags_along_and_a_link_needs_a_public_url() 
     down = change(tags={"device": "r1"}, device="r 1")
     found = make(down, "x", known, language="id", zone=ZONE, public_url="https://kc.toba.go.id/")
     assert "Bergantung padanya: 14 kamera, 2 robot" in found.text
-    assert found.text.endswith("Peta: https://kc.toba.go.id/device/r%201")
-    assert "Peta" not in make(down, "x", known, language="id", zone=ZONE).text
+    assert found.text.endswith("Papan: https://kc.toba.go.id/device/r%201")
+    assert "Papan" not in make(down, "x", known, language="id", zone=ZONE).text
     assert "62,34" not in found.text
+
+
+def test_a_place_that_is_known_comes_with_a_map_that_every_phone_opens() -> None:
+    balige = replace(FACTS, lat=2.3347, lon=99.0832)
+    found = make(change(), "x", balige, language="id", zone=ZONE)
+    link = "https://www.openstreetmap.org/?mlat=2.33470&mlon=99.08320#map=16/2.33470/99.08320"
+    assert f"Peta: {link}" in found.text
+    assert "Peta" not in message().text
 
 
 def test_who_took_it_on_is_named() -> None:

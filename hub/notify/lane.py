@@ -1,12 +1,13 @@
 """One channel's way out of the outbox. Nothing here waits for another channel.
 
-    due row ─► collapse with what else is owed about its alert ─► out of time? ─► send ─► note
-                                                                      │            │
-                                            fallback ◄────────────────┴── never ───┘
+    due row ─► collapse with what ─► group with what ─► out of time? ─► send ─► note
+               is owed on its alert  is due and alike         │            │
+                                                fallback ◄────┴── never ───┘
 
 While the channel works, messages go oldest first. After a failure the whole channel pauses
 (full jitter, doubling), and the least tried message goes next: when the channel is dead that
-costs nothing, and when only one message is at fault the others get past it.
+costs nothing, and when only one message is at fault the others get past it. When the channel may
+send no more than so much a minute, the last place is for a summary of all that waits (`pace.py`).
 """
 
 from __future__ import annotations
@@ -14,21 +15,28 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from hub import clock
 from hub.api import Log
 from hub.clock import NS
 from hub.notify import outbox
 from hub.notify.channels.base import Channel, NeverWorks, Policy, TryAgain, plain
+from hub.notify.group import group
 from hub.notify.message import Message, collapse, instead
+from hub.notify.pace import Pace
 
 FIRST_S = 1.0
 LONGEST_S = 300.0
 LONGEST_WISH_S = 3_600.0
 """A server's Retry-After is obeyed up to here."""
+MOST_IN_ONE = 1_000
+"""So many alerts are told in one message at most; it bounds the memory."""
+ALONE = 16
+"""While the channel fails, each so many-th attempt of a message is without company."""
 _LOOK_S = 30.0
 """Look at the outbox at least so often, should a wake-up be missed or the clock be set."""
 
@@ -41,6 +49,8 @@ class Counts:
     failed: int = 0
     expired: int = 0
     merged: int = 0
+    grouped: int = 0
+    """Messages that went out inside another."""
     retries: int = 0
     trouble: int = 0
     """Failures in a row; 0 while the channel works."""
@@ -61,6 +71,13 @@ class Surroundings:
     random: random.Random = field(default_factory=random.Random)
 
 
+class _Told(NamedTuple):
+    """What is said of one alert, and the earlier messages that it takes in."""
+
+    owed: outbox.Owed
+    earlier: list[Message]
+
+
 class Lane:
     """Sends what one channel owes, one message at a time."""
 
@@ -70,8 +87,9 @@ class Lane:
         self._policy = policy
         self._around = around
         self._woken = asyncio.Event()
+        self._pace = Pace(policy.per_minute)
         self._paused_until = 0.0
-        self._note: Callable[[], None] | None = None
+        self._notes: list[Callable[[], None]] = []
         """What came of the last message, while the disk refuses to hear it."""
         self._disk_error = ""
 
@@ -96,54 +114,99 @@ class Lane:
         if paused > 0:
             return paused
         try:
-            if self._note is not None:
-                self._noted(self._note)
-            owed = self._next()
+            if self._notes:
+                self._write()
+            wait, owed = self._next()
         except outbox.Unreadable as error:
             self._drop(error)
             return 0
         except sqlite3.Error as error:
             return self._disk_trouble(error)
-        if owed is None:
-            return self._until_due()
-        if self._out_of_time(owed):
-            self._give_up(owed.message, outbox.expired, owed.last_error)
+        if not owed:
+            return wait
+        if len(owed) == 1 and self._out_of_time(owed[0]):
+            self._give_up(owed, outbox.expired, owed[0].last_error)
             self.counts.expired += 1
         else:
             await self._attempt(owed)
         return 0
 
-    def _next(self) -> outbox.Owed | None:
-        """What is to be sent now, everything owed about its alert collapsed into it."""
-        conn, now_ns = self._around.conn, self._around.now_ns()
+    def _next(self) -> tuple[float, list[outbox.Owed]]:
+        """What goes out now as one message; if nothing, the seconds until there may be."""
+        conn, now_ns, now = self._around.conn, self._around.now_ns(), self._around.monotonic()
         name, trouble = self.channel.name, self.counts.trouble > 0
+        interrupted = outbox.bound(conn, name)
+        if interrupted:
+            return 0, interrupted
         rows = outbox.due(conn, now_ns, name, least_tried_first=trouble)
         if not rows:
-            return None
-        *earlier, last = outbox.of_alert(conn, name, rows[0].message.alert)
-        if not earlier:
-            return last
+            return self._until_due(), []
+        first = rows[0].message
+        critical = first.severity == "critical"
+        wait = self._pace.wait(now, critical=critical)
+        if wait:
+            return wait, []
+        last_place = self._pace.limit > 1 and self._pace.room(now, critical=critical) == 1
+        head = self._of_alert(first.alert)
+        found = [head]
+        alone = not head.owed.message.bunch or self._spoils(head.owed)
+        if not alone and not self._out_of_time(head.owed):
+            found += self._company(head.owed.message, now_ns, any_bunch=last_place)
+        self._bind(found, now_ns)
+        return 0, [one.owed for one in found]
+
+    def _spoils(self, owed: outbox.Owed) -> bool:
+        """Send it alone? One that nobody can deliver must not spoil its groups for ever: it failed
+        while others got through, or has failed very often."""
+        if not self.counts.trouble:
+            return False
+        others_pass = self.counts.last_sent_ns > owed.created_ns and owed.attempts >= 2
+        return others_pass or owed.attempts % ALONE == ALONE - 1
+
+    def _of_alert(self, alert: str) -> _Told:
+        """All that is owed about one alert, as one."""
+        *earlier, last = outbox.of_alert(self._around.conn, self.channel.name, alert)
         old = [row.message for row in earlier]
-        one = collapse(old, last.message)
-        with outbox.transaction(conn):
-            outbox.merge(conn, old, one, now_ns)
-        self.counts.merged += len(old)
-        return outbox.Owed(one, last.created_ns, last.attempts, last.last_error)
+        return _Told(replace(last, message=collapse(old, last.message)), old)
+
+    def _company(self, head: Message, now_ns: int, *, any_bunch: bool) -> Iterator[_Told]:
+        """What else is due and goes out with it."""
+        bunch = None if any_bunch else head.bunch
+        for alert in outbox.alike(self._around.conn, now_ns, self.channel.name, bunch, MOST_IN_ONE):
+            if alert == head.alert:
+                continue
+            one = self._of_alert(alert)
+            alike = any_bunch or one.owed.message.bunch == bunch
+            if alike and not self._out_of_time(one.owed):
+                yield one
+
+    def _bind(self, found: Sequence[_Told], now_ns: int) -> None:
+        """Note before sending what goes out in one message."""
+        if len(found) == 1 and not found[0].earlier:
+            return
+        with outbox.transaction(self._around.conn):
+            for one in found:
+                if one.earlier:
+                    outbox.merge(self._around.conn, one.earlier, one.owed.message, now_ns)
+            if len(found) > 1:
+                outbox.bind(self._around.conn, [one.owed.message.key for one in found])
+        self.counts.merged += sum(len(one.earlier) for one in found)
 
     def _out_of_time(self, owed: outbox.Owed) -> bool:
         """Never before one attempt: the hub may have been off, or its clock just been set."""
         age_ns = self._around.now_ns() - owed.created_ns
         return owed.attempts > 0 and age_ns > self._policy.ttl_s * NS
 
-    async def _attempt(self, owed: outbox.Owed) -> None:
-        message = owed.message
+    async def _attempt(self, owed: list[outbox.Owed]) -> None:
+        message = group([one.message for one in owed])
+        self._pace.note(self._around.monotonic())
         try:
             async with asyncio.timeout(self._policy.timeout_s):
                 await self.channel.send(message)
         except NeverWorks as error:
-            self.counts.failed += 1
+            self.counts.failed += len(owed)
             self._fails(plain(error))
-            self._give_up(message, outbox.failed, plain(error))
+            self._give_up(owed, outbox.failed, plain(error))
         except TryAgain as error:
             self._later(owed, plain(error), error.retry_after_s)
         except TimeoutError:
@@ -151,17 +214,23 @@ class Lane:
         except Exception as error:  # a fault in one channel's code must not end its lane
             self._later(owed, f"BUG in the channel: {type(error).__name__}: {plain(error)}")
         else:
-            self._sent(message)
+            self._sent(owed)
 
-    def _sent(self, message: Message) -> None:
+    def _sent(self, owed: list[outbox.Owed]) -> None:
         counts, now_ns = self.counts, self._around.now_ns()
         if counts.trouble:
             self._around.log.info("channel works again", channel=self.channel.name)
         counts.sent += 1
+        counts.grouped += len(owed) - 1
         counts.trouble, counts.last_error, counts.last_sent_ns = 0, "", now_ns
-        self._keep(lambda: outbox.sent(self._around.conn, message.key, now_ns))
 
-    def _later(self, owed: outbox.Owed, error: str, wish_s: float | None = None) -> None:
+        def note() -> None:
+            for one in owed:
+                outbox.sent(self._around.conn, one.message.key, now_ns)
+
+        self._keep(note)
+
+    def _later(self, owed: list[outbox.Owed], error: str, wish_s: float | None = None) -> None:
         self.counts.retries += 1
         if not self.counts.trouble:
             self._around.log.warning(
@@ -170,10 +239,24 @@ class Lane:
         self._fails(error)
         wish = min(wish_s or 0.0, LONGEST_WISH_S)
         pause = max(wish, self._jitter(self.counts.trouble))
-        again = max(wish, self._jitter(owed.attempts + 1))
         self._paused_until = self._around.monotonic() + pause
-        next_ns = self._around.now_ns() + round(again * NS)
-        self._keep(lambda: outbox.retry(self._around.conn, owed.message.key, next_ns, error))
+        tries = self._policy.tries if self._policy.fallback else 0
+        hopeless = [one for one in owed if tries and one.attempts + 1 >= tries]
+        if hopeless:
+            self.counts.failed += len(hopeless)
+            self._give_up(hopeless, outbox.failed, error)
+        now_ns = self._around.now_ns()
+        waits = {
+            one.message.key: max(wish, self._jitter(one.attempts + 1))
+            for one in owed
+            if one not in hopeless
+        }
+
+        def note() -> None:
+            for key, again in waits.items():
+                outbox.retry(self._around.conn, key, now_ns + round(again * NS), error)
+
+        self._keep(note)
 
     def _fails(self, error: str) -> None:
         self.counts.trouble += 1
@@ -185,24 +268,30 @@ class Lane:
         return self._around.random.uniform(0, span)
 
     def _give_up(
-        self, message: Message, how: Callable[[sqlite3.Connection, str, int, str], None], error: str
+        self,
+        owed: Sequence[outbox.Owed],
+        how: Callable[[sqlite3.Connection, str, int, str], None],
+        error: str,
     ) -> None:
         """Note it and owe it to the fallback, both or neither."""
         conn, fallback, now_ns = self._around.conn, self._policy.fallback, self._around.now_ns()
+        messages = [one.message for one in owed]
         self._around.log.error(
             "notification given up",
             channel=self.channel.name,
-            key=message.key,
-            title=message.title,
+            key=messages[0].key,
+            title=messages[0].title,
+            number=len(messages),
             how=how.__name__,
             error=error,
             fallback=fallback or "none",
         )
 
         def note() -> None:
-            how(conn, message.key, now_ns, error)
-            if fallback:
-                outbox.owe_anyway(conn, instead(message, fallback), now_ns)
+            for message in messages:
+                how(conn, message.key, now_ns, error)
+                if fallback:
+                    outbox.owe_anyway(conn, instead(message, fallback), now_ns)
 
         self._keep(note)
         if fallback:
@@ -216,16 +305,17 @@ class Lane:
 
     def _keep(self, note: Callable[[], None]) -> None:
         """Write what came of a message; if the disk refuses, remember it, don't send again."""
+        self._notes.append(note)
         try:
-            self._noted(note)
+            self._write()
         except sqlite3.Error as error:
-            self._note = note
             self._disk_trouble(error)
 
-    def _noted(self, note: Callable[[], None]) -> None:
+    def _write(self) -> None:
         with outbox.transaction(self._around.conn):
-            note()
-        self._note = None
+            for note in self._notes:
+                note()
+        self._notes.clear()
         self._disk_error = ""
 
     def _disk_trouble(self, error: sqlite3.Error) -> float:

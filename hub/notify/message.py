@@ -3,7 +3,8 @@
     Transition + Facts + language + zone ─► Message ─► outbox ─► channel
 
 A message carries all that its words were made of, so it can be worded again later: when it
-was collapsed with others (`collapse`) or goes through another channel (`instead`).
+was collapsed with others of its alert (`collapse`) or goes through another channel (`instead`).
+Messages of several alerts in one are made in `group.py`.
 """
 
 from __future__ import annotations
@@ -75,6 +76,17 @@ class Message:
     facts: Facts = field(default_factory=Facts)
     link: str = ""
     """Where the alert can be seen; empty without a public URL."""
+    acts: Mapping[str, str] = field(default_factory=dict)
+    """Act → signed link to a page that asks whether to do it; empty without a public URL."""
+    kind: str = ""
+    """Empty: the news of a change. `escalation`, `reminder`: nothing changed, which is the news.
+    `group`, `handover`: about several alerts."""
+    after_ns: int = 0
+    """For an escalation or a reminder: how long it has been told without help."""
+    bunch: str = ""
+    """Messages of one channel with the same bunch go out as one; empty: always alone."""
+    not_before_ns: int = 0
+    """It waits for company, or for the morning; 0: send at once."""
     collapsed: int = 0
     """How many earlier messages of this alert this one replaces."""
     first_ns: int = 0
@@ -93,6 +105,7 @@ def make(
     language: Language,
     zone: str,
     public_url: str = "",
+    acts: Mapping[str, str] | None = None,
 ) -> Message:
     """The message that `channel` owes for this transition.
 
@@ -123,6 +136,7 @@ def make(
             why=transition.why,
             facts=facts,
             link=f"{base}/device/{quote(transition.device, safe='')}" if base else "",
+            acts=acts or {},
         )
     )
 
@@ -167,8 +181,24 @@ def instead(message: Message, channel: str) -> Message:
     return worded(replace(message, key=stem + channel, channel=channel, instead_of=message.channel))
 
 
+def again(message: Message, kind: str, number: int, after_ns: int, now_ns: int) -> Message:
+    """The same news once more, as escalation or reminder `number`, under a key of its own."""
+    stem = message.key[: -len(message.channel) - 1]
+    return worded(
+        replace(
+            message,
+            key=f"{stem}.{kind}{number}:{message.channel}",
+            kind=kind,
+            after_ns=after_ns,
+            time_ns=now_ns,
+        )
+    )
+
+
 def worded(message: Message) -> Message:
-    """The message with title and text written from its facts."""
+    """The message with title and text written from its facts; a hand-over's stand as they are."""
+    if message.kind == "handover":
+        return message
     return replace(message, title=_title(message), text="\n".join(_lines(message)))
 
 
@@ -184,10 +214,10 @@ def load(text: str) -> Message:
 
 def _title(m: Message) -> str:
     """One line: state, severity while it lasts, what. Line breaks would end a mail header."""
-    parts = [label(m.language, "state", m.state)]
+    parts = [label(m.language, "kind_of" if m.kind else "state", m.kind or m.state)]
     if m.state != "resolved":
         parts.append(label(m.language, "severity", m.severity))
-    parts.append(_in(m.titles, m.language) or m.rule)
+    parts.append(in_language(m.titles, m.language) or m.rule)
     return " · ".join(" ".join(part.split()) for part in parts)
 
 
@@ -196,8 +226,10 @@ def _lines(m: Message) -> list[str]:
         return say(m.language, key, **values)
 
     zone = ZoneInfo(m.zone)
-    lines = [_in(m.details, m.language) if m.facts.measured else "", *_where(m)]
+    lines = [in_language(m.details, m.language) if m.facts.measured else "", *where(m)]
     lines.append(line("since", since=moment(m.since_ns, zone, m.language)))
+    if m.after_ns:
+        lines.append(line(f"told.{m.kind}", duration=span(m.after_ns, m.language)))
     if m.state == "resolved":
         lasted = span(max(NS, m.time_ns - m.since_ns), m.language)
         lines.append(line("resolved", time=moment(m.time_ns, zone, m.language), duration=lasted))
@@ -207,18 +239,21 @@ def _lines(m: Message) -> list[str]:
         lines.append(line("by", who=m.who))
     if m.why:
         lines.append(line("why", why=label(m.language, "why", m.why)))
-    advice = _in(m.advices, m.language)
+    advice = in_language(m.advices, m.language)
     if advice and m.state == "firing":
         lines.append(line("advice", advice=advice))
     lines.append(_collapsed(m, zone))
     if m.instead_of:
         lines.append(line("instead", channel=m.instead_of))
+    if m.facts.lat is not None and m.facts.lon is not None:
+        lines.append(line("map", link=map_link(m.facts.lat, m.facts.lon)))
     if m.link:
-        lines.append(line("map", link=m.link))
+        lines.append(line("board", link=m.link))
+    lines += [line(f"act.{act}", link=link) for act, link in m.acts.items()]
     return [text for text in lines if text]
 
 
-def _where(m: Message) -> list[str]:
+def where(m: Message) -> list[str]:
     """Device and place; a site that is named like its kecamatan is said once."""
     facts = m.facts
     known = [facts.opd, facts.site if facts.site != facts.kecamatan else ""]
@@ -231,6 +266,13 @@ def _where(m: Message) -> list[str]:
         say(m.language, "device", device=f"{name}, {details}" if details else name),
         say(m.language, "place", place=place) if place else "",
     ]
+
+
+def map_link(lat: float, lon: float) -> str:
+    """A page that every phone can open, with a mark at the place."""
+    return (
+        f"https://www.openstreetmap.org/?mlat={lat:.5f}&mlon={lon:.5f}#map=16/{lat:.5f}/{lon:.5f}"
+    )
 
 
 def _dependants(m: Message) -> str:
@@ -252,6 +294,6 @@ def _collapsed(m: Message, zone: ZoneInfo) -> str:
     return say(m.language, "collapsed.many", first=first, number=m.collapsed + 1)
 
 
-def _in(texts: Mapping[str, str], language: Language) -> str:
+def in_language(texts: Mapping[str, str], language: Language) -> str:
     """The text in that language, or in any other rather than none."""
     return texts.get(language) or next((text for text in texts.values() if text), "")

@@ -17,7 +17,14 @@ from hub import clock
 from hub.api import Log
 from hub.clock import NS
 from hub.notify import outbox
-from hub.notify.channels.base import Channel, Policy, plain
+from hub.notify.channels.base import (
+    Channel,
+    NeverWorks,
+    Policy,
+    Repeating,
+    TryAgain,
+    plain,
+)
 from hub.notify.lane import Lane, Surroundings
 
 KEEP_NS = 30 * 86_400 * NS
@@ -79,8 +86,15 @@ class Notifier:
 
     def _start(self, name: str) -> None:
         if self._group is not None:
-            work = self.lanes[name].run()
+            work = self._work(self.lanes[name])
             self._tasks[name] = self._group.create_task(work, name=f"notify {name}")
+
+    async def _work(self, lane: Lane) -> None:
+        """Send what the channel owes; tell it again what is on, where it needs that."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lane.run(), name=f"lane {lane.channel.name}")
+            if isinstance(lane.channel, Repeating):
+                group.create_task(self._repeat(lane.channel), name=f"repeat {lane.channel.name}")
 
     async def change(
         self, channels: Mapping[str, tuple[Channel, Policy]], *, keep: Collection[str]
@@ -137,6 +151,26 @@ class Notifier:
                 channel=channel,
                 number=number,
             )
+
+    async def _repeat(self, channel: Repeating) -> None:
+        """Tell what is on again and again; first at once, since we may have been away."""
+        failing = False
+        while True:
+            try:
+                await channel.repeat(outbox.standing(self._conn, channel.name))
+            except (TryAgain, NeverWorks, sqlite3.Error) as error:
+                if not failing:
+                    self._log.warning(
+                        "what is on can't be told again, trying on",
+                        channel=channel.name,
+                        error=plain(error),
+                    )
+                failing = True
+            else:
+                if failing:
+                    self._log.info("what is on is told again", channel=channel.name)
+                failing = False
+            await asyncio.sleep(channel.repeat_s)
 
     async def _tidy(self) -> None:
         while True:

@@ -10,6 +10,8 @@ Invariants:
   A crash between sending and `sent` repeats one message under the same key; nothing is lost.
 - A resolved message is owed only where the alert was told before: who never heard of an
   alert isn't bothered with its end.
+- What goes out as one (`bind`) is bound on disk before it is sent, so that after a crash exactly
+  the same goes out again, under the same key; a failure unbinds it, and it may be told otherwise.
 
 Nobody here commits; the caller has the transaction (`transaction` opens one).
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,8 @@ from hub.notify.message import Message, dump, load
 
 HORIZON_NS = 2 * 3_600 * 1_000_000_000
 """No retry is put off longer than this; a later time means that the clock went back."""
+LONGEST_HOLD_NS = 26 * 3_600 * 1_000_000_000
+"""The same for what waits for the morning."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owed (
@@ -41,14 +45,34 @@ CREATE TABLE IF NOT EXISTS owed (
     created_ns INTEGER NOT NULL,
     next_ns INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
+    hold_ns INTEGER NOT NULL DEFAULT 0,
+    bunch TEXT NOT NULL DEFAULT '',
+    urgency INTEGER NOT NULL DEFAULT 0,
+    bound INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL DEFAULT 'owed'
         CHECK (state IN ('owed', 'sent', 'failed', 'expired', 'merged')),
     done_ns INTEGER,
     last_error TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX IF NOT EXISTS owed_open ON owed (channel, seq) WHERE state = 'owed';
-CREATE INDEX IF NOT EXISTS owed_alert ON owed (channel, alert, seq);
+CREATE INDEX IF NOT EXISTS owed_next ON owed (channel, urgency, seq) WHERE state = 'owed';
+CREATE INDEX IF NOT EXISTS owed_bunch ON owed (channel, bunch, seq) WHERE state = 'owed';
+CREATE INDEX IF NOT EXISTS owed_bound ON owed (channel, seq) WHERE bound = 1;
+CREATE INDEX IF NOT EXISTS owed_of ON owed (alert, channel, seq);
 """
+_LATER_COLUMNS = {
+    "hold_ns": "INTEGER NOT NULL DEFAULT 0",
+    "bunch": "TEXT NOT NULL DEFAULT ''",
+    "urgency": "INTEGER NOT NULL DEFAULT 0",
+    "bound": "INTEGER NOT NULL DEFAULT 0",
+}
+"""What an outbox of an earlier version lacks. `hold_ns`: until then it waits for company or the
+morning. `bunch`: goes out with others like it. `bound`: on its way as part of a group."""
+
+_OWED = "key, message, created_ns, attempts, last_error, hold_ns"
+_HELD = "(hold_ns <= :now OR hold_ns > :farther)"
+_DUE = f"(next_ns <= :now OR next_ns > :far) AND {_HELD}"
+URGENCIES = {"critical": 0}
+"""What is critical is sent first, all else in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +83,7 @@ class Owed:
     created_ns: int
     attempts: int
     last_error: str
+    hold_ns: int = 0
 
 
 class Unreadable(Exception):
@@ -91,7 +116,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def create(conn: sqlite3.Connection) -> None:
     """Make the table where it isn't yet. Outside any transaction."""
-    conn.executescript(_SCHEMA)
+    table, *indexes = _SCHEMA.split(";\n")
+    conn.execute(table)
+    there = {row[1] for row in conn.execute("PRAGMA table_info(owed)")}
+    for name, kind in _LATER_COLUMNS.items():
+        if name not in there:
+            conn.execute(f"ALTER TABLE owed ADD COLUMN {name} {kind}")
+    for index in indexes:
+        conn.execute(index)
 
 
 @contextmanager
@@ -119,7 +151,7 @@ def owe_anyway(conn: sqlite3.Connection, message: Message, now_ns: int) -> int:
     """Note one message as owed, an end without a beginning too (a fallback may get only that)."""
     return conn.execute(
         "INSERT OR IGNORE INTO owed (key, channel, transition_id, alert, told, message,"
-        " created_ns, next_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " created_ns, next_ns, hold_ns, bunch, urgency) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             message.key,
             message.channel,
@@ -129,6 +161,9 @@ def owe_anyway(conn: sqlite3.Connection, message: Message, now_ns: int) -> int:
             dump(message),
             now_ns,
             now_ns,
+            message.not_before_ns,
+            message.bunch,
+            URGENCIES.get(message.severity, 1),
         ),
     ).rowcount
 
@@ -155,19 +190,77 @@ def due(
     `least_tried_first` is for a channel in trouble: one message that nobody can deliver must
     not stand before all others.
     """
-    order = "attempts, seq" if least_tried_first else "seq"
+    order = "attempts, urgency, seq" if least_tried_first else "urgency, seq"
     rows = conn.execute(
-        "SELECT key, message, created_ns, attempts, last_error FROM owed WHERE state = 'owed'"  # noqa: S608 (order is ours)
-        f" AND channel = ? AND (next_ns <= ? OR next_ns > ?) ORDER BY {order} LIMIT ?",
-        (channel, now_ns, now_ns + HORIZON_NS, limit),
+        f"SELECT {_OWED} FROM owed WHERE state = 'owed' AND channel = :channel AND {_DUE}"  # noqa: S608 (all ours)
+        f" ORDER BY {order} LIMIT :limit",
+        {**_times(now_ns), "channel": channel, "limit": limit},
     )
     return [_row(row) for row in rows]
+
+
+def alike(
+    conn: sqlite3.Connection, now_ns: int, channel: str, bunch: str | None, limit: int
+) -> list[str]:
+    """The alerts of which something of that bunch may go out on the channel in company, in the
+    order of their news; None: of any bunch. What failed before needs no waiting then."""
+    rows = conn.execute(
+        "SELECT alert FROM owed WHERE state = 'owed' AND channel = :channel"  # noqa: S608 (all ours)
+        f" AND (bunch = :bunch OR (:bunch IS NULL AND bunch != '')) AND {_HELD}"
+        " GROUP BY alert ORDER BY min(seq) LIMIT :limit",
+        {**_times(now_ns), "channel": channel, "bunch": bunch, "limit": limit},
+    )
+    return [alert for (alert,) in rows]
+
+
+def bind(conn: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """These are about to go out as one."""
+    conn.executemany(
+        "UPDATE owed SET bound = 1 WHERE key = ? AND state = 'owed'", [(key,) for key in keys]
+    )
+
+
+def bound(conn: sqlite3.Connection, channel: str) -> list[Owed]:
+    """What was on its way as one when it was interrupted. Raises `Unreadable`."""
+    rows = conn.execute(
+        f"SELECT {_OWED} FROM owed WHERE bound = 1 AND state = 'owed' AND channel = ? ORDER BY seq",  # noqa: S608 (all ours)
+        (channel,),
+    )
+    return [_row(row) for row in rows]
+
+
+def heard(conn: sqlite3.Connection, alert: str) -> dict[str, Message]:
+    """Channel → the last word on that alert there, where that was anything but its end."""
+    rows = conn.execute(
+        "SELECT channel, told, message, max(seq) FROM owed WHERE alert = ? GROUP BY channel",
+        (alert,),
+    )
+    found = {}
+    for channel, told, text, _ in rows:
+        if told != "resolved":
+            with suppress(msgspec.DecodeError):  # the lane complains of it
+                found[channel] = load(text)
+    return found
+
+
+def standing(conn: sqlite3.Connection, channel: str) -> list[Message]:
+    """The alerts that the channel was told of last, and not that they are over."""
+    rows = conn.execute(
+        "SELECT told, state, message, max(seq) FROM owed WHERE channel = ? GROUP BY alert",
+        (channel,),
+    )
+    found = []
+    for told, state, text, _ in rows:
+        if state == "sent" and told != "resolved":
+            with suppress(msgspec.DecodeError):
+                found.append(load(text))
+    return found
 
 
 def of_alert(conn: sqlite3.Connection, channel: str, alert: str) -> list[Owed]:
     """All that the channel still owes about one alert, oldest first, due or not."""
     rows = conn.execute(
-        "SELECT key, message, created_ns, attempts, last_error FROM owed"
+        f"SELECT {_OWED} FROM owed"  # noqa: S608 (all ours)
         " WHERE state = 'owed' AND channel = ? AND alert = ? ORDER BY seq",
         (channel, alert),
     )
@@ -177,7 +270,7 @@ def of_alert(conn: sqlite3.Connection, channel: str, alert: str) -> list[Owed]:
 def backlog(conn: sqlite3.Connection, channel: str) -> Backlog:
     return Backlog(
         *conn.execute(
-            "SELECT count(*), min(created_ns), min(next_ns) FROM owed"
+            "SELECT count(*), min(created_ns), min(max(next_ns, hold_ns)) FROM owed"
             " WHERE state = 'owed' AND channel = ?",
             (channel,),
         ).fetchone()
@@ -187,7 +280,8 @@ def backlog(conn: sqlite3.Connection, channel: str) -> Backlog:
 def sent(conn: sqlite3.Connection, key: str, now_ns: int) -> None:
     """The channel took it."""
     conn.execute(
-        "UPDATE owed SET state = 'sent', attempts = attempts + 1, done_ns = ?, last_error = ''"
+        "UPDATE owed SET state = 'sent', bound = 0, attempts = attempts + 1, done_ns = ?,"
+        " last_error = ''"
         " WHERE key = ? AND state = 'owed'",
         (now_ns, key),
     )
@@ -196,7 +290,7 @@ def sent(conn: sqlite3.Connection, key: str, now_ns: int) -> None:
 def retry(conn: sqlite3.Connection, key: str, next_ns: int, error: str) -> None:
     """It did not work this time; not again before `next_ns`."""
     conn.execute(
-        "UPDATE owed SET attempts = attempts + 1, next_ns = ?, last_error = ?"
+        "UPDATE owed SET bound = 0, attempts = attempts + 1, next_ns = ?, last_error = ?"
         " WHERE key = ? AND state = 'owed'",
         (next_ns, error, key),
     )
@@ -214,7 +308,8 @@ def expired(conn: sqlite3.Connection, key: str, now_ns: int, error: str) -> None
 
 def _give_up(conn: sqlite3.Connection, key: str, state: str, now_ns: int, error: str) -> None:
     conn.execute(
-        "UPDATE owed SET state = ?, done_ns = ?, last_error = ? WHERE key = ? AND state = 'owed'",
+        "UPDATE owed SET state = ?, bound = 0, done_ns = ?, last_error = ?"
+        " WHERE key = ? AND state = 'owed'",
         (state, now_ns, error, key),
     )
 
@@ -282,9 +377,13 @@ def forget(conn: sqlite3.Connection, before_ns: int) -> int:
     ).rowcount
 
 
-def _row(row: tuple[str, str, int, int, str]) -> Owed:
-    key, text, created_ns, attempts, last_error = row
+def _times(now_ns: int) -> dict[str, int]:
+    return {"now": now_ns, "far": now_ns + HORIZON_NS, "farther": now_ns + LONGEST_HOLD_NS}
+
+
+def _row(row: tuple[str, str, int, int, str, int]) -> Owed:
+    key, text, created_ns, attempts, last_error, hold_ns = row
     try:
-        return Owed(load(text), created_ns, attempts, last_error)
+        return Owed(load(text), created_ns, attempts, last_error, hold_ns)
     except msgspec.DecodeError as error:
         raise Unreadable(key, str(error)) from error

@@ -36,6 +36,30 @@ WORDS: dict[Language, dict[str, str]] = {
         "why.the rule no longer covers it": "aturannya tidak lagi berlaku untuk ini",
         "why.the device was removed": "perangkatnya dihapus",
         "map": "Peta: {link}",
+        "board": "Papan: {link}",
+        "act.acknowledge": "Tangani: {link}",
+        "act.silence": "Senyapkan 1 jam: {link}",
+        "kind_of.escalation": "ESKALASI",
+        "kind_of.reminder": "MASIH AKTIF",
+        "told.escalation": "Belum ada yang menangani setelah {duration}.",
+        "told.reminder": "Belum pulih dan belum ditangani setelah {duration}.",
+        "group.things": "{number} {kind}",
+        "group.devices": "{number} perangkat",
+        "group.alerts": "{number} gangguan",
+        "group.at": "{things} di {place}",
+        "group.places": "{things} di {number} tempat",
+        "group.line": "• {state} · {what} · {since}",
+        "group.over": "• {state} · {what} · {since} – {until}",
+        "group.more": "… dan {number} lagi: {where}",
+        "group.held": "Ringkasan {number} kabar: {states}",
+        "group.elsewhere": "tempat lain {number}",
+        "handover.title": "Serah terima piket {team}: {person}",
+        "handover.none": "Tidak ada gangguan terbuka.",
+        "handover.open": "Gangguan terbuka: {number}, ditangani: {taken}.",
+        "handover.from": "Piket sebelumnya: {person}.",
+        "handover.line": "• {severity} · {what} · sejak {since}{taken}",
+        "handover.taken": " · ditangani {who}",
+        "handover.silences": "Sedang disenyapkan: {number}.",
         "collapsed.once": "Sudah pulih sebelum pesan ini dapat dikirim: "
         "aktif dari {first} sampai {time}.",
         "collapsed.many": "Pesan ini merangkum {number} perubahan sejak {first}; "
@@ -78,6 +102,30 @@ WORDS: dict[Language, dict[str, str]] = {
         "why.the rule no longer covers it": "the rule no longer covers it",
         "why.the device was removed": "the device was removed",
         "map": "Map: {link}",
+        "board": "Board: {link}",
+        "act.acknowledge": "Acknowledge: {link}",
+        "act.silence": "Silence for 1 hour: {link}",
+        "kind_of.escalation": "ESCALATED",
+        "kind_of.reminder": "STILL FIRING",
+        "told.escalation": "Nobody has acknowledged it for {duration}.",
+        "told.reminder": "Neither over nor acknowledged after {duration}.",
+        "group.things": "{number} × {kind}",
+        "group.devices": "{number} devices",
+        "group.alerts": "{number} alerts",
+        "group.at": "{things} at {place}",
+        "group.places": "{things} at {number} places",
+        "group.line": "• {state} · {what} · {since}",
+        "group.over": "• {state} · {what} · {since} – {until}",
+        "group.more": "… and {number} more: {where}",
+        "group.held": "{number} messages in one: {states}",
+        "group.elsewhere": "elsewhere {number}",
+        "handover.title": "Hand-over of {team}: {person} is on duty",
+        "handover.none": "No alert is open.",
+        "handover.open": "Open alerts: {number}, acknowledged: {taken}.",
+        "handover.from": "On duty before: {person}.",
+        "handover.line": "• {severity} · {what} · since {since}{taken}",
+        "handover.taken": " · acknowledged by {who}",
+        "handover.silences": "Silenced now: {number}.",
         "collapsed.once": "It was over before this message could be sent: "
         "firing from {first} to {time}.",
         "collapsed.many": "This message sums up {number} changes since {first}; "
@@ -118,6 +166,12 @@ def moment(time_ns: int, zone: tzinfo, language: Language) -> str:
     day = say(language, "weekdays").split()[local.weekday()]
     month = say(language, "months").split()[local.month - 1]
     return f"{day}, {local.day} {month} {local.year}{_clock(local, language)}"
+
+
+def short(time_ns: int, zone: tzinfo, language: Language) -> str:
+    """Day and minute where there are many: "22/11 14.05"."""
+    local = to_datetime(time_ns, zone)
+    return f"{local:%d/%m %H.%M}" if language == "id" else f"{local:%d/%m %H:%M}"
 
 
 def _clock(local: datetime, language: Language) -> str:

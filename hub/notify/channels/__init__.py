@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hub.notify.channels.alertmanager import AlertmanagerConfig
 from hub.notify.channels.apprise import AppriseConfig
 from hub.notify.channels.base import Channel, NeverWorks, Policy, Tools, TryAgain
 from hub.notify.channels.log import LogConfig
@@ -27,7 +28,13 @@ __all__ = [
 ]
 
 ChannelConfig = Annotated[
-    LogConfig | WebhookConfig | TelegramConfig | SmtpConfig | AppriseConfig | MqttConfig,
+    LogConfig
+    | WebhookConfig
+    | TelegramConfig
+    | SmtpConfig
+    | AppriseConfig
+    | MqttConfig
+    | AlertmanagerConfig,
     Field(discriminator="type"),
 ]
 

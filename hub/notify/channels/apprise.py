@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from hub.notify.channels.base import Policy, Tools, TryAgain, plain
 from hub.notify.message import Message
@@ -38,6 +38,7 @@ _TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
 
 class AppriseConfig(Policy, frozen=True):
     type: Literal["apprise"]
+    per_minute: int = Field(default=10, ge=0, le=600)
     url: SecretStr
 
     @field_validator("url")

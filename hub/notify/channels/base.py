@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
@@ -52,6 +52,18 @@ class Tools:
     now_ns: Callable[[], int] = now_ns
 
 
+@runtime_checkable
+class Repeating(Protocol):
+    """A channel that must be told again and again what is still on, or it thinks it over."""
+
+    name: str
+    repeat_s: float
+
+    async def repeat(self, messages: Sequence[Message]) -> None:
+        """All that is on. Raises TryAgain or NeverWorks."""
+        ...
+
+
 class Policy(BaseModel, extra="forbid", frozen=True):
     """What all channels can be told in the settings."""
 
@@ -63,6 +75,21 @@ class Policy(BaseModel, extra="forbid", frozen=True):
     """How long a message is tried before it expires; it is tried at least once."""
     fallback: str = ""
     """The channel that gets what this one refused for ever or let expire."""
+    tries: int = Field(default=0, ge=0)
+    """After so many failures a message goes to the fallback; 0: when its time to live is over."""
+    audience: Literal["people", "machine"] = "people"
+    """A machine is told each change at once and by itself: no groups, no quiet hours, no
+    reminders; and it hears of every end, that of a silenced alert too."""
+    group_by: list[Literal["rule", "site", "kecamatan", "opd", "kind", "severity"]] = [
+        "rule",
+        "site",
+    ]
+    """What is alike in these goes out as one message; empty: each by itself."""
+    wait_s: float = Field(default=10, ge=0, le=600)
+    """How long a message waits for others like it."""
+    critical_wait_s: float = Field(default=2, ge=0, le=10)
+    per_minute: int = Field(default=0, ge=0, le=600)
+    """More messages than that are told in one summary; 0: no limit."""
 
 
 def plain(error: BaseException) -> str:

@@ -34,6 +34,7 @@ _REMEMBERED = 1_000
 
 class SmtpConfig(Policy, frozen=True):
     type: Literal["smtp"]
+    per_minute: int = Field(default=10, ge=0, le=600)
     host: str = Field(min_length=1)
     port: int | None = Field(default=None, ge=1, le=65535)
     """Default: 25, 587 (starttls) or 465 (ssl)."""

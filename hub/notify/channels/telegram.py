@@ -23,6 +23,7 @@ _REFUSALS = {400, 401, 403, 404}
 
 class TelegramConfig(Policy, frozen=True):
     type: Literal["telegram"]
+    per_minute: int = Field(default=20, ge=0, le=600)
     token: SecretStr = Field(min_length=1)
     """Of the bot, from @BotFather: `123456:ABC…`."""
     chat_id: int | str

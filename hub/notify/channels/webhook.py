@@ -27,6 +27,7 @@ _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MAN
 
 class WebhookConfig(Policy, frozen=True):
     type: Literal["webhook"]
+    audience: Literal["people", "machine"] = "machine"
     url: SecretStr
     """http or https; kept secret because many services put a token into it."""
     secret: SecretStr | None = None
