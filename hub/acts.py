@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.api import BadItem
 from hub.clock import NS
-from hub.configuration import Configuration, identity_tags
+from hub.configuration import Configuration, identity_tags, matchable
 from hub.journal import Kind, Reader
 from hub.ledger import Ledger
 from hub.problems import nearest
@@ -21,7 +21,6 @@ from rules.watch import Watch
 
 LONGEST_S = 366 * 86_400
 MOST_CHARACTERS = 32_768
-_OF_ALERTS = ("rule", "severity", "key", "port")
 
 
 def act_of(said: Mapping[str, Any]) -> Act:
@@ -58,7 +57,7 @@ def refusal(act: Act, now_ns: int, tags: Collection[str]) -> str:
     """Why a silence makes no sense now; empty: it does. `tags` are the series' identity tags."""
     if act.kind not in ("silence", "maintenance"):
         return ""
-    known = {*THING_KEYS, *_OF_ALERTS, *tags}
+    known = matchable(tags)
     for key in act.matcher:
         if key not in known:
             return f"a silence can't match by {key!r}: {nearest(key, known)}"

@@ -32,7 +32,6 @@ from hub.store.base import Store
 from hub.store.query import Query, SeriesRows
 from hub.web.backend import ActKind, HealthReport, Regency, Sample
 from hub.web.live import LiveState
-from rules import airindex
 from rules.act import Act
 from rules.transition import Alert, Transition
 
@@ -83,7 +82,7 @@ class HubBackend:
             for plugin in self._conf.plugins.values()
             for measurement, spec in plugin.manifest.measurements.items()
             for name, field in spec.fields.items()
-        } | {(airindex.MEASUREMENT, name): unit for name, unit in airindex.FIELDS.items()}
+        }
 
     def reload(self, conf: Configuration) -> Inventory:
         """Other devices, rules and names from now on; the inventory under a new generation."""
@@ -124,6 +123,14 @@ class HubBackend:
     def facts(self, transition: Transition) -> Facts:
         """What a notification says beyond the transition itself."""
         return facts.of(self.inventory, transition.device, self._rules.get(transition.rule))
+
+    def silenced(self) -> set[str]:
+        """The keys of the alerts that page nobody now."""
+        return {alert.key for alert in self.alerts() if alert.silenced_until}
+
+    def silenced_now(self) -> int:
+        """How many silences are in force."""
+        return len(self.silences())
 
     # what the web asks
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hub import __version__, configuration, logs
 from hub import app as hub_app
-from hub.cli_alerts import ack, alerts, silence, silences, unsilence
+from hub.cli_alerts import ack, alerts, oncall, silence, silences, unsilence
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_discover import discover
 from hub.cli_groups import grafana, notify, rules, token
@@ -37,7 +37,7 @@ cli.add_typer(notify, name="notify")
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")
-for verb in (alerts, ack, silence, silences, unsilence, reload, backup, restore, discover):
+for verb in (alerts, ack, silence, silences, unsilence, oncall, reload, backup, restore, discover):
     cli.command()(verb)
 
 

@@ -13,9 +13,11 @@ import typer
 
 from hub import acts, configuration, supervisor
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
-from hub.clock import now_ns
+from hub.clock import now_ns, to_datetime
 from hub.ledger import Ledger
 from hub.link import Link
+from hub.notify import desk
+from hub.notify.rota import on_duty
 from rules.act import Act
 from rules.text import span
 
@@ -116,6 +118,43 @@ def unsilence(
         fail(f"no silence in force has the id {silence!r}; `toba-hub silences` lists them")
     record = _act(conf, kind="unsilence", key=silence, who=who or _user(), why="")
     out.print(f"[green]done[/], record {record} of the journal")
+
+
+@plainly
+def oncall(settings: Settings = DEFAULT) -> None:
+    """Tell who is on duty in each team, until when, and how much the team has open."""
+    conf = configuration.load(settings)
+    teams, zone, now = conf.settings.teams, conf.settings.zone, now_ns()
+    if not teams:
+        fail("the settings have no teams; hub/notify/README.md shows some")
+    number = _open_by_team(conf)
+    rows = []
+    for name, team in teams.items():
+        duty = on_duty(team.rota, now, conf.settings.timezone) if team.rota else None
+        person = conf.settings.people.get(duty.person) if duty else None
+        rows.append(
+            (
+                name,
+                (person.name if person else "") or (duty.person if duty else "-"),
+                f"{to_datetime(duty.until_ns, zone):%Y-%m-%d %H:%M}" if duty else "-",
+                ", ".join([*team.channels, *(person.channels if person else ())]),
+                *(str(count) for count in number.get(name, (0, 0))),
+            )
+        )
+    table(("team", "on duty", "until", "told on", "open", "acknowledged"), rows)
+
+
+def _open_by_team(conf: configuration.Configuration) -> dict[str, tuple[int, int]]:
+    """Team → alerts that it was told of and that are not over, and how many are acknowledged."""
+    path = conf.settings.data / "serve.db"
+    if not path.exists():
+        return {}
+    ledger = Ledger(path)
+    try:
+        desk.create(ledger.db)
+        return desk.numbers(ledger.db)
+    finally:
+        ledger.close()
 
 
 def _list(conf: configuration.Configuration) -> None:

@@ -14,17 +14,13 @@ from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
 from hub.settings import Settings
-from rules import airindex
-from rules.model import Rule
+from rules.model import THING_KEYS, Rule
 
 OWN_FIELDS = {
     "alert": {"active", "severity", "state", "value", "text", "since_ms", "changed"},
     "hub": set(own.FIELDS),
-    airindex.MEASUREMENT: set(airindex.FIELDS),
 }
 """What the hub itself measures, beside what the collectors promise."""
-
-
 BLOT = "**********"
 
 
@@ -88,9 +84,32 @@ def load(path: Path) -> Configuration:
         )
     except Misconfigured as error:
         problems += error.problems
+    problems += _maintenance(path, found, identity_tags(plugins.values()))
     if problems:
         raise Misconfigured(sorted(set(problems), key=lambda p: (p.file, p.line, p.key)))
     return Configuration(path, found, things, plugins, rules, texts)
+
+
+def matchable(tags: Iterable[str]) -> set[str]:
+    """What a silence may match by; `tags` are the series' identity tags."""
+    return {*THING_KEYS, "rule", "severity", "key", "port", *tags}
+
+
+def _maintenance(path: Path, found: Settings, tags: set[str]) -> list[Problem]:
+    """What is wrong with the planned windows beyond their shape."""
+    problems, file, known, names = [], _again(path), matchable(tags), set()
+    for index, window in enumerate(found.maintenance):
+        at = found.written(("maintenance", index))
+        if window.name in names:
+            why = f"a window {window.name!r} stands before"
+            problems.append(file.problem((*at, "name"), why, "give it a name of its own"))
+        names.add(window.name)
+        problems += [
+            file.problem((*at, "match", key), "a window can't match by this", nearest(key, known))
+            for key in window.match
+            if key not in known
+        ]
+    return problems
 
 
 def identity_tags(plugins: Iterable[Plugin]) -> set[str]:

@@ -1,8 +1,7 @@
 """Drives the rules over the journal: the fold whose state is snapshot + tail.
 
     records ─► Watch (rules/, pure) ─► transitions ─► ledger: transition + owed + alert point,
-       ├─────► AirIndex (likewise)  ─► `air_index` ──►  one transaction, ids from the record
-       └─────► live board state
+       └─────► live board state                       one transaction, ids from the record
 
 The rules themselves are records, too: a reload takes hold where its record stands.
 
@@ -18,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -34,7 +33,6 @@ from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map
 from hub.ruleset import RuleSet
 from rules.act import Act
-from rules.airindex import AirIndex
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
 from rules.watch import Alert, Transition, Watch
@@ -57,7 +55,19 @@ STALE_NS = 600 * NS
 """Without any state of before, alerts older than this at the start are told to nobody."""
 RETRY_S = 1.0
 
-Owe = Callable[[sqlite3.Connection, Sequence[Transition]], object]
+
+class Telling(Protocol):
+    """Who must hear of it; everything in the transaction that stores the transitions."""
+
+    def owe(self, db: sqlite3.Connection, transitions: Sequence[Transition]) -> object: ...
+
+    def wants(self, db: sqlite3.Connection, now_ns: int) -> bool:
+        """Whether `tick` would do anything at that time of the journal."""
+        ...
+
+    def tick(self, db: sqlite3.Connection, now_ns: int) -> object:
+        """What time alone brings: escalations, reminders, hand-overs."""
+        ...
 
 
 class Engine:
@@ -71,14 +81,13 @@ class Engine:
         things: Sequence[Thing],
         health: Health,
         *,
-        owe: Owe,
+        telling: Telling,
         show: Callable[[Sequence[Reading], int], None],
         event: Callable[[dict[str, Any]], None],
         changed: Callable[[], None],
         configured: Callable[[], None] = lambda: None,
         now_ns: int = 0,
         decoded: Decoded | None = None,
-        air: AirIndex | None = None,
     ) -> None:
         """`show` gets all readings with the time they were received; `changed` is called after
         each stretch of records, `configured` when one of them was a reload. `now_ns` is when the
@@ -86,7 +95,7 @@ class Engine:
         self._folder = folder
         self._ledger = ledger
         self._health = health
-        self._owe = owe
+        self._telling = telling
         self._show = show
         self._event = event
         self._changed = changed
@@ -99,12 +108,8 @@ class Engine:
         self.folded_ns = 0
         """When the last folded record was written; 0: none was."""
         self._tell_from_ns = 0
-        self._air = air or AirIndex()
-        self._recorded: list[Reading] = []
-        """Indices that were made of what is folded and not committed yet."""
         self.in_force = RuleSet(rules, things)
         self.watch = self._restore() or Watch(rules, things)
-        self._air.know(self.in_force.things)
         self._kept_set = self.in_force.sha256
         if not self.folded_id:
             self._tell_from_ns = now_ns - STALE_NS
@@ -113,6 +118,8 @@ class Engine:
         self._keeping_s = 0.0
         """How long the last snapshot took."""
         self._repeated = 0
+        self._ticked_ns = 0
+        """The newest tick that was folded."""
         self._reader: Reader | None = None
         self._owing = False
         """True while what was folded is not committed: the watch is ahead of the ledger."""
@@ -124,9 +131,6 @@ class Engine:
             self._know(self._ledger.configuration())
             in_force = self.in_force
             watch = state and Watch.restore(in_force.rules, in_force.things, state)
-            if state is not None and "air_index" in state:
-                self._air.load(state["air_index"])
-                self._show_air(self._air.latest())
         except sqlite3.Error:
             raise
         except Exception as error:  # whatever is wrong with it, the journal has the truth
@@ -192,8 +196,6 @@ class Engine:
                 points += self._repeat(record.time_ns)
             # Last: at the same time the change counts, not the repetition.
             points += [point(t) for t in found]
-        points += self._recorded
-        self._recorded = []
         await self._insist(transitions, points, keep=self._keep_now())
 
     def _keep_now(self) -> bool:
@@ -210,14 +212,13 @@ class Engine:
                 readings = self._decoded.readings(record)
                 self._show(readings, record.time_ns)
                 if fresh:
-                    self._air.observe(readings)
                     found = self.watch.observe(record.id, readings, record.time_ns)
             elif record.kind == Kind.EVENT:
                 collector, event = unpack_event(record.payload)
                 self._event({"collector": collector, **asdict(event)})
             elif fresh and record.kind == Kind.TICK:
                 found = self.watch.tick(record.id, record.time_ns)
-                found += self._record_air(record)
+                self._ticked_ns = record.time_ns
             elif fresh and record.kind == Kind.ACT:
                 act = Act(**unpack_map(record.payload))
                 found = self.watch.act(record.id, record.time_ns, act)
@@ -239,7 +240,6 @@ class Engine:
         if self.in_force is before:
             return []
         began = monotonic()
-        self._air.know(self.in_force.things)
         found = self.watch.reload(
             record.id, record.time_ns, self.in_force.rules, self.in_force.things
         )
@@ -252,17 +252,6 @@ class Engine:
             took_ms=took_ms,
         )
         return found
-
-    def _record_air(self, record: Record) -> list[Transition]:
-        """The index of an hour that is over: stored, shown, and met by rules like any reading."""
-        made = self._air.tick(record.time_ns)
-        self._recorded += made
-        self._show_air(made)
-        return self.watch.observe(record.id, made, record.time_ns) if made else []
-
-    def _show_air(self, made: Sequence[Reading]) -> None:
-        if made:
-            self._show(made, made[0].time_ns)
 
     def _skip(self, record: Record, error: Exception) -> None:
         number = self._health.count("unfolded", 1, kind=str(record.kind))
@@ -309,15 +298,19 @@ class Engine:
             return
 
     def _tell(self, db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
-        """Owe people what is news. Folding an old journal anew brings up no old stories."""
-        self._owe(db, [t for t in transitions if t.time_ns >= self._tell_from_ns])
+        """Owe people what is news, and what they have left unanswered. Folding an old journal anew
+        brings up no old stories."""
+        self._telling.owe(db, [t for t in transitions if t.time_ns >= self._tell_from_ns])
+        if self._ticked_ns >= self._tell_from_ns and self._telling.wants(db, self._ticked_ns):
+            self._telling.tick(db, self._ticked_ns)
 
     def _commit(self, transitions: list[Transition], points: list[Reading], *, keep: bool) -> None:
         keep = keep and self.folded_id > self._kept_id
-        if not (transitions or points or keep):
+        late = self._ticked_ns and self._telling.wants(self._ledger.db, self._ticked_ns)
+        if not (transitions or points or keep or late):
             return
         began = monotonic()
-        snapshot = (self.folded_id, self._state()) if keep else None
+        snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
         in_force = self.in_force
         news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
         new = self._ledger.commit(transitions, points, self._tell, snapshot, news)
@@ -334,9 +327,6 @@ class Engine:
             # An older cursor only keeps a segment longer.
             with suppress(OSError):
                 self._cursor.set(self.folded_id)
-
-    def _state(self) -> dict[str, Any]:
-        return {**self.watch.snapshot(), "air_index": self._air.snapshot()}
 
     def _lost(self, reader: Reader) -> None:
         for lost in reader.lost:

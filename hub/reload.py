@@ -11,8 +11,11 @@ from pydantic import BaseModel
 from hub.configuration import Configuration
 from hub.rulebook import things
 
-AT_ONCE = {"rules", "inventory", "teams", "channels", "grafana"}
+AT_ONCE = {"rules", "inventory", "people", "teams", "channels", "maintenance", "grafana"}
 """Sections of the settings that a reload brings in force; the others need a restart."""
+
+
+KINDS = ("rules", "devices", "channels", "teams", "people", "maintenance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,15 @@ class Changes:
     devices: Difference
     channels: Difference
     teams: Difference
+    people: Difference
+    maintenance: Difference
     collectors: list[str]
     """Whose devices are others now."""
     restart: list[str]
     """Keys of the settings that changed and only count after a restart."""
 
     def __bool__(self) -> bool:
-        parts = (self.rules, self.devices, self.channels, self.teams, self.collectors, self.restart)
-        return any(map(bool, parts))
+        return any(bool(getattr(self, name)) for name in (*KINDS, "collectors", "restart"))
 
     def plain(self) -> dict[str, Any]:
         """As JSON; `read` takes it back."""
@@ -50,15 +54,13 @@ class Changes:
 
     @classmethod
     def read(cls, said: Mapping[str, Any]) -> Changes:
-        rules, devices, channels, teams = (
-            Difference(**said[name]) for name in ("rules", "devices", "channels", "teams")
-        )
-        return cls(rules, devices, channels, teams, said["collectors"], said["restart"])
+        kinds = {name: Difference(**said[name]) for name in KINDS}
+        return cls(**kinds, collectors=said["collectors"], restart=said["restart"])
 
     def lines(self) -> list[str]:
         """One line for each kind of change."""
         found = []
-        for name in ("rules", "devices", "channels", "teams"):
+        for name in KINDS:
             part: Difference = getattr(self, name)
             words = [
                 f"{len(names)} {how} ({_some(names)})"
@@ -89,6 +91,10 @@ def compare(before: Configuration, after: Configuration) -> Changes:
         devices=_difference(_devices(before), _devices(after)),
         channels=_difference(old.channels, new.channels),
         teams=_difference(old.teams, new.teams),
+        people=_difference(old.people, new.people),
+        maintenance=_difference(
+            {one.name: one for one in old.maintenance}, {one.name: one for one in new.maintenance}
+        ),
         collectors=[
             name
             for name in after.plugins

@@ -22,10 +22,13 @@ from hub.health import Health
 from hub.journal.files import identity
 from hub.ledger import of_journal
 from hub.link import Link
-from hub.notify import channels, outbox
+from hub.notify import channels, desk, links, outbox
+from hub.notify.desk import Desk
+from hub.notify.links import Signer
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
 from hub.own import Fresh
+from hub.planner import Planner
 from hub.problems import Misconfigured
 from hub.rollups import Kept, Rollups
 from hub.store.choose import open_store, open_tiers
@@ -35,7 +38,6 @@ from hub.web import serving
 from hub.web.address import listen
 from hub.web.app import create_app
 from hub.web.tokens import Tokens
-from rules.airindex import AirIndex
 from rules.watch import Transition
 
 log = logs.get("serve")
@@ -48,18 +50,17 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
     taken = listen(settings.web.host, settings.web.port)
     ledger = of_journal(data / "serve.db", identity(data / "journal"))
     outbox.create(ledger.db)
+    desk.create(ledger.db)
     link = Link(data / "ingest.sock")
     gate, decoded = Gate(), Decoded()
     store, dirty, rollups = _store(conf, ledger.db, gate, health)
     built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
     notifier = Notifier(data / "serve.db", built, logs.get("notify"))
     backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
-    people = People(conf, notifier, backend)
+    planner = Planner(ledger.db, link, settings.maintenance, settings.timezone, now_ns)
+    signer = _signer(conf)
+    people = People(conf, notifier, backend, planner, signer)
     reloaded = asyncio.Event()
-
-    def owe(db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
-        if transitions and outbox.owe(db, people.router.messages(transitions), now_ns()):
-            asyncio.get_running_loop().call_soon(notifier.wake)
 
     engine = Engine(
         data / "journal",
@@ -67,14 +68,13 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         conf.rules,
         rulebook.things(conf.inventory),
         health,
-        owe=owe,
+        telling=people,
         show=backend.live.observe,
         event=backend.event,
         changed=backend.change,
         configured=reloaded.set,
         now_ns=now_ns(),
         decoded=decoded,
-        air=AirIndex(form=settings.air_index.form, top=settings.air_index.top),
     )
     forwarder = Forwarder(
         store,
@@ -95,6 +95,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         auth=settings.web.auth,
         tokens=Tokens(data / "tokens.json"),
         max_streams=settings.web.max_streams,
+        signer=signer,
     )
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
@@ -109,6 +110,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         group.create_task(rollups.run(), name="rollups")
         group.create_task(engine.run(), name="engine")
         group.create_task(notifier.run(), name="notify")
+        group.create_task(planner.run(), name="maintenance")
         group.create_task(backend.run(), name="backend")
         group.create_task(_follow(reloaded, conf, people, backend, store), name="reload")
         group.create_task(_tell_of_us(link, engine, forwarder, health), name="own health")
@@ -118,20 +120,45 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
 class People:
     """Who is told what, and by which channel; replaced by a reload."""
 
-    def __init__(self, conf: Configuration, notifier: Notifier, backend: HubBackend) -> None:
+    def __init__(
+        self,
+        conf: Configuration,
+        notifier: Notifier,
+        backend: HubBackend,
+        planner: Planner,
+        signer: Signer | None,
+    ) -> None:
         self._conf, self._notifier, self._backend = conf, notifier, backend
-        self.router = self._route(conf)
+        self._planner, self._signer = planner, signer
+        self._desk = self._seat(conf)
 
-    def _route(self, conf: Configuration) -> Router:
+    def owe(self, db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
+        self._wake(self._desk.owe(db, transitions))
+
+    def wants(self, db: sqlite3.Connection, now_ns: int) -> bool:
+        return self._desk.wants(db, now_ns)
+
+    def tick(self, db: sqlite3.Connection, now_ns: int) -> None:
+        self._wake(self._desk.tick(db, now_ns))
+
+    def _wake(self, number: int) -> None:
+        """Whoever sends what is owed now, when the transaction is over."""
+        if number:
+            asyncio.get_running_loop().call_soon(self._notifier.wake)
+
+    def _seat(self, conf: Configuration) -> Desk:
         settings = conf.settings
-        return Router(
+        router = Router(
             settings.teams,
             settings.channels,
             self._backend.facts,
             language=settings.language,
             zone=settings.timezone,
             public_url=settings.web.public_url,
+            people=settings.people,
+            sign=self._signer.link if self._signer else None,
         )
+        return Desk(router, now_ns, self._backend.silenced, self._backend.silenced_now)
 
     async def reload(self, conf: Configuration) -> None:
         """Channels that stay as they are go on undisturbed, with what they owe."""
@@ -139,7 +166,8 @@ class People:
         news = {name: given for name, given in after.items() if before.get(name) != given}
         built = channels.build(news, channels.Tools(logs.get("notify")))
         await self._notifier.change(built, keep=after.keys() - news.keys())
-        self._conf, self.router = conf, self._route(conf)
+        self._planner.windows = conf.settings.maintenance
+        self._conf, self._desk = conf, self._seat(conf)
 
 
 async def _follow(
@@ -179,6 +207,12 @@ async def _tell_of_us(link: Link, engine: Engine, forwarder: Forwarder, health: 
             await link.tell("serve", states | fresh.of(**totals))
             fresh.told(**totals)
         await asyncio.sleep(own.EVERY_S)
+
+
+def _signer(conf: Configuration) -> Signer | None:
+    """Makes links for messages; None: nobody outside could follow them."""
+    url = conf.settings.web.public_url
+    return Signer(links.key(conf.settings.data / "link.key"), url) if url else None
 
 
 def _store(

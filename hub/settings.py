@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -33,8 +33,10 @@ from pydantic_settings import (
 from hub import yamlfile
 from hub.clock import NS
 from hub.notify.channels import ChannelConfig, unknown_fallbacks
+from hub.notify.rota import Person
 from hub.notify.routing import Team
 from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
+from hub.windows import Window
 from hub.yamlfile import YamlFile
 
 PREFIX = "TOBA_"
@@ -172,15 +174,6 @@ class Rules(Part):
     disable: list[str] = []
 
 
-class AirIndex(Part):
-    """What the texts seen of Permen LHK P.14/2020 leave open, see `rules/ispu.py`."""
-
-    form: Literal["continuous", "gap"] = "continuous"
-    """Whether a class begins at 50 or at 51."""
-    top: int = Field(500, ge=301, le=1000)
-    """The index at the last breakpoint: 500, or 400 as in the rule of 1997."""
-
-
 class Grafana(Part):
     url: str = ""
     token: SecretStr = SecretStr("")
@@ -212,18 +205,34 @@ class Settings(BaseSettings):
     journal: Journal = Journal()
     store: Store = Store(kind="influxdb")
     rules: Rules = Rules()
-    air_index: AirIndex = AirIndex()
     collectors: dict[str, dict[str, Any]] = {}
     """By collector; see each collector's README. `enabled: false` leaves one out."""
     channels: dict[str, ChannelConfig] = {}
+    people: dict[str, Person] = {}
+    """Who can be on duty; a team's rota names them."""
     teams: dict[str, Team] = {}
+    maintenance: list[Window] = []
+    """Planned work: once, every week, or as cron says."""
     grafana: Grafana = Grafana()
     _folder: FilePath = PrivateAttr(FilePath())
+    _left_out: list[Path] = PrivateAttr([])
+    """What was wrong in the file and is missing here."""
 
     @property
     def folder(self) -> FilePath:
         """Where the settings file stands; relative paths in it begin there."""
         return self._folder
+
+    def written(self, path: Path) -> Path:
+        """Where a part of these settings stands in the file, of which wrong parts were left out."""
+        found: Path = ()
+        for part in path:
+            if isinstance(part, int):
+                gone = [p[-1] for p in self._left_out if p[:-1] == found]
+                for index in sorted(one for one in gone if isinstance(one, int)):
+                    part += index <= part
+            found += (part,)
+        return found
 
     @field_validator("timezone")
     @classmethod
@@ -306,7 +315,7 @@ def read_leniently(
     if len(os.fsencode(settings.ingest_socket)) > SOCKET_PATH:
         why = f"the path {settings.data} is too long for the hub's local socket"
         problems.append(file.problem(("data",), why, "choose a folder nearer to the root"))
-    problems += _unknown_channels(settings, file)
+    problems += _unknown_channels(settings, file) + _unknown_people(settings, file)
     return settings, problems
 
 
@@ -315,31 +324,41 @@ def _validate(
 ) -> tuple[Settings, list[tuple[Path, str, str]]]:
     """Settings of the good parts, and what is wrong with the others."""
     wrong: list[tuple[Path, str, str]] = []
-    data = copy.deepcopy(data)
+    data, so_far = copy.deepcopy(data), Settings.model_construct()
     for _ in range(50):
         try:
-            return Settings(**{**data, ENVIRONMENT: environment}), wrong
+            settings = Settings(**{**data, ENVIRONMENT: environment})
+            settings._left_out = so_far._left_out
+            return settings, wrong
         except ValidationError as error:
-            found = from_pydantic(error, Settings)
-            # What was taken out for being wrong is not complained of again for being missing.
-            told = {where for where, _, _ in wrong}
+            now = from_pydantic(error, Settings)
+            found = [(so_far.written(where), said, remedy) for where, said, remedy in now]
+            # What was taken out for being wrong is not complained of again for being missing, nor
+            # what it stood in for making no sense without it.
+            told = {where[:depth] for where, _, _ in wrong for depth in range(1, len(where) + 1)}
             wrong += [item for item in found if item[0] not in told]
-            for where, _, _ in found:
-                if environment.pop(_variable(where), None) is None:
-                    _remove(data, where)
+            # From the end: what is removed moves what stands behind it in a list.
+            gone = [
+                _remove(data, where)
+                for where, _, _ in reversed(now)
+                if environment.pop(_variable(where), None) is None
+            ]
+            so_far._left_out = so_far._left_out + [so_far.written(path) for path in gone if path]
     return Settings.model_construct(), wrong
 
 
-def _remove(data: Any, path: Path) -> None:
-    """Take out the part at `path`, or the nearest part that is there."""
+def _remove(data: Any, path: Path) -> Path:
+    """Take out the part at `path`, or the nearest part that is there; what was taken out."""
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
         inside = data[part] if _has(data, part) else None
         if last or not (isinstance(inside, dict | list) and _has(inside, path[depth + 1])):
-            if _has(data, part):
-                del data[part]
-            return
+            if not _has(data, part):
+                return ()
+            del data[part]
+            return path[: depth + 1]
         data = inside
+    return ()
 
 
 def _has(data: Any, part: str | int) -> bool:
@@ -388,14 +407,53 @@ def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
     ]
     return fallbacks + [
         file.problem(
-            ("teams", team, "channels", index),
-            f"no channel {channel!r}",
-            nearest(channel, settings.channels),
+            settings.written(where), f"no channel {channel!r}", nearest(channel, settings.channels)
         )
-        for team, entry in settings.teams.items()
-        for index, channel in enumerate(entry.channels)
+        for where, channel in _named_channels(settings)
         if channel not in known
     ]
+
+
+def _named_channels(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Where teams and people name a channel."""
+    for name, person in settings.people.items():
+        for index, channel in enumerate(person.channels):
+            yield ("people", name, "channels", index), channel
+    for name, team in settings.teams.items():
+        for index, channel in enumerate(team.channels):
+            yield ("teams", name, "channels", index), channel
+        for number, step in enumerate(team.escalation):
+            for index, channel in enumerate(step.channels):
+                yield ("teams", name, "escalation", number, "channels", index), channel
+
+
+def _unknown_people(settings: Settings, file: YamlFile) -> list[Problem]:
+    """People that a rota names, and teams that an escalation names, and that are not there."""
+    data = file.data if isinstance(file.data, dict) else {}
+    written: dict[str, set[str]] = {}
+    for section, right in (("people", settings.people), ("teams", settings.teams)):
+        there = data.get(section)
+        # One with a mistake of its own is there all the same.
+        written[section] = {*right, *(there if isinstance(there, dict) else ())}
+    return [
+        file.problem(
+            settings.written(where), f"no {what} {name!r}", nearest(name, written[section])
+        )
+        for where, section, what, name in _named_people(settings)
+        if name not in written[section]
+    ]
+
+
+def _named_people(settings: Settings) -> Iterator[tuple[Path, str, str, str]]:
+    for name, team in settings.teams.items():
+        at: Path = ("teams", name)
+        for index, person in enumerate(team.rota.people if team.rota else ()):
+            yield (*at, "rota", "people", index), "people", "person", person
+        for index, one in enumerate(team.rota.overrides if team.rota else ()):
+            yield (*at, "rota", "overrides", index, "person"), "people", "person", one.person
+        for number, step in enumerate(team.escalation):
+            for index, other in enumerate(step.teams):
+                yield (*at, "escalation", number, "teams", index), "teams", "team", other
 
 
 def _with_files(

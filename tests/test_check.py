@@ -144,6 +144,64 @@ def test_a_channel_s_mistake_is_said_without_the_checker_s_own_words(
     assert "tag" not in str(problem)
 
 
+PEOPLE = """\
+store: {kind: duckdb}
+inventory: []
+rules: {library: false}
+channels:
+  tg: {type: log, group_by: [rule, sight]}
+  am: {type: alertmanager, url: "http://am/api/v2"}
+people:
+  andi: {channels: [tgg]}
+  budi: {channels: []}
+teams:
+  dlh:
+    channels: [tg]
+    quiet: {from: "21:00", until: soon}
+    rota:
+      people: [andi, citra]
+      handover: someday 08:00
+    remind: 2
+  bpbd:
+    rota:
+      people: [andy]
+      overrides: [{person: x, from: 2026-12-24 08:00, until: 2026-12-26 08:00}]
+    escalation:
+      - {after: 15m}
+      - {after: 15m, teams: [dhl], channels: [smss]}
+maintenance:
+  - {name: a, match: {sight: x}, weekly: "sun 02:00", lasts: 2h}
+  - {name: b, match: {site: x}, cron: "0 99 * * *", lasts: 2h}
+  - {name: a, match: {site: x}, from: 2026-12-24 08:00, until: 2026-12-26 08:00}
+  - {name: d, match: {site: x}, from: 2026-12-24 08:00}
+"""
+
+
+def test_mistakes_about_people_and_their_hours_are_named_with_line_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text(PEOPLE, encoding="utf-8")
+    found = {(problem.line, problem.key) for problem in problems(path)}
+    assert found == {
+        (5, "channels.tg.group_by[1]"),
+        (6, "channels.am.url"),
+        (8, "people.andi.channels[0]"),
+        (9, "people.budi.channels"),
+        (13, "teams.dlh.quiet.until"),
+        (15, "teams.dlh.rota.people[1]"),
+        (16, "teams.dlh.rota.handover"),
+        (17, "teams.dlh.remind"),
+        (20, "teams.bpbd.rota.people[0]"),
+        (21, "teams.bpbd.rota.overrides[0].person"),
+        (23, "teams.bpbd.escalation[0]"),
+        (24, "teams.bpbd.escalation[1].teams[0]"),
+        (24, "teams.bpbd.escalation[1].channels[0]"),
+        (26, "maintenance[0].match.sight"),
+        (27, "maintenance[1].cron"),
+        (28, "maintenance[2].name"),
+        (29, "maintenance[3]"),
+    }
+
+
 def test_many_mistakes_that_are_one_are_one_line(tmp_path: Path) -> None:
     rows = "".join(f"r-{n},router,balige,x\n" for n in range(60))
     (tmp_path / "more.csv").write_text("id,kind,site,collect.snnp\n" + rows)

@@ -72,6 +72,7 @@ EVERY_KIND: dict[str, Any] = {
     },
     "other": {"type": "apprise", "url": "json://localhost/x"},
     "bus": {"type": "mqtt", "host": "broker"},
+    "am": {"type": "alertmanager", "url": "http://am:9093"},
 }
 
 

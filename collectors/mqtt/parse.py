@@ -223,10 +223,8 @@ def _convert(
         elif not -_BEYOND_EARTH < value < _BEYOND_EARTH:  # NaN and infinity fail this too
             faults += (Fault("not_finite", f"{name[:40]} is beyond any sensor"),)
         else:
-            field, scale, offset, also = rule
+            field, scale, offset = rule
             fields[field] = value * scale + offset
-            if also is not None:
-                fields[also[0]] = value * also[1]
     return fields, faults
 
 

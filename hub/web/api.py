@@ -133,20 +133,20 @@ async def silences(hub: Hub, who: Viewer) -> Response:
 @api.post("/alerts/{key:path}/acknowledge", response_model=views.Done)
 async def acknowledge(key: str, body: Acknowledge, hub: Hub, who: Operator) -> Response:
     """Say that somebody is on it. Durable when this answers."""
-    return await _act(hub, "acknowledge", who, body.name, body.why, key=key)
+    return await do(hub, "acknowledge", who, body.name, body.why, key=key)
 
 
 @api.delete("/alerts/{key:path}/acknowledge", response_model=views.Done)
 async def unacknowledge(key: str, body: Acknowledge, hub: Hub, who: Operator) -> Response:
     """Take an acknowledgement back."""
-    return await _act(hub, "unacknowledge", who, body.name, body.why, key=key)
+    return await do(hub, "unacknowledge", who, body.name, body.why, key=key)
 
 
 @api.post("/silences", response_model=views.Done)
 async def silence(body: Silence, hub: Hub, who: Operator) -> Response:
     """Send no messages about what matches, for so long; the board goes on showing it."""
     until_ns = hub.now_ns() + body.seconds * NS
-    return await _act(
+    return await do(
         hub, "silence", who, body.name, body.why, matcher=body.matcher, until_ns=until_ns
     )
 
@@ -154,10 +154,10 @@ async def silence(body: Silence, hub: Hub, who: Operator) -> Response:
 @api.delete("/silences/{id}", response_model=views.Done)
 async def unsilence(id: str, hub: Hub, who: Operator) -> Response:
     """End a silence now."""
-    return await _act(hub, "unsilence", who, "", "", key=id)
+    return await do(hub, "unsilence", who, "", "", key=id)
 
 
-async def _act(
+async def do(
     hub: Backend,
     kind: ActKind,
     who: Identity,
@@ -168,6 +168,7 @@ async def _act(
     matcher: dict[str, str] | None = None,
     until_ns: int | None = None,
 ) -> Response:
+    """Let a person act. Raises `WebProblem` where there is nothing to act on."""
     actor = f"{who.name}: {name.strip()}" if name.strip() else who.name
     try:
         await hub.act(kind, actor, why.strip(), key=key, matcher=matcher, until_ns=until_ns)

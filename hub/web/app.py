@@ -1,6 +1,7 @@
 """Puts the web together: pages, API, stream, metrics, over one `Backend`.
 
 create_app(backend) ─► pages.py   /  /device/…  /publik  /masuk  /static
+                       signed.py  /tindak/…  what links in messages ask
                        api.py     /api/v1/…  ─ stream.py (events)  charts.py  showing.py
                        plugins    /api/v1/<what a collector declared>
                        here       /healthz  /metrics
@@ -20,7 +21,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import hub
-from hub.web import api, metrics, pages, problems
+from hub.notify.links import Signer
+from hub.web import api, metrics, pages, problems, signed
 from hub.web.auth import Auth, AuthMode, Identity, needs
 from hub.web.backend import Backend
 from hub.web.bodies import WAIT_S, Bodies
@@ -51,10 +53,11 @@ def create_app(
     tokens: Tokens | None = None,
     beat_s: float = 0.5,
     max_streams: int = 64,
+    signer: Signer | None = None,
     body_s: float = WAIT_S,
 ) -> FastAPI:
     """The web application. `auth="demo"`: whoever asks from this machine may act. A request's
-    body must arrive within `body_s` seconds."""
+    body must arrive within `body_s` seconds. `signer`: reads the links of messages."""
     app = FastAPI(
         title="Toba hub",
         version=getattr(hub, "__version__", "0"),
@@ -65,10 +68,12 @@ def create_app(
     )
     app.state.backend = backend
     app.state.auth = Auth(auth, tokens)
+    app.state.signer = signer
     app.state.feed = Feed(backend, beat_s=beat_s, max_clients=max_streams)
     app.state.public = PublicView(backend)
     problems.install(app)
     app.include_router(pages.pages)
+    app.include_router(signed.signed)
     app.include_router(api.api)
     app.include_router(api.public)
     _add_probes(app, backend)
