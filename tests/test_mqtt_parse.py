@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from collectors.mqtt import deviceclock
 from collectors.mqtt.backoff import Backoff
 from collectors.mqtt.config import Broker, MqttConfig, Tls
-from collectors.mqtt.delivery import Acknowledger, Delivery, Devices
+from collectors.mqtt.delivery import Acknowledger, Delivery
+from collectors.mqtt.devices import Devices
 from collectors.mqtt.fields import ALIASES, CANONICAL
 from collectors.mqtt.parse import PARSERS, place
 from collectors.mqtt.sequence import MODULUS, Sequences
@@ -54,7 +55,8 @@ def test_a_template_is_a_filter_and_names_levels() -> None:
 
 
 def test_a_template_may_end_in_any_levels() -> None:
-    assert Template("a/{device}/#").match("a/x/y/z") == {"device": "x"}
+    assert Template("a/{device}/#").match("a/x/y/z") == {"device": "x", "rest": "y/z"}
+    assert Template("a/{device}/#").match("a/x") == {"device": "x", "rest": ""}, "MQTT 5, 4.7.1.2"
     assert Template("a/+/{device}").match("a/1.5/x") == {"device": "x"}
 
 

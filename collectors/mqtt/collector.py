@@ -15,7 +15,8 @@ from collectors.mqtt import diagnose, transport3, transport5
 from collectors.mqtt.backoff import Backoff
 from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker, MqttConfig, MqttSection
-from collectors.mqtt.delivery import Delivery, Devices
+from collectors.mqtt.delivery import Delivery
+from collectors.mqtt.devices import Devices
 from collectors.mqtt.link import Link
 from collectors.mqtt.losses import Losses
 from hub.api import Check, Collector, Emit, Host, Target, TryAgain

@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
+from collectors.mqtt.conventions import CONVENTIONS
 from collectors.mqtt.fields import CANONICAL
+from collectors.mqtt.parse import PARSERS
 from collectors.mqtt.topics import Template
 from hub.api import NeverWorks
 
@@ -32,15 +34,36 @@ class Topic(BaseModel, extra="forbid"):
     """Messages of one shape: where they come from and how they are read."""
 
     template: str
-    """`toba/v1/{opd}/{site}/{device}/telemetry`; `{device}` must be there, `{sensor}` may."""
-    parser: Literal["telemetry", "status"] = "telemetry"
+    """`toba/v1/{opd}/{site}/{device}/telemetry`; `{device}` must be there, `{sensor}` may. Where
+    the convention names devices itself (SenML, Sparkplug …) `{device}` may be missing."""
+    parser: str = "telemetry"
+    """`telemetry` and `status` are the project's own; the README lists the conventions."""
     fields: dict[str, Conversion | str] = {}
     """Names in the payload that the common table does not know, or knows differently."""
+
+    @field_validator("parser")
+    @classmethod
+    def _parser(cls, name: str) -> str:
+        if name not in PARSERS and name not in CONVENTIONS:
+            raise ValueError(f"{name!r} is none of {', '.join([*PARSERS, *CONVENTIONS])}")
+        return name
 
     @field_validator("template")
     @classmethod
     def _template(cls, text: str) -> str:
-        return Template(text).text
+        return Template(text, device=False).text
+
+    @model_validator(mode="after")
+    def _names_device(self) -> Self:
+        convention = CONVENTIONS.get(self.parser)
+        if convention is None or not convention.names_devices:
+            Template(self.template)
+        return self
+
+    @property
+    def filter(self) -> str:
+        """What is subscribed to."""
+        return Template(self.template, device=False).filter
 
     @field_validator("fields")
     @classmethod

@@ -16,10 +16,13 @@ from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 from collectors.mqtt.config import Broker, Topic
+from collectors.mqtt.conventions import CONVENTIONS
+from collectors.mqtt.devices import Devices
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.parse import PARSERS, Parser, Place, place
+from collectors.mqtt.reader import Reader
 from collectors.mqtt.sequence import Sequences
-from collectors.mqtt.topics import Template, valid_name
+from collectors.mqtt.topics import Template
 from hub.api import (
     BadItem,
     BadSeries,
@@ -29,8 +32,8 @@ from hub.api import (
     Item,
     Message,
     Proposal,
+    Reading,
     Redelivery,
-    Series,
     TryAgain,
 )
 
@@ -75,58 +78,43 @@ class Route(NamedTuple):
     place: Place
     crc: int
     """Of the topic: where the digest of its messages begins."""
+    convention: str
+    """The parser's name in the settings."""
 
 
 class Shape(NamedTuple):
     """One configured topic, ready to be matched."""
 
     template: Template
-    parser: Parser
+    convention: str
+    """The parser's name in the settings."""
+    parser: Parser | Reader
     fields: Mapping[str, Rule]
-    known_only: bool
-    """Only devices of the inventory; others' messages are none of our business."""
+
+    @property
+    def known_only(self) -> bool:
+        """Only devices of the inventory; others' messages are none of our business."""
+        return self.convention == "status"
+
+    def parser_of(self, topic: str, rest: str) -> Parser:
+        parser = self.parser
+        return parser.parser(topic, rest) if isinstance(parser, Reader) else parser
 
 
 def rules_of(topic: Topic) -> dict[str, Rule]:
-    """The common names, and on top those that the topic's settings give."""
+    """The common names, those of the convention, and on top what the topic's settings give."""
+    convention = CONVENTIONS.get(topic.parser)
     own = {name: Rule(to.field, to.scale, to.offset) for name, to in topic.conversions().items()}
-    return {**ALIASES, **own}
+    return {**ALIASES, **(convention.aliases if convention else {}), **own}
+
+
+def _nobody(fields: Mapping[str, Rule]) -> Place:
+    """The place of a topic whose messages name their devices themselves."""
+    return place("-", fields=fields)._replace(device="")
 
 
 class Ignored(NamedTuple):
     """A topic that is subscribed to but not ours to read."""
-
-
-class Devices:
-    """Who is who over all brokers: the inventory, and the unknown ones heard so far.
-
-    Both kinds of name come from the network, so both are bounded.
-    """
-
-    def __init__(self, by_topic: Mapping[str, str], max_unknown: int) -> None:
-        self.by_topic = by_topic
-        """`{device}` level → id in the inventory."""
-        self._max_unknown = max_unknown
-        self._unknown: dict[str, bool] = {}
-        self._sensors: dict[str, dict[str, Series]] = {}
-
-    def admit(self, name: str) -> bool:
-        """May this unknown device be stored? False when too many came before it."""
-        if name not in self._unknown:
-            if len(self._unknown) >= self._max_unknown:
-                return False
-            self._unknown[name] = False
-        return True
-
-    def propose(self, name: str) -> bool:
-        """True the first time: somebody should look at this unknown device."""
-        first = not self._unknown[name]
-        self._unknown[name] = True
-        return first
-
-    def sensors(self, device: str) -> dict[str, Series]:
-        """The sensors of a device heard so far; whoever adds keeps to `MAX_SENSORS`."""
-        return self._sensors.setdefault(device, {})
 
 
 class Delivery:
@@ -143,15 +131,26 @@ class Delivery:
         self.private: dict[str, Callable[[bytes], None]] = {}
         """Topics whose messages are no sensor's, and who takes their payloads."""
         self._routes: dict[str, Route | Ignored] = {}
-        self._shapes = [
-            Shape(
-                Template(topic.template),
-                PARSERS[topic.parser],
-                rules_of(topic),
-                known_only=topic.parser == "status",
-            )
-            for topic in broker.topics
-        ]
+        self.publish: Callable[[str, bytes], None] | None = None
+        """How to answer a device, while there is a connection."""
+        self._memories: dict[str, Any] = {}
+        """What conventions remember, by their name."""
+        self._shapes = [self._shape(topic) for topic in broker.topics]
+
+    def _shape(self, topic: Topic) -> Shape:
+        name, fields = topic.parser, rules_of(topic)
+        convention = CONVENTIONS.get(name)
+        if convention is None:
+            return Shape(Template(topic.template), name, PARSERS[name], fields)
+        memory = self._memories.setdefault(name, convention.memory())
+        reader = Reader(convention, fields, memory, self._devices, self._answer)
+        template = Template(topic.template, device=not convention.names_devices)
+        return Shape(template, name, reader, fields)
+
+    def _answer(self, topic: str, payload: bytes) -> None:
+        if self.publish is not None:
+            self._host.count("answers")
+            self.publish(topic, payload)
 
     def take(self, publishes: Iterable[Publish], received_ns: int) -> tuple[Batch, ...]:
         """Read messages and hand them over.
@@ -220,7 +219,7 @@ class Delivery:
     def _read(self, publish: Publish, route: Route, received_ns: int) -> Sequence[Content]:
         """What one message holds; what is refused is counted."""
         topic, payload = publish.topic, publish.payload
-        parser, where, _ = route
+        parser, where, _, _ = route
         try:
             items, seq, faults = parser(where, payload, publish.retain, received_ns)
         except (BadItem, BadSeries) as error:
@@ -234,6 +233,7 @@ class Delivery:
             self._host.refuse(reason, f"{detail} ({topic})", where.device)
         if seq is not None and (lost := self._sequences.lost(where.device, seq)):
             self._host.count("sequence_lost", lost)
+            items = (*items, Reading(where.health, received_ns, {"messages_lost": lost}))
         if items and not where.known and self._devices.propose(where.device):
             facts = {**where.facts, "topic": topic, "via": "mqtt"}
             return *items, Proposal("device", where.device, facts)
@@ -254,21 +254,23 @@ class Delivery:
             levels = shape.template.match(topic)
             if levels is None:
                 continue
-            heard = levels["device"]
-            device = self._devices.by_topic.get(heard)
-            if device is None and shape.known_only:
+            heard = levels.get("device")
+            if shape.known_only and heard not in self._devices.by_topic:
                 return Ignored()
-            if device is None and not (valid_name(heard) and self._devices.admit(heard)):
-                raise BadItem(f"unknown_device: {heard[:80]!r}; is not in the inventory")
-            where = place(
-                device or heard,
-                levels.get("sensor", ""),
-                known=device is not None,
-                fields=shape.fields,
-                facts={k: v for k, v in levels.items() if k in ("opd", "site")},
-                sensors=self._devices.sensors(device or heard),
-            )
-            return Route(shape.parser, where, crc32(topic.encode()))
+            if heard is None:
+                where = _nobody(shape.fields)
+            else:
+                device, known = self._devices.who(heard)
+                where = place(
+                    device,
+                    levels.get("sensor", ""),
+                    known=known,
+                    fields=shape.fields,
+                    facts={k: v for k, v in levels.items() if k in ("opd", "site")},
+                    sensors=self._devices.sensors(device),
+                )
+            parser = shape.parser_of(topic, levels.get("rest", ""))
+            return Route(parser, where, crc32(topic.encode()), shape.convention)
         raise BadItem("unknown_topic: no template matches")
 
     def _refuse(self, reason: str, topic: str, device: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hub.api import Quality
 
@@ -16,6 +16,8 @@ OLDEST_NS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * NS
 EPOCH_2000_NS = 946_684_800 * NS
 """Seconds between 1970 and 2000, the epoch of MicroPython on ESP32."""
 
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
 _LATE = int(Quality.LATE)
 _CLOCK = int(Quality.CLOCK)
 
@@ -58,7 +60,7 @@ def to_ns(stamp: object) -> int | None:
     if isinstance(stamp, str) and len(stamp) <= 40:
         try:
             moment = datetime.fromisoformat(stamp)
-            return None if moment.tzinfo is None else int(moment.timestamp() * 1e6) * 1000
+            return None if moment.tzinfo is None else (moment - _1970) // _US * 1000
         except (ValueError, OverflowError):
             return None
     return None

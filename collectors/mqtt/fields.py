@@ -32,6 +32,13 @@ CANONICAL = {
     "wind_ms": "m/s",
     "battery_v": "V",
     "rssi_dbm": "dBm",
+    "battery_pct": "%",
+    "snr_db": "dB",
+    "linkquality": "lqi",
+    "co2_ppm": "ppm",
+    "illuminance_lx": "lx",
+    "conductivity_uscm": "µS/cm",
+    "wind_dir_deg": "°",
 }
 """The fields of `environment` that this collector emits, and their units."""
 
@@ -61,5 +68,20 @@ ALIASES: dict[str, Rule] = {
     "vbat": Rule("battery_v"),
     "vbat_mv": Rule("battery_v", 0.001),
     "rssi": Rule("rssi_dbm"),
+    "snr": Rule("snr_db"),
+    "lqi": Rule("linkquality"),
+    "co2": Rule("co2_ppm"),
+    "illuminance": Rule("illuminance_lx"),
+    "lux": Rule("illuminance_lx"),
+    "lx": Rule("illuminance_lx"),
+    "ec": Rule("conductivity_uscm"),
+    "conductivity": Rule("conductivity_uscm"),
+    "wind_direction": Rule("wind_dir_deg"),
+    "wind_speed": Rule("wind_ms"),
+    "relative_humidity": Rule("humidity"),
+    "barometric_pressure": Rule("pressure"),
+    "battery_voltage": Rule("battery_v"),
+    "dissolved_oxygen": Rule("do_mgl"),
+    "rainfall": Rule("rain_mm"),
 }
 """Names found in payloads."""

@@ -30,7 +30,7 @@ MAX_FIELDS = 64
 MAX_SENSORS = 64
 """Sensors of one device."""
 
-_BEYOND_EARTH = 1e15
+BEYOND_EARTH = 1e15
 """Larger than anything in any unit we take; keeps sums and means of stores finite."""
 
 
@@ -87,7 +87,7 @@ def place(
     return Place(
         device,
         known,
-        _sensor_series(device, sensor, sensors),
+        sensor_series(device, sensor, sensors),
         Series.of("device", device, probe="mqtt"),
         fields,
         facts or {},
@@ -95,7 +95,8 @@ def place(
     )
 
 
-def _sensor_series(device: str, sensor: str, sensors: dict[str, Series]) -> Series:
+def sensor_series(device: str, sensor: str, sensors: dict[str, Series]) -> Series:
+    """`environment` of a device's sensor. Raises `BadItem` for a bad name or one too many."""
     series = sensors.get(sensor)
     if series is None:
         if sensor and not valid_name(sensor):
@@ -127,7 +128,7 @@ def telemetry(where: Place, payload: bytes, retained: bool, received_ns: int) ->
     try:
         said = _decode_telemetry(payload)
     except (ValueError, RecursionError) as error:
-        raise _undecodable(payload, error) from None
+        raise undecodable(payload, error) from None
     measured = said.m
     if len(measured) > MAX_FIELDS:
         raise BadItem(f"too_many_fields: {len(measured)} fields, {MAX_FIELDS} are allowed")
@@ -146,7 +147,7 @@ def telemetry(where: Place, payload: bytes, retained: bool, received_ns: int) ->
     if fields:
         series = where.series
         if said.sensor:
-            series = _sensor_series(where.device, said.sensor, where.sensors)
+            series = sensor_series(where.device, said.sensor, where.sensors)
         items = (Reading(series, time_ns, fields, quality),)
     if retained or buffered:
         return items, None, faults
@@ -193,13 +194,13 @@ def _state(payload: bytes) -> tuple[str | None, object]:
     try:
         text = payload.decode().strip()
     except UnicodeDecodeError as error:
-        raise _undecodable(payload, error) from None
+        raise undecodable(payload, error) from None
     if not text.startswith(("{", "[", '"')):
         return text.lower(), None
     try:
         said = _decode_any(payload)
     except (ValueError, RecursionError) as error:
-        raise _undecodable(payload, error) from None
+        raise undecodable(payload, error) from None
     if isinstance(said, str):
         return said.lower(), None
     state = said.get("state") if isinstance(said, dict) else None
@@ -220,7 +221,7 @@ def _convert(
         elif kind is not float and kind is not int:
             reason = "null_value" if value is None else "wrong_type"
             faults += (Fault(reason, f"{name[:40]} is {value!r:.40}, not a number"),)
-        elif not -_BEYOND_EARTH < value < _BEYOND_EARTH:  # NaN and infinity fail this too
+        elif not -BEYOND_EARTH < value < BEYOND_EARTH:  # NaN and infinity fail this too
             faults += (Fault("not_finite", f"{name[:40]} is beyond any sensor"),)
         else:
             field, scale, offset = rule
@@ -228,7 +229,7 @@ def _convert(
     return fields, faults
 
 
-def _undecodable(payload: bytes, error: Exception) -> BadItem:
+def undecodable(payload: bytes, error: Exception) -> BadItem:
     """Name the fault as its cause, since Python and JSON call many things one."""
     if isinstance(error, msgspec.ValidationError):
         return BadItem(f"wrong_shape: {error}")

@@ -26,8 +26,8 @@ def valid_name(text: str) -> bool:
 class Template:
     """A topic with named levels; `+` and a closing `#` match without naming."""
 
-    def __init__(self, text: str) -> None:
-        """Raises `TemplateError`."""
+    def __init__(self, text: str, *, device: bool = True) -> None:
+        """`device`: a level must be `{device}`. Raises `TemplateError`."""
         self.text = text
         levels = text.split("/")
         if not text or len(text) > MAX_LENGTH or len(levels) > MAX_LEVELS:
@@ -35,7 +35,7 @@ class Template:
                 f"{text!r}: 1 to {MAX_LENGTH} characters, at most {MAX_LEVELS} levels"
             )
         named: set[str] = set()
-        filters, patterns = [], []
+        filters, patterns, rest = [], [], ""
         for index, level in enumerate(levels):
             name = level[1:-1] if level[:1] == "{" and level[-1:] == "}" else ""
             if name:
@@ -51,18 +51,22 @@ class Template:
                 patterns.append("[^/]*")
             elif level == "#" and index == len(levels) - 1:
                 filters.append("#")
-                patterns.append(".*")
+                rest = "(?P<rest>.*)"
             elif re.search(r"[{}+#\x00]", level):
                 raise TemplateError(f"{text!r}: level {level!r} must be a word, {{name}}, + or #")
             else:
                 filters.append(level)
                 patterns.append(re.escape(level))
-        if "device" not in named:
+        if device and "device" not in named:
             raise TemplateError(f"{text!r}: no level is {{device}}")
         self.filter = "/".join(filters)
-        self._pattern = re.compile("/".join(patterns), re.DOTALL)
+        pattern = "/".join(patterns)
+        if rest and patterns:
+            rest = f"(?:/{rest})?"  # `a/#` is also `a` (MQTT 5, 4.7.1.2)
+        self._pattern = re.compile(pattern + rest, re.DOTALL)
 
     def match(self, topic: str) -> Mapping[str, str] | None:
-        """The named levels of a topic, or None when it does not fit."""
+        """The named levels of a topic, or None when it does not fit; `rest` is what the closing
+        `#` stands for."""
         found = self._pattern.fullmatch(topic)
-        return found.groupdict() if found else None
+        return found.groupdict("") if found else None

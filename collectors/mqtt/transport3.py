@@ -19,7 +19,6 @@ from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker
 from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
 from collectors.mqtt.link import Link
-from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
 
 REFUSED = 0x80
@@ -76,6 +75,9 @@ async def serve(
                 paho.ack(message.packet_id, 1)
         link.progress()
 
+    def publish(topic: str, payload: bytes) -> None:
+        paho.publish(topic, payload)
+
     acknowledger = Acknowledger(send, fail)
 
     def take(_client: Paho, _userdata: Any, incoming: MQTTMessage) -> None:
@@ -101,7 +103,7 @@ async def serve(
     paho.on_message = take
     try:
         async with client:
-            filters = [(Template(topic.template).filter, 1) for topic in broker.topics]
+            filters = [(topic.filter, 1) for topic in broker.topics]
             if canary.wanted:
                 filters.append((canary.topic, 1))
             if broker.dropped_topic:
@@ -109,6 +111,7 @@ async def serve(
             granted = await client.subscribe(filters)
             _check_granted(granted, broker, canary)
             link.up()
+            delivery.publish = publish
             await _until_over(
                 ended, _disconnected(client), _send_canaries(client, canary, broker, acknowledger)
             )
@@ -117,6 +120,7 @@ async def serve(
     except (OSError, ssl.SSLError) as error:
         raise TryAgain(str(error) or repr(error)) from error
     finally:
+        delivery.publish = None
         acknowledger.close()
         canary.ended()
 
@@ -159,7 +163,7 @@ def _check_granted(granted: Any, broker: Broker, canary: Canary) -> None:
     for topic, code in zip(broker.topics, codes, strict=False):
         if code >= REFUSED:
             raise TryAgain(
-                f"subscribing to {Template(topic.template).filter!r} was refused; "
+                f"subscribing to {topic.filter!r} was refused; "
                 f"allow client {broker.client_id!r} to read it"
             )
 

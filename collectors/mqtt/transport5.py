@@ -33,7 +33,6 @@ from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker
 from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
 from collectors.mqtt.link import Link
-from collectors.mqtt.topics import Template
 from hub.api import Host, TryAgain
 
 MAX_PACKET = 2 << 20
@@ -206,7 +205,7 @@ class Connection(asyncio.Protocol):
             self._link.note_new_session()
         filters = [
             TopicFilter(
-                Template(topic.template).filter,
+                topic.filter,
                 max_qos=QoS.AT_LEAST_ONCE,
                 retain_as_published=False,
             )
@@ -224,7 +223,7 @@ class Connection(asyncio.Protocol):
             if int(code) >= REFUSED:  # no IntEnum at run time, whatever its stub says
                 self._fail(
                     TryAgain(
-                        f"subscribing to {Template(topic.template).filter!r} was refused: "
+                        f"subscribing to {topic.filter!r} was refused: "
                         f"{code.name}; allow client {self._broker.client_id!r} to read it"
                     )
                 )
@@ -235,6 +234,7 @@ class Connection(asyncio.Protocol):
         if not self.subscribed.done():
             self.subscribed.set_result(None)
             self._link.up()
+            self._delivery.publish = self._publish
             self._send_canary()
 
     def _send_canary(self) -> None:
@@ -252,6 +252,10 @@ class Connection(asyncio.Protocol):
             )
             self._write(packet.write())
         self._canary_timer = self._loop.call_later(self._broker.canary_s, self._send_canary)
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        """Once, unacknowledged: who asks a device asks again."""
+        self._write(PublishPacket(topic, payload).write())
 
     def _tick(self) -> None:
         """Ping at half the keep-alive; silence for as long again means a dead line."""
@@ -283,6 +287,7 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
         if not self.ended.done():
             self._canary.ended()
+            self._delivery.publish = None
         for future in (self.subscribed, self.ended):
             if not future.done():
                 future.set_exception(error)
