@@ -10,7 +10,7 @@ from typing import Any
 
 from firmware_stubs.physics import Physics, bump
 from firmware_stubs.router import RouterStub
-from firmware_stubs.snmp_model import Port, Router
+from firmware_stubs.snmp_model import Port, Router, is_modem
 
 RETUNE_S = 5.0
 """How often loads follow the hour of the day."""
@@ -161,8 +161,9 @@ class Routers:
         """What is true of each router now, to compare with what was polled.
 
         `requests`: SNMP messages that came; `uptime_s`; `cpu_pct`, the mean of its processors;
-        `mem_pct`; `interfaces` by ifName with `oper_up` (0/1), `speed_bps`, `in_octets` and
-        `out_octets` (octets since boot, exact).
+        `mem_pct`; `temperature_c`, `voltage_v`; `modems`, RSRP in dBm by ifName; `interfaces` by
+        ifName with `oper_up` (0/1), `speed_bps`, `in_octets` and `out_octets` (octets since boot,
+        exact).
         """
         clock = asyncio.get_running_loop().time
         return {name: _state(stub, clock()) for name, stub in self._stubs.items()}
@@ -197,6 +198,9 @@ def _state(stub: RouterStub, clock_s: float) -> dict[str, Any]:
         "uptime_s": router.uptime_s,
         "cpu_pct": fmean(router.load_pct(number) for number in range(1, router.processors + 1)),
         "mem_pct": router.mem_pct if router.forced_mem_pct is None else router.forced_mem_pct,
+        "temperature_c": router.temperature_c,
+        "voltage_v": router.voltage_v,
+        "modems": {port.name: router.rsrp_dbm for port in router.ports if is_modem(port)},
         "interfaces": {
             port.name: {
                 "oper_up": int(port.admin_up and port.oper_up),

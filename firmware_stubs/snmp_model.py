@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from collectors.snmp import codec
 from collectors.snmp import oids as o
@@ -19,6 +20,7 @@ from firmware_stubs.snmp_mib import Encoded, Mib
 _WAVES = ((0.45, 600.0), (0.25, 47.0))
 """Share of the mean and period in seconds of a load's two waves; together below 1."""
 ETHERNET = 6
+USUAL_RSRP = -98
 MAIN_MEMORY = 65536
 """RouterOS has its RAM at this index of hrStorageTable."""
 
@@ -130,6 +132,32 @@ class Router:
         wave = math.sin(self.now_s / 41 + processor) * 0.4
         return round(min(100.0, self.cpu_pct * (1 + wave)))
 
+    @property
+    def temperature_c(self) -> float:
+        """Inside the case: warmer when the processors are busy."""
+        busy = sum(self.load_pct(n) for n in range(1, self.processors + 1)) / self.processors
+        return 31.0 + 0.2 * busy + 1.5 * math.sin(self.now_s / 613)
+
+    @property
+    def voltage_v(self) -> float:
+        """What the adapter gives."""
+        return 24.1 + 0.2 * math.sin(self.now_s / 97)
+
+    @property
+    def rsrp_dbm(self) -> float:
+        """Of its LTE modem."""
+        return USUAL_RSRP + self.fading_db
+
+    @property
+    def fading_db(self) -> float:
+        """How much better than usual all of the modem's numbers are now."""
+        return 3 * math.sin(self.now_s / 211)
+
+
+def is_modem(port: Port) -> bool:
+    """RouterOS names LTE modems so."""
+    return port.name.startswith("lte")
+
 
 def office_router(
     name: str, *, ports: int = 5, seed: int = 0, location: str = "", now_s: float = 0.0
@@ -196,6 +224,7 @@ def _values(router: Router) -> _Values:
         o.HR_SYSTEM_UPTIME: lambda: _ticks(router.uptime_s),
         o.ENGINE_TIME: lambda: codec.integer(int(router.uptime_s)),
         **_memory(router),
+        **_board(router),
     }
     for index, port in enumerate(router.ports, 1):
         values.update(_port_values(router, port, index))
@@ -219,6 +248,34 @@ def _memory(router: Router) -> _Values:
         cell(o.HR_STORAGE_SIZE, MAIN_MEMORY): codec.integer(router.memory_bytes // 1024),
         cell(o.HR_STORAGE_USED, MAIN_MEMORY): used,
     }
+
+
+def _board(router: Router) -> _Values:
+    """What RouterOS tells of its board, and of its LTE modems."""
+    values: _Values = {
+        _mikrotik("3.8.0"): lambda: codec.integer(round(router.voltage_v * 10)),
+        _mikrotik("3.10.0"): lambda: codec.integer(round(router.temperature_c * 10)),
+        _mikrotik("4.4.0"): _text("7.16.2"),
+        _mikrotik("7.3.0"): _text(f"{crc32(router.name.encode()):08X}"),
+    }
+    for index, port in enumerate(router.ports, 1):
+        if is_modem(port):
+            values |= {
+                _mikrotik(f"16.1.1.2.{index}"): lambda: _modem(router, -68),
+                _mikrotik(f"16.1.1.3.{index}"): lambda: _modem(router, -11),
+                _mikrotik(f"16.1.1.4.{index}"): lambda: _modem(router, USUAL_RSRP),
+                _mikrotik(f"16.1.1.7.{index}"): lambda: _modem(router, 12),
+            }
+    return values
+
+
+def _modem(router: Router, usual: int) -> Encoded:
+    """RSSI, RSRQ, RSRP and SINR go up and down together."""
+    return codec.integer(round(usual + router.fading_db))
+
+
+def _mikrotik(tail: str) -> Oid:
+    return oid(f"1.3.6.1.4.1.14988.1.1.{tail}")
 
 
 def _port_values(router: Router, port: Port, index: int) -> _Values:

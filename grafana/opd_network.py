@@ -15,6 +15,7 @@ from grafana.board import (
 from grafana.influxql import NETWORK, Given, ask, match, mean, reachable, select, windowed
 from grafana.panels import (
     AVAILABLE,
+    HEAT,
     LOAD,
     UP,
     bars,
@@ -30,6 +31,8 @@ from grafana.sdk import table as tables
 CHOSEN = f"{NETWORK} AND {match(opd='opd', device='device')}"
 ALERTS = f"{NETWORK} AND {match(device='device')}"
 OFFICES = match(opd="opd")
+PARTS = f"{NETWORK} AND {match(opd='opd', device='device')}"
+UPSES = f"\"kind\" = 'ups' AND {match(opd='opd')}"
 PORTS = match(device="device", ifname="ifname")
 
 
@@ -59,6 +62,7 @@ def build() -> md.Dashboard:
             Section("Ringkasan", _summary()),
             Section("Keterjangkauan", _reach()),
             Section("Beban perangkat", _load()),
+            Section("Suhu, daya dan sinyal", _hardware()),
             Section("Antarmuka", _ports()),
             Section(
                 "Alarm",
@@ -202,6 +206,60 @@ def _load() -> list[Placed]:
                 since="1h",
             ),
             8,
+            8,
+        ),
+    ]
+
+
+def _hardware() -> list[Placed]:
+    parts = ("device", "sensor")
+    return [
+        (
+            lines(
+                "Suhu perangkat",
+                "Hottest sensor inside each device, optics left out.",
+                [ask(mean("temperature_c", "device", CHOSEN), "$tag_device")],
+                unit="celsius",
+                steps=HEAT,
+            ),
+            12,
+            8,
+        ),
+        (
+            lines(
+                "Tegangan masukan",
+                "What each device is fed with; a slow fall is a tired battery or adapter.",
+                [ask(mean("voltage_v", "device", CHOSEN), "$tag_device")],
+                unit="volt",
+            ),
+            12,
+            8,
+        ),
+        (
+            lines(
+                "Sinyal LTE dan radio",
+                "RSRP of LTE modems (weak under -115 dBm) and signal of radio links (under -80).",
+                [
+                    ask(mean("rsrp_dbm", "hardware", PARTS, parts), "$tag_device $tag_sensor RSRP"),
+                    ask(
+                        mean("signal_dbm", "hardware", PARTS, parts),
+                        "$tag_device $tag_sensor",
+                        ref="B",
+                    ),
+                ],
+                unit="dBm",
+            ),
+            12,
+            8,
+        ),
+        (
+            lines(
+                "Baterai UPS",
+                "Charge of each UPS; it falls while the mains are out.",
+                [ask(mean("battery_pct", "device", UPSES), "$tag_device")],
+                unit="percent",
+            ),
+            12,
             8,
         ),
     ]

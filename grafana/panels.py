@@ -43,6 +43,7 @@ SEVERITY: Words = {"0": ("Info", BLUE), "1": ("Peringatan", ORANGE), "2": ("Krit
 
 # Percent used, and the other way round: percent available.
 LOAD: Steps = [(None, GREEN), (80, YELLOW), (95, RED)]
+HEAT: Steps = [(None, GREEN), (65, YELLOW), (70, RED)]
 AVAILABLE: Steps = [(None, RED), (95, YELLOW), (99, GREEN)]
 NONE_IS_GOOD: Steps = [(None, GREEN), (1, RED)]
 PLAIN: Steps = [(None, BLUE)]

@@ -32,6 +32,7 @@ from hub.store.base import Store
 from hub.store.query import Query, SeriesRows
 from hub.web.backend import ActKind, HealthReport, Regency, Sample
 from hub.web.live import LiveState
+from rules import airindex
 from rules.act import Act
 from rules.transition import Alert, Transition
 
@@ -82,7 +83,7 @@ class HubBackend:
             for plugin in self._conf.plugins.values()
             for measurement, spec in plugin.manifest.measurements.items()
             for name, field in spec.fields.items()
-        }
+        } | {(airindex.MEASUREMENT, name): unit for name, unit in airindex.FIELDS.items()}
 
     def reload(self, conf: Configuration) -> Inventory:
         """Other devices, rules and names from now on; the inventory under a new generation."""

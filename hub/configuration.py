@@ -14,11 +14,13 @@ from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
 from hub.settings import Settings
+from rules import airindex
 from rules.model import THING_KEYS, Rule
 
 OWN_FIELDS = {
     "alert": {"active", "severity", "state", "value", "text", "since_ms", "changed"},
     "hub": set(own.FIELDS),
+    airindex.MEASUREMENT: set(airindex.FIELDS),
 }
 """What the hub itself measures, beside what the collectors promise."""
 BLOT = "**********"

@@ -1,7 +1,8 @@
 """Drives the rules over the journal: the fold whose state is snapshot + tail.
 
     records ─► Watch (rules/, pure) ─► transitions ─► ledger: transition + owed + alert point,
-       └─────► live board state                       one transaction, ids from the record
+       ├─────► AirIndex (likewise)  ─► `air_index` ──►  one transaction, ids from the record
+       └─────► live board state
 
 The rules themselves are records, too: a reload takes hold where its record stands.
 
@@ -33,6 +34,7 @@ from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map
 from hub.ruleset import RuleSet
 from rules.act import Act
+from rules.airindex import AirIndex
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
 from rules.watch import Alert, Transition, Watch
@@ -88,6 +90,7 @@ class Engine:
         configured: Callable[[], None] = lambda: None,
         now_ns: int = 0,
         decoded: Decoded | None = None,
+        air: AirIndex | None = None,
     ) -> None:
         """`show` gets all readings with the time they were received; `changed` is called after
         each stretch of records, `configured` when one of them was a reload. `now_ns` is when the
@@ -108,8 +111,12 @@ class Engine:
         self.folded_ns = 0
         """When the last folded record was written; 0: none was."""
         self._tell_from_ns = 0
+        self._air = air or AirIndex()
+        self._recorded: list[Reading] = []
+        """Indices that were made of what is folded and not committed yet."""
         self.in_force = RuleSet(rules, things)
         self.watch = self._restore() or Watch(rules, things)
+        self._air.know(self.in_force.things)
         self._kept_set = self.in_force.sha256
         if not self.folded_id:
             self._tell_from_ns = now_ns - STALE_NS
@@ -131,6 +138,9 @@ class Engine:
             self._know(self._ledger.configuration())
             in_force = self.in_force
             watch = state and Watch.restore(in_force.rules, in_force.things, state)
+            if state is not None and "air_index" in state:
+                self._air.load(state["air_index"])
+                self._show_air(self._air.latest())
         except sqlite3.Error:
             raise
         except Exception as error:  # whatever is wrong with it, the journal has the truth
@@ -196,6 +206,8 @@ class Engine:
                 points += self._repeat(record.time_ns)
             # Last: at the same time the change counts, not the repetition.
             points += [point(t) for t in found]
+        points += self._recorded
+        self._recorded = []
         await self._insist(transitions, points, keep=self._keep_now())
 
     def _keep_now(self) -> bool:
@@ -212,12 +224,14 @@ class Engine:
                 readings = self._decoded.readings(record)
                 self._show(readings, record.time_ns)
                 if fresh:
+                    self._air.observe(readings)
                     found = self.watch.observe(record.id, readings, record.time_ns)
             elif record.kind == Kind.EVENT:
                 collector, event = unpack_event(record.payload)
                 self._event({"collector": collector, **asdict(event)})
             elif fresh and record.kind == Kind.TICK:
                 found = self.watch.tick(record.id, record.time_ns)
+                found += self._record_air(record)
                 self._ticked_ns = record.time_ns
             elif fresh and record.kind == Kind.ACT:
                 act = Act(**unpack_map(record.payload))
@@ -240,6 +254,7 @@ class Engine:
         if self.in_force is before:
             return []
         began = monotonic()
+        self._air.know(self.in_force.things)
         found = self.watch.reload(
             record.id, record.time_ns, self.in_force.rules, self.in_force.things
         )
@@ -252,6 +267,17 @@ class Engine:
             took_ms=took_ms,
         )
         return found
+
+    def _record_air(self, record: Record) -> list[Transition]:
+        """The index of an hour that is over: stored, shown, and met by rules like any reading."""
+        made = self._air.tick(record.time_ns)
+        self._recorded += made
+        self._show_air(made)
+        return self.watch.observe(record.id, made, record.time_ns) if made else []
+
+    def _show_air(self, made: Sequence[Reading]) -> None:
+        if made:
+            self._show(made, made[0].time_ns)
 
     def _skip(self, record: Record, error: Exception) -> None:
         number = self._health.count("unfolded", 1, kind=str(record.kind))
@@ -310,7 +336,7 @@ class Engine:
         if not (transitions or points or keep or late):
             return
         began = monotonic()
-        snapshot = (self.folded_id, self.watch.snapshot()) if keep else None
+        snapshot = (self.folded_id, self._state()) if keep else None
         in_force = self.in_force
         news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
         new = self._ledger.commit(transitions, points, self._tell, snapshot, news)
@@ -327,6 +353,9 @@ class Engine:
             # An older cursor only keeps a segment longer.
             with suppress(OSError):
                 self._cursor.set(self.folded_id)
+
+    def _state(self) -> dict[str, Any]:
+        return {**self.watch.snapshot(), "air_index": self._air.snapshot()}
 
     def _lost(self, reader: Reader) -> None:
         for lost in reader.lost:

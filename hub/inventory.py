@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -66,6 +67,12 @@ class Device(BaseModel, extra="forbid", frozen=True):
     lat: float | None = None
     lon: float | None = None
     note: str = ""
+    reference: bool = False
+    """A certified instrument: its air quality index is not just indicative."""
+    calibrated: date | None = None
+    """When it was calibrated last, such as 2026-03-01; without it nobody is reminded."""
+    calibrate_days: int = Field(365, ge=1)
+    """How long that lasts."""
 
     @field_validator("kind")
     @classmethod

@@ -24,6 +24,7 @@ _decode = msgspec.msgpack.Decoder(_Payload).decode
 _any = msgspec.msgpack.Decoder().decode
 _MESSAGE = Struct(">HQ")
 """Packet id and digest."""
+MESSAGE_BYTES = _MESSAGE.size
 _pack_message = _MESSAGE.pack
 _new = tuple.__new__
 
@@ -96,8 +97,8 @@ def redeliveries_in(payload: bytes) -> list[Redelivery]:
 
 
 def _messages(packed: bytes) -> Iterable[tuple[int, int]]:
-    if len(packed) % _MESSAGE.size:
-        raise ValueError(f"{len(packed)} bytes are no messages of {_MESSAGE.size}")
+    if len(packed) % MESSAGE_BYTES:
+        raise ValueError(f"{len(packed)} bytes are no messages of {MESSAGE_BYTES}")
     return _MESSAGE.iter_unpack(packed)
 
 

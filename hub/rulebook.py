@@ -126,6 +126,7 @@ def things(inventory: Inventory) -> list[Thing]:
                 parents=tuple(device.depends_on),
                 collectors=tuple(device.collect),
                 uplinks=_uplinks(device),
+                reference=device.reference,
             )
         )
     return found

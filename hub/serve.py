@@ -38,6 +38,7 @@ from hub.web import serving
 from hub.web.address import listen
 from hub.web.app import create_app
 from hub.web.tokens import Tokens
+from rules.airindex import AirIndex
 from rules.watch import Transition
 
 log = logs.get("serve")
@@ -75,6 +76,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         configured=reloaded.set,
         now_ns=now_ns(),
         decoded=decoded,
+        air=AirIndex(form=settings.air_index.form, top=settings.air_index.top),
     )
     forwarder = Forwarder(
         store,

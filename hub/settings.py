@@ -174,6 +174,15 @@ class Rules(Part):
     disable: list[str] = []
 
 
+class AirIndex(Part):
+    """What the texts seen of Permen LHK P.14/2020 leave open, see `rules/ispu.py`."""
+
+    form: Literal["continuous", "gap"] = "continuous"
+    """Whether a class begins at 50 or at 51."""
+    top: int = Field(500, ge=301, le=1000)
+    """The index at the last breakpoint: 500, or 400 as in the rule of 1997."""
+
+
 class Grafana(Part):
     url: str = ""
     token: SecretStr = SecretStr("")
@@ -205,6 +214,7 @@ class Settings(BaseSettings):
     journal: Journal = Journal()
     store: Store = Store(kind="influxdb")
     rules: Rules = Rules()
+    air_index: AirIndex = AirIndex()
     collectors: dict[str, dict[str, Any]] = {}
     """By collector; see each collector's README. `enabled: false` leaves one out."""
     channels: dict[str, ChannelConfig] = {}

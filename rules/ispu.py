@@ -6,8 +6,9 @@ Breakpoints and formula are from published copies, not from the official PDF. Tw
 settled by any text that was seen and therefore switchable: whether Ib is 50 or 51 (`form`;
 published examples of the 1997 rule, which has the same ozone breakpoints, agree with the
 continuous 50) and which index stands at the last breakpoint (`top`; the category is the same).
-Rounding is half up and comes before the category. Colours are the official ones: they are not
-those of the US AQI, nor are the index values. A cheap optical sensor's index is indicative.
+Rounding is half up and comes before the category (that is ours, too: no rule for it was seen).
+Colours are the official ones: they are not those of the US AQI, nor are the index values. A cheap
+optical sensor's index is indicative.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ class Category:
     sensitive: Text
     """What children, the old, pregnant women and people with asthma or heart disease should do."""
     everyone: Text
+    unverified: tuple[str, ...] = ("sensitive", "everyone")
+    """Which of these texts were not found in a publication of the ministry: they say what such
+    texts say, in our words."""
 
 
 CATEGORIES = (
@@ -71,6 +75,7 @@ CATEGORIES = (
         "#2e9e4f",
         Text("Aman beraktivitas di luar ruangan.", "Outdoor activity is safe."),
         Text("Sangat baik untuk beraktivitas di luar ruangan.", "A good day to be outdoors."),
+        unverified=("everyone",),
     ),
     Category(
         "sedang",
@@ -83,6 +88,7 @@ CATEGORIES = (
             "Cut down on long or heavy outdoor exertion.",
         ),
         Text("Masih dapat beraktivitas di luar ruangan.", "Outdoor activity is still fine."),
+        unverified=(),
     ),
     Category(
         "tidak_sehat",

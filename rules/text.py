@@ -23,6 +23,11 @@ _COMPARISONS = {
 _FIELDS = {
     "pm25": ("PM2.5", "PM2.5"),
     "pm10": ("PM10", "PM10"),
+    "so2": ("SO2", "SO2"),
+    "no2": ("NO2", "NO2"),
+    "o3": ("O3", "O3"),
+    "co": ("CO", "CO"),
+    "hc": ("Hidrokarbon", "Hydrocarbons"),
     "temperature": ("Suhu", "Temperature"),
     "humidity": ("Kelembapan", "Humidity"),
     "rain_mm": ("Curah hujan", "Rain"),

@@ -22,6 +22,8 @@ class Thing:
     """What it depends on (`depends_on`): it can't be reached while one of them is down."""
     collectors: tuple[str, ...] = ()
     """Who reads it: `where: {collector: snmp}`."""
+    reference: bool = False
+    """A certified instrument: its air quality index is not just indicative."""
     uplinks: tuple[str, ...] = ()
     """The interfaces that carry its office: `where: {port: uplink}`."""
 

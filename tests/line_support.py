@@ -101,6 +101,9 @@ def tolerance(name: str) -> tuple[float, float]:
         "uptime_s": (0.0, 1.5),
         "cpu_pct": (0.0, 1.5),
         "mem_pct": (0.0, 0.001),
+        "temperature_c": (0.0, 0.5),
+        "voltage_v": (0.0, 0.1),
+        "rsrp_dbm": (0.0, 1.0),
         "heartbeat_age_s": (0.0, 1.0),
     }.get(name, (1e-9, 0.0))
 

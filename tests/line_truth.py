@@ -33,7 +33,12 @@ NAMES = {
 """Short names of the nodes' payloads; the others are the fields' own."""
 
 LABELS = ("site", "opd", "kind")
-IDENTITY = {"device": {"probe"}, "interface": {"ifname"}, "camera": set[str]()}
+IDENTITY = {
+    "device": {"probe"},
+    "hardware": {"sensor"},
+    "interface": {"ifname"},
+    "camera": set[str](),
+}
 """Beside `device`."""
 
 Known = tuple[float, float]
@@ -152,7 +157,12 @@ class Truth:
             known = (point.tags["device"], point.time_ns) in heard
             if self.span.holds(point.time_ns) and (known or point.time_ns >= self.since_ns):
                 self._add(point, {name: (value, value) for name, value in point.fields.items()})
-        tellers = {"device": self._device, "interface": self._interface, "camera": self._camera}
+        tellers = {
+            "device": self._device,
+            "hardware": self._hardware,
+            "interface": self._interface,
+            "camera": self._camera,
+        }
         for measurement, teller in tellers.items():
             for tags, rows in stored(influx, measurement, self.span):
                 names = self._tags(tags)
@@ -208,12 +218,20 @@ class Truth:
             ]
             known["up"] = (0, 1) if None in dead else (0, 0) if True in dead else (1, 1)
         pair = self.witness.around(row["time"])
-        for name in ("cpu_pct", "mem_pct", "uptime_s"):
+        for name in ("cpu_pct", "mem_pct", "uptime_s", "temperature_c", "voltage_v"):
             if row.get(name) is None or pair is None:
                 continue
             one, two = (float(sample[device][name]) for _, sample in pair)
             known[name] = min(one, two), max(one, two)
         return known
+
+    def _hardware(self, tags: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Any:
+        device, modem = tags["device"], tags["sensor"]
+        for row in rows:
+            pair = self.witness.around(row["time"])
+            if pair is not None and row.get("rsrp_dbm") is not None:
+                one, two = (sample[device]["modems"][modem] for _, sample in pair)
+                yield row, {"rsrp_dbm": (min(one, two), max(one, two))}
 
     def _interface(self, tags: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Any:
         device, port, before = tags["device"], tags["ifname"], 0

@@ -402,3 +402,54 @@ async def test_an_open_alert_is_said_again_every_minute(world: World) -> None:
     assert len(again) >= 4
     assert all(r.time_ns % MINUTE == 0 for r in again)
     assert len({r.time_ns for r in again}) == len(again)
+
+
+def air_points(world: World) -> list[tuple[int, dict[str, Any]]]:
+    return [
+        (point.reading.time_ns, dict(point.reading.fields))
+        for point in world.ledger.points(10_000)
+        if point.reading.series.key == "air_index,device=aq1"
+    ]
+
+
+HIGH_INDEX = """
+  - name: air_unhealthy
+    title: {id: "ISPU {value} di {site}", en: "ISPU {value} at {site}"}
+    when: {measurement: air_index, field: ispu, above: 100}
+    notify: [dlh]
+"""
+
+
+@fuzz(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_the_air_index_is_recorded_once_an_hour_whatever_crashes(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    chance = random.Random(seed)
+    world = World(tmp_path_factory.mktemp("air"))
+    hour = 60 * MINUTE
+    for number in range(26):
+        world.read(START + number * hour + S, 80.0)
+        world.journal.append([(START + (number + 1) * hour + S, Kind.TICK, Class.ACT, b"")])
+    last = world.journal.last_id
+
+    async def story() -> None:
+        engine = world.engine(rules(HIGH_INDEX))
+        while engine.folded_id < last:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(module, "SNAPSHOT_S", chance.choice([-1.0, 1e9]))
+                records = world.records(engine.folded_id)
+                await fold(engine, records[: chance.randint(1, 15)])
+            if chance.random() < 0.4:
+                world.crash()
+                engine = world.engine(rules(HIGH_INDEX))
+
+    asyncio.run(story())
+    points = air_points(world)
+    outcome = world.outcome()
+    world.ledger.close()
+    world.journal.close()
+    assert [(at - START) // hour for at, _ in points] == list(range(2, 27))
+    assert [fields.get("ispu") for _, fields in points] == [None] * 16 + [126] * 9
+    assert outcome["states"] == [("air_unhealthy", "firing")], "rules meet it like any reading"
+    assert len(outcome["told"]) == 1

@@ -34,7 +34,7 @@ def published() -> list[Point]:
     return [
         point
         for minute in range(MINUTES)
-        for point in (*_network(minute), *_environment(minute), *_cameras(minute))
+        for point in (*_network(minute), *_ups(minute), *_environment(minute), *_cameras(minute))
     ]
 
 
@@ -48,6 +48,10 @@ def _network(minute: int) -> Iterator[Point]:
         snmp = {"up": agent, "cpu_pct": 10.5 * number + minute / 7, "mem_pct": 40.0 + minute / 9}
         yield Point("device", {**labels, "probe": "snmp"}, at + number, {
             **snmp, "uptime_s": 86_400.0 * number + 60 * minute,
+            "temperature_c": 40.5 + number + minute / 8, "voltage_v": 23.5 + minute / 100,
+        })  # fmt: skip
+        yield Point("hardware", {**labels, "sensor": "lte1"}, at + number, {
+            "rsrp_dbm": -90.0 - number - minute / 10, "signal_dbm": -60.0 - number - minute / 20,
         })  # fmt: skip
         yield Point("device", {**labels, "probe": "icmp"}, at + number, {
             "up": alive, "rtt_ms": 2.5 * number + minute % 5, "loss_pct": float(100 - 100 * alive),
@@ -61,6 +65,13 @@ def _network(minute: int) -> Iterator[Point]:
                 "oper_up": int(minute % 17 > 0), "admin_up": 1, "speed_bps": 1e9,
                 "alias": 'ke "kantor", lantai 2',
             })  # fmt: skip
+
+
+def _ups(minute: int) -> Iterator[Point]:
+    labels = {"device": "ups-kominfo", "kind": "ups", "site": "balige", "opd": "kominfo"}
+    yield Point("device", {**labels, "probe": "snmp"}, START_NS + minute * MINUTE_NS, {
+        "up": 1, "battery_pct": 100.0 - minute / 3, "on_battery": 1,
+    })  # fmt: skip
 
 
 def _environment(minute: int) -> Iterator[Point]:

@@ -20,11 +20,11 @@ from collectors.mqtt.backoff import Backoff
 from collectors.mqtt.config import Broker, MqttConfig, Tls
 from collectors.mqtt.delivery import Acknowledger, Delivery
 from collectors.mqtt.devices import Devices
-from collectors.mqtt.fields import ALIASES, CANONICAL
+from collectors.mqtt.fields import ALIASES, CANONICAL, MOLAR_MASS, micrograms
 from collectors.mqtt.parse import PARSERS, place
 from collectors.mqtt.sequence import MODULUS, Sequences
 from collectors.mqtt.topics import Template, TemplateError
-from hub.api import BadItem, NeverWorks, Quality, TryAgain
+from hub.api import BadItem, NeverWorks, Quality, Reading, TryAgain
 from hub.manifest import load
 from tests.collector_support import FakeHost, RecordingEmit
 
@@ -328,3 +328,22 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_password_is_never_shown() -> None:
     shown = repr(MqttConfig.model_validate({"brokers": [{"username": "u", "password": "geheim"}]}))
     assert "geheim" not in shown
+
+
+@pytest.mark.parametrize(
+    ("gas", "factor"), [("so2", 2.619), ("no2", 1.880), ("o3", 1.962), ("co", 1.145)]
+)
+def test_gases_are_converted_at_25_degrees_and_one_atmosphere(gas: str, factor: float) -> None:
+    """The factors as published, to their three decimals."""
+    assert micrograms(gas, 1.0) == pytest.approx(factor, abs=0.0006)
+    assert micrograms(gas, 40.0) == pytest.approx(40 * micrograms(gas, 1.0))
+
+
+@given(st.sampled_from(sorted(MOLAR_MASS)), st.floats(0, 1e6))
+def test_a_gas_in_ppb_is_kept_as_it_came_and_converted_beside_it(gas: str, ppb: float) -> None:
+    payload = json.dumps({"ts": NOW // 1_000_000_000, "m": {f"{gas}_ppb": ppb}}).encode()
+    (reading,), _, faults = PARSERS["telemetry"](place("aq1"), payload, False, NOW)
+    assert isinstance(reading, Reading)
+    assert not faults
+    assert reading.fields[f"{gas}_ppb"] == ppb
+    assert reading.fields[gas] == pytest.approx(ppb * MOLAR_MASS[gas] / 24.465)

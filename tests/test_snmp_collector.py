@@ -77,7 +77,7 @@ async def test_every_tier_emits_what_the_manifest_promises_and_nothing_else(benc
     # What only some devices have is seen in the recordings.
     assert given == {
         "device": {"up", "uptime_s", "agent_ms", "cpu_pct", "mem_pct", "model", "profile"}
-        | {"restarts_day"}
+        | {"restarts_day", "temperature_c", "voltage_v", "serial", "firmware"}
         | {"sys_descr", "sys_object_id", "sys_name"},
         "interface": set(promised["interface"].fields) - {"sessions", "told_down"},
     }

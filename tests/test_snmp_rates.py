@@ -115,6 +115,11 @@ def test_answers_that_overtook_each_other_are_no_reboot() -> None:
     assert uptime_passed(50 * MINUTE, 50 * MINUTE - 3, 0.01) is Restart.NO_TIME
 
 
+def test_an_uptime_that_is_a_little_lower_after_a_while_is_a_reboot() -> None:
+    assert uptime_passed(7 * TICKS, 6 * TICKS, 36.0) is Restart.REBOOT
+    assert uptime_passed(7 * TICKS, 6 * TICKS, 0.5) is Restart.NO_TIME
+
+
 def test_uptime_that_wraps_after_497_days_is_no_reboot() -> None:
     before = look(UPTIME_MODULUS - 30 * TICKS, 0, at_s=0.0)
     now = look(30 * TICKS, 600, at_s=60.0)

@@ -16,6 +16,7 @@ from hub.clock import now_ns
 from hub.reading import Reading, Series
 from hub.store.base import Batch, StoreDown, StoreRefused
 from hub.store.influx import InfluxStore
+from hub.store.influx_wire import is_far
 from hub.store.query import Column, Query
 from tests.influx_support import (
     StubAnswer,
@@ -414,3 +415,17 @@ async def test_the_clients_transport_is_understood_by_a_real_server(tmp_path: Pa
     assert one["metric"]["site"] == "balige"
     assert one["timestamps"] == [start_ms + n * 1000 for n in range(50)]
     assert one["values"] == [n / 8 for n in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("url", "far"),
+    [
+        ("http://127.0.0.1:8086", False),
+        ("http://localhost:8086", False),
+        ("http://[::1]:8086", False),
+        ("http://influxdb:8086", True),
+        ("https://10.0.0.7", True),
+    ],
+)
+def test_only_a_server_on_another_machine_gets_compressed_bodies(url: str, far: bool) -> None:
+    assert is_far(url) is far

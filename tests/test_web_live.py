@@ -136,3 +136,11 @@ def test_the_way_up_and_everything_behind_end_at_a_circle() -> None:
     assert states.downstream("r-core", children) == {"r-dlh", "r-dishub", "cam-1", "aq-1"}
     circle = {"a": ["b"], "b": ["a", "c"]}
     assert states.downstream("a", circle) == {"b", "c"}
+
+
+def test_an_index_is_shown_but_is_no_sign_of_life() -> None:
+    live = LiveState()
+    live.observe([Reading(Series.of("air_index", "aq-1"), NOW, {"ispu": 74})], NOW)
+    assert live.devices["aq-1"].heard_ns == 0
+    (found,) = live.find("aq-1", "air_index", "ispu")
+    assert found.fields == {"ispu": 74}

@@ -86,3 +86,20 @@ async def test_the_store_is_asked_once_however_many_look_and_no_address_is_told(
     assert len(backend.asked) == 2
     assert "10.12." not in json.dumps(await page(backend))
     assert told.offices.total == 2
+
+
+async def test_the_station_index_gives_the_class_and_names_its_parameter() -> None:
+    backend = FakeBackend(answers=past(288, 12.0))
+    index = {"ispu": 126, "category": 3, "dominant": "o3", "hours": 24, "indicative": 1}
+    backend.observe("air_index", "aq-1", index)
+    found = await air(backend)
+    assert (found["ispu"], found["dominant"], found["category"]) == (126, "o3", "unhealthy")
+    assert found["indicative"]
+    assert found["index_ms"] is not None
+
+
+async def test_an_index_without_enough_hours_is_no_number() -> None:
+    backend = FakeBackend(answers=past(100))
+    backend.observe("air_index", "aq-1", {"hours": 17, "indicative": 1})
+    found = await air(backend)
+    assert (found["ispu"], found["dominant"], found["category"]) == (None, "", "")

@@ -2,6 +2,10 @@
 
 The right side is the canonical field of measurement `environment` with `scale` and `offset`
 (`value * scale + offset`) from the unit that the name implies.
+
+Gases that come as a mixing ratio are kept as they came, in ppb, and converted to µg/m³ beside it,
+always at the same reference, 25 °C and 1 atm: the law's limits are meant so, and a station at 900 m
+would otherwise report some 9 % less for the same share of gas.
 """
 
 from __future__ import annotations
@@ -15,11 +19,38 @@ class Rule(NamedTuple):
     field: str
     scale: float = 1.0
     offset: float = 0.0
+    also: tuple[str, float] | None = None
+    """A second field of the same value, and its scale."""
+
+
+MOLAR_VOLUME = 24.465
+"""Litres of a mole of ideal gas at 25 °C (298.15 K) and 1 atm."""
+MOLAR_MASS = {"so2": 64.066, "no2": 46.0055, "o3": 47.998, "co": 28.010}
+"""g/mol (IUPAC's atomic weights). Hydrocarbons are no one gas, so they have none."""
+
+
+def micrograms(gas: str, ppb: float) -> float:
+    """µg/m³ at 25 °C and 1 atm of a gas given in ppb (parts by volume). Raises KeyError."""
+    return ppb * MOLAR_MASS[gas] / MOLAR_VOLUME
+
+
+def _mixing_ratio(gas: str, ppb: float) -> Rule:
+    """Of a payload value whose unit is so many ppb."""
+    return Rule(f"{gas}_ppb", ppb, also=(gas, micrograms(gas, ppb)))
 
 
 CANONICAL = {
     "pm25": "µg/m³",
     "pm10": "µg/m³",
+    "so2": "µg/m³",
+    "no2": "µg/m³",
+    "o3": "µg/m³",
+    "co": "µg/m³",
+    "hc": "µg/m³",
+    "so2_ppb": "ppb",
+    "no2_ppb": "ppb",
+    "o3_ppb": "ppb",
+    "co_ppb": "ppb",
     "temperature": "°C",
     "humidity": "%RH",
     "pressure": "hPa",
@@ -44,6 +75,10 @@ CANONICAL = {
 
 ALIASES: dict[str, Rule] = {
     **{name: Rule(name) for name in CANONICAL},
+    **{f"{gas}_ppb": _mixing_ratio(gas, 1) for gas in MOLAR_MASS},
+    **{f"{gas}_ppm": _mixing_ratio(gas, 1000) for gas in MOLAR_MASS},
+    **{f"{gas}_ugm3": Rule(gas) for gas in MOLAR_MASS},
+    **{f"{gas}_mgm3": Rule(gas, 1000) for gas in MOLAR_MASS},
     "pm2_5": Rule("pm25"),
     "pm2.5": Rule("pm25"),
     "t": Rule("temperature"),
@@ -53,6 +88,7 @@ ALIASES: dict[str, Rule] = {
     "hum": Rule("humidity"),
     "p": Rule("pressure"),
     "pressure_pa": Rule("pressure", 0.01),
+    "pressure_kpa": Rule("pressure", 10),
     "rain": Rule("rain_mm"),
     "wl": Rule("water_level_m"),
     "water_level": Rule("water_level_m"),
@@ -65,6 +101,10 @@ ALIASES: dict[str, Rule] = {
     "dba": Rule("noise_dba"),
     "wind": Rule("wind_ms"),
     "wind_kmh": Rule("wind_ms", 1 / 3.6),
+    "wind_kt": Rule("wind_ms", 1852 / 3600),
+    "wind_deg": Rule("wind_dir_deg"),
+    "wind_dir": Rule("wind_dir_deg"),
+    "ec_mscm": Rule("conductivity_uscm", 1000),
     "vbat": Rule("battery_v"),
     "vbat_mv": Rule("battery_v", 0.001),
     "rssi": Rule("rssi_dbm"),

@@ -224,8 +224,10 @@ def _convert(
         elif not -BEYOND_EARTH < value < BEYOND_EARTH:  # NaN and infinity fail this too
             faults += (Fault("not_finite", f"{name[:40]} is beyond any sensor"),)
         else:
-            field, scale, offset = rule
+            field, scale, offset, also = rule
             fields[field] = value * scale + offset
+            if also is not None:
+                fields[also[0]] = value * also[1]
     return fields, faults
 
 

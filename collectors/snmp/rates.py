@@ -81,7 +81,7 @@ def uptime_passed(before: int, now: int, elapsed_s: float) -> float | Restart:
             return advance
         # Two answers that overtook each other, not a reboot.
         backward = (before - now) / TICKS
-        if backward < _BACKWARD_S < now / TICKS:
+        if backward < _BACKWARD_S < now / TICKS and elapsed_s < _BACKWARD_S:
             return Restart.NO_TIME
         return Restart.REBOOT
     late = advance < elapsed_s * (1 - _CLOCK_ERROR) - _CLOCK_SLACK_S

@@ -25,7 +25,7 @@ from hub.store.influx_answer import (
     series_rows,
     trouble,
 )
-from hub.store.influx_wire import ClientWire, Wire, pack
+from hub.store.influx_wire import ClientWire, Wire, is_far, pack
 from hub.store.influxql import identifier, to_influxql
 from hub.store.lineprotocol import LineFormatter, Lines
 from hub.store.query import Query, SeriesRows, check_strings
@@ -49,7 +49,8 @@ class InfluxStore:
 
     Give `token` (2.x, 3) or `username` and `password` (1.x; 2.x with a compatibility user), or
     neither. `way` is for servers that only look like InfluxDB: which of the two write paths to
-    take, instead of the one that the version and credentials suggest.
+    take, instead of the one that the version and credentials suggest. `compress` by gzip: None
+    for a server that is not on this machine, where both would pay for what no line needs.
     """
 
     name = "influxdb"
@@ -64,7 +65,7 @@ class InfluxStore:
         username: str = "",
         password: str = "",
         token: str = "",
-        compress: bool = True,
+        compress: bool | None = None,
         create_database: bool = True,
         timeout_s: float = 10.0,
         way: Literal["auto", "write", "client"] = "auto",
@@ -72,7 +73,7 @@ class InfluxStore:
         self._url, self._database, self._org = url, database, org
         self._username, self._password, self._token = username, password, token
         self._compress, self._create, self._timeout_s, self._way = (
-            compress,
+            is_far(url) if compress is None else compress,
             create_database,
             timeout_s,
             way,

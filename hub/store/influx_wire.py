@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
@@ -147,6 +148,12 @@ class ClientWire:
                 body = error.body.encode() if isinstance(error.body, str) else error.body or b""
                 return _answer(error.status or 0, error.headers or {}, body)
         return Answer(204, {}, b"")
+
+
+def is_far(url: str) -> bool:
+    """Is the server on another machine?"""
+    host = urlsplit(url).hostname or ""
+    return not (host in ("localhost", "::1") or host.startswith("127."))
 
 
 def pack(lines: list[bytes], compress: bool) -> tuple[bytes, bool]:

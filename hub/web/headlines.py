@@ -19,8 +19,17 @@ HEADLINES: dict[str, tuple[tuple[str, str], ...]] = {
     "switch": NETWORK,
     "ap": NETWORK,
     "camera": (("camera", "fps"), ("camera", "rtsp_ms"), ("camera", "heartbeat_age_s")),
-    "sensor": tuple(("environment", field) for field in ENVIRONMENT),
-    "ups": (("device", "battery_pct"), ("device", "temperature_c")),
+    "sensor": (
+        ("environment", "pm25"),
+        ("air_index", "ispu"),
+        *(("environment", field) for field in ENVIRONMENT[1:]),
+    ),
+    "ups": (
+        ("device", "battery_pct"),
+        ("device", "battery_min"),
+        ("device", "ups_load_pct"),
+        ("device", "temperature_c"),
+    ),
 }
 MOST = 4
 

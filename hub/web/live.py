@@ -23,6 +23,8 @@ _SAME_NS = NS // 2
 """News that come closer together tell nothing of how often a device speaks."""
 UNSHOWN = frozenset({"alert"})
 """Measurements that the hub writes about others: no sign of life of the device they name."""
+DERIVED = frozenset({"air_index"})
+"""Likewise, but shown among what the device measures."""
 
 
 class Ring:
@@ -86,13 +88,15 @@ class SeriesLive:
 
     __slots__ = (
         *("_parts", "_rings", "_waiting", "_waits_from_ns"),
-        *("device", "live", "quality", "series", "time_ns"),
+        *("alive", "device", "live", "quality", "series", "time_ns"),
     )
 
     def __init__(self, live: LiveState, device: DeviceLive, series: Series) -> None:
         self.live = live
         self.device = device
         self.series = series
+        self.alive = series.measurement not in DERIVED
+        """Whether its readings are signs of life."""
         self.time_ns = 0
         self.quality = 0
         self._parts: tuple[Part, ...] = ()
@@ -224,7 +228,8 @@ class LiveState:
                     self.left_out += 1
                     continue
             device = one.device
-            if not quality & NOT_ALIVE and (now_ns > device.told_ns or now_ns > device.heard_ns):
+            fresh = now_ns > device.told_ns or now_ns > device.heard_ns
+            if fresh and one.alive and not quality & NOT_ALIVE:
                 told(device, now_ns, alive=fields.get("up", 1) != 0)
             if time_ns >= one.time_ns:
                 self.generation += 1

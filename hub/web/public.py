@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from hub.clock import NS
+from hub.reading import Value
 from hub.store.base import StoreDown, StoreRefused
 from hub.store.query import Aggregate, Column, Query
 from hub.web import views
@@ -34,6 +35,12 @@ KEPT_S = 15.0
 Windows = Sequence[tuple[int, float]]
 """(start of the window, value), oldest first; windows without data are left out."""
 Past = Mapping[str, Windows]
+
+
+CLASSES = ("good", "moderate", "unhealthy", "very_unhealthy", "hazardous")
+"""By the number of the class, from 1."""
+INDEX_NS = 2 * 3_600 * NS
+"""An index is made every hour; one that is older than this says nothing of now."""
 
 
 def air_class(pm25: float) -> str:
@@ -93,6 +100,9 @@ class PublicView:
         data_ns, mean = covered_ns(windows, showing.now_ns), _mean(windows)
         hour = _mean([row for row in windows if row[0] > showing.now_ns - HOUR_NS - WINDOW_NS])
         enough = mean is not None and data_ns >= ENOUGH * DAY_NS
+        index = self._index(showing, device.id)
+        ispu, number = _whole(index.get("ispu")), _whole(index.get("category"))
+        by_pm25 = air_class(mean) if enough and mean is not None else ""
         return views.PublicAir(
             station=device.title,
             site=self._place(showing, device.site),
@@ -101,10 +111,24 @@ class PublicView:
             mean_1h=hour,
             mean_24h=mean,
             data_s=data_ns / NS,
-            category=air_class(mean) if enough and mean is not None else "",
+            category=by_pm25 if number is None else CLASSES[number - 1],
             over=max(now, hour or 0.0) > AIR_LIMIT or showing.alarmed(device.id, "µg/m³"),
             limit=AIR_LIMIT,
+            ispu=ispu,
+            dominant="" if ispu is None else str(index["dominant"]),
+            index_ms=None if ispu is None else _whole(index["time_ms"]),
+            indicative=not device.reference,
         )
+
+    def _index(self, showing: Showing, device: str) -> Mapping[str, Value]:
+        """What the station's last index says, with its time; empty when there is none of now."""
+        known = self.backend.live.devices.get(device)
+        for one in known.of("air_index") if known else ():
+            if showing.now_ns - one.time_ns <= INDEX_NS:
+                # Only what came with the last one: an index of before is none of now.
+                fresh = {k: v for k, v in one.fields.items() if one.times[k] == one.time_ns}
+                return {**fresh, "time_ms": ms(one.time_ns) or 0}
+        return {}
 
     def _value(
         self, showing: Showing, one: SeriesLive, field: str, over_day: float | None
@@ -147,6 +171,10 @@ class PublicView:
             ]
             for one in answered
         }
+
+
+def _whole(value: Value | None) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def covered_ns(windows: Windows, now_ns: int) -> int:

@@ -285,6 +285,15 @@ class PublicAir:
     """The last value or the last hour's mean is above `limit`, or a PM2.5 alert is on."""
     limit: float
     """Where ISPU turns to "unhealthy"; the hub's own rule warns from there on too."""
+    ispu: int | None = None
+    """The station's index of the last full hour, over all its parameters; `category` is its class
+    then. Null: fewer than 18 of 24 hours have a mean."""
+    dominant: str = ""
+    """The parameter that has it (*parameter kritis*): pm25, pm10, so2, co, o3, no2, hc."""
+    index_ms: int | None = None
+    """That hour."""
+    indicative: bool = True
+    """False only where the inventory says that the station is a reference instrument."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from hub.journal import Kind, Reader
-from hub.records import redeliveries_in
+from hub.records import MESSAGE_BYTES
 from tests.bench.publisher import LIMIT, SERIES, device
 from tests.bench.report import cpu_s
 from tests.hub_support import Hub, mqtt, wait_for
@@ -27,6 +28,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "silent", "when": {"absent": "30m"}, "where": {"kind": "sensor"}},
 ]
 """Each message meets all five; one is a window, one is crossed."""
+_outline = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw, dict[str, bytes]]).decode
 BEHIND = 40_000
 """Messages that a reader of the journal may lag behind before the publisher waits."""
 
@@ -143,8 +145,12 @@ class Loaded:
 
 
 def messages_in(payload: bytes) -> int:
-    """MQTT messages of one record; a hub's own readings are none."""
-    return len(redeliveries_in(payload))
+    """MQTT messages of one record; a hub's own readings are none.
+
+    `hub.records.redeliveries_in` would take as much of the processor as a part of the hub does.
+    """
+    _, _, messages = _outline(payload)
+    return sum(map(len, messages.values())) // MESSAGE_BYTES
 
 
 @contextmanager

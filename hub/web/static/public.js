@@ -25,8 +25,10 @@ function air(one) {
   const advice = one.category ? t(`air.${one.category}.advice`) : known ? t("public.few.advice") : "";
   const present = [t("public.now", { value: concentration(one.pm25) })];
   if (one.mean_1h !== null) present.push(t("public.hour", { value: concentration(one.mean_1h) }));
+  const ispu = one.ispu === null ? "" : t("public.ispu", { value: one.ispu, what: fieldName(one.dominant) });
   return card(where(one), value, unit, [
     h("p", { class: "muted" }, what),
+    ispu && h("p", { class: "ispu" }, one.indicative ? `${ispu} · ${t("public.indicative")}` : ispu),
     h("p", { class: "class" }, one.category ? t(`air.${one.category}`) : t("public.few")),
     advice && h("p", { class: "small" }, advice),
     h("p", { class: "present" }, present.join(" · ")),
