@@ -14,7 +14,8 @@ from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
 from hub.settings import Settings
-from rules import airindex
+from rules import airindex, hours
+from rules.hours import Calendars
 from rules.model import THING_KEYS, Rule
 
 OWN_FIELDS = {
@@ -37,6 +38,8 @@ class Configuration:
     rules: list[Rule]
     rule_texts: Mapping[str, str]
     """The rule files by name, as they were read."""
+    calendars: Calendars
+    """The hours and holidays that rules may name."""
 
     def inventory_text(self) -> str:
         """As it was written, secrets blotted out: it goes to the journal, which can be exported."""
@@ -75,6 +78,11 @@ def load(path: Path) -> Configuration:
         things = Inventory()
     rules: list[Rule] = []
     texts: dict[str, str] = {}
+    calendars = hours.default(found.timezone)
+    try:
+        calendars = rulebook.read_calendars(found.regency_folder, found.timezone)
+    except Misconfigured as error:
+        problems += error.problems
     try:
         rules = rulebook.read(
             found.rules,
@@ -83,13 +91,14 @@ def load(path: Path) -> Configuration:
             teams=set(found.teams),
             settings_file=_again(path),
             texts=texts,
+            calendars=calendars,
         )
     except Misconfigured as error:
         problems += error.problems
     problems += _maintenance(path, found, identity_tags(plugins.values()))
     if problems:
         raise Misconfigured(sorted(set(problems), key=lambda p: (p.file, p.line, p.key)))
-    return Configuration(path, found, things, plugins, rules, texts)
+    return Configuration(path, found, things, plugins, rules, texts, calendars)
 
 
 def matchable(tags: Iterable[str]) -> set[str]:

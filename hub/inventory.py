@@ -27,6 +27,7 @@ from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
 from hub.reading import Series
 from hub.registry import Plugin
 from hub.yamlfile import YamlFile
+from rules import duration
 
 KINDS = ("router", "switch", "ap", "sensor", "camera", "ups", "gateway", "server", "other")
 ID = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
@@ -73,6 +74,21 @@ class Device(BaseModel, extra="forbid", frozen=True):
     """When it was calibrated last, such as 2026-03-01; without it nobody is reminded."""
     calibrate_days: int = Field(365, ge=1)
     """How long that lasts."""
+    late_after: str = ""
+    """How long its readings may take to arrive and still count for alerts, such as 1h: for nodes
+    that keep readings while they have no network. Empty: five minutes."""
+
+    @field_validator("late_after")
+    @classmethod
+    def _is_duration(cls, length: str) -> str:
+        if length:
+            try:
+                duration.parse(length)
+            except duration.DurationError as error:
+                raise PydanticCustomError(
+                    "duration", "{why}", {"why": str(error), "remedy": "such as 15m or 1h"}
+                ) from None
+        return length
 
     @field_validator("kind")
     @classmethod

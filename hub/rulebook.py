@@ -13,6 +13,8 @@ from hub.inventory import Device, Inventory
 from hub.problems import Misconfigured, Path, Problem, nearest
 from hub.settings import Rules as RuleSettings
 from hub.yamlfile import YamlFile
+from rules import duration, hours
+from rules.hours import Calendars
 from rules.model import Rule, parse_rules
 from rules.thing import Thing
 
@@ -27,6 +29,7 @@ def read(
     teams: Collection[str],
     settings_file: YamlFile | None = None,
     texts: dict[str, str] | None = None,
+    calendars: Calendars | None = None,
 ) -> list[Rule]:
     """Every rule in force. Raises `Misconfigured` with all problems of all files.
 
@@ -56,7 +59,13 @@ def read(
         # The library names teams that a regency need not have; its own rules must mean somebody.
         known_teams = None if path.parent == LIBRARY else teams or None
         found, wrong = parse_rules(
-            file.data, str(path), declared, tags=tags, teams=known_teams, taken=taken
+            file.data,
+            str(path),
+            declared,
+            tags=tags,
+            teams=known_teams,
+            taken=taken,
+            calendars=calendars,
         )
         rules += [rule for rule in found if rule.name not in disabled]
         for where, message, *remedy in wrong:
@@ -71,18 +80,34 @@ def read(
     return rules
 
 
-def reread(text: str, name: str, changed: Mapping[str, Any]) -> list[Rule]:
+def reread(
+    text: str, name: str, changed: Mapping[str, Any], calendars: Calendars | None = None
+) -> list[Rule]:
     """The rules of a file's text that `read` found good before; disabled ones are among them.
 
     Raises `Misconfigured` where this version of the hub finds otherwise.
     """
     data = yamlfile.plain(text)
     _apply(data, _changes(changed))
-    rules, wrong = parse_rules(data, name)
+    rules, wrong = parse_rules(data, name, calendars=calendars)
     if wrong:
         file = yamlfile.parse(text, name)
         raise Misconfigured([file.problem(where, *message) for where, *message in wrong])
     return rules
+
+
+def read_calendars(regency: FilePath, zone: str) -> Calendars:
+    """`calendar.yaml` of the regency's folder: hours and holidays that rules may name.
+
+    Raises `Misconfigured`.
+    """
+    path = regency / "calendar.yaml"
+    if not path.is_file():
+        return hours.default(zone)
+    file = yamlfile.read(path)
+    found, wrong = hours.read(file.data, zone)
+    yamlfile.raise_if([*file.problems, *(file.problem(*problem) for problem in wrong)])
+    return found
 
 
 def paths(settings: RuleSettings) -> list[FilePath]:
@@ -127,6 +152,7 @@ def things(inventory: Inventory) -> list[Thing]:
                 collectors=tuple(device.collect),
                 uplinks=_uplinks(device),
                 reference=device.reference,
+                late_after_ns=duration.parse(device.late_after or 0),
             )
         )
     return found

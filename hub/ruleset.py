@@ -20,6 +20,7 @@ import msgspec
 from hub import rulebook
 from hub.configuration import Configuration
 from hub.records import pack_map, unpack_map
+from rules.hours import Calendars
 from rules.rule import Rule
 from rules.thing import Thing
 
@@ -42,13 +43,17 @@ class RuleSet:
     changed: Mapping[str, Any] = field(default_factory=dict)
     """`rules.set` of the settings."""
     disabled: Sequence[str] = ()
+    calendars: Mapping[str, Any] = field(default_factory=dict)
+    """`Calendars.plain`: the hours and holidays that rules name."""
 
 
 def of(conf: Configuration) -> RuleSet:
     """What a configuration puts in force."""
     things = rulebook.things(conf.inventory)
+    calendars = conf.calendars.plain()
     packed = _pack(
         {
+            "calendars": calendars,
             "rules": dict(conf.rule_texts),
             "set": conf.settings.rules.set,
             "disable": conf.settings.rules.disable,
@@ -59,7 +64,9 @@ def of(conf: Configuration) -> RuleSet:
     digest = hashlib.sha256(packed).hexdigest()
     payload = pack_map({"sha256": digest, "packed": zlib.compress(packed)})
     given = conf.settings.rules
-    return RuleSet(conf.rules, things, payload, digest, conf.rule_texts, given.set, given.disable)
+    texts = conf.rule_texts
+    rules, disabled = conf.rules, given.disable
+    return RuleSet(rules, things, payload, digest, texts, given.set, disabled, calendars)
 
 
 def unchanged(sha256: str) -> bytes:
@@ -90,7 +97,9 @@ def unpack(payload: bytes, before: RuleSet | None = None) -> RuleSet:
         things = [_thing(plain) for plain in held["things"]]
     except (zlib.error, KeyError, TypeError) as error:
         raise ValueError(f"the rule set {sha256[:12]} can't be read: {error!r}") from error
-    return RuleSet(rules, things, payload, sha256, held["rules"], held["set"], held["disable"])
+    texts, calendars = held["rules"], held.get("calendars", {})
+    changed, disabled = held["set"], held["disable"]
+    return RuleSet(rules, things, payload, sha256, texts, changed, disabled, calendars)
 
 
 def _rules(held: Mapping[str, Any], before: RuleSet | None) -> Iterator[Rule]:
@@ -100,12 +109,14 @@ def _rules(held: Mapping[str, Any], before: RuleSet | None) -> Iterator[Rule]:
         before is not None
         and before.changed == held["set"]
         and list(before.disabled) == held["disable"]
+        and before.calendars == held.get("calendars", {})
     ):
         for rule in before.rules:
             if before.texts.get(rule.source) == held["rules"].get(rule.source):
                 known.setdefault(rule.source, []).append(rule)
+    calendars = Calendars.read(held.get("calendars", {}))
     for name, text in held["rules"].items():
-        found = known.get(name) or rulebook.reread(text, name, held["set"])
+        found = known.get(name) or rulebook.reread(text, name, held["set"], calendars)
         yield from (rule for rule in found if rule.name not in held["disable"])
 
 

@@ -13,6 +13,10 @@ the waiting of `pending`. `resolved` is a resting state like `ok`
 that remembers that something was; an acknowledgement expires with it. Only a *false* resolves:
 silence of the data is no signal here, so missing data never does. Whether the data is fresh is
 another axis (`DataState`), and time passes (`Signal.TIME`) only while it is.
+
+Flapping: an alert that began to fire `times` times `within` a while is restless. Then `quiet`
+stands in for a shorter `keep_firing`: it goes on firing, and calls nobody, until it was false for
+that long. The clear level of a condition is the other cure, and works before this one must.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import NamedTuple
+
+from rules.duration import HOUR, MINUTE
 
 
 class State(StrEnum):
@@ -67,10 +73,21 @@ class Signal(Enum):
     """True again, but after a gap in the data: what was pending starts counting anew."""
     ACKNOWLEDGE = 5
     UNACKNOWLEDGE = 6
-    CLOSE = 7
-    """The rule or the device is gone, or the rule means something else now."""
-    AT_ONCE = 8
+    AT_ONCE = 7
     """What is pending is confirmed by a second witness: no need to wait for it to last."""
+
+
+class Flapping(NamedTuple):
+    """When an alert is restless, and how long it must be false then."""
+
+    times: int = 5
+    within_ns: int = HOUR
+    quiet_ns: int = 15 * MINUTE
+
+
+DAMPED = Flapping()
+RESTLESS = "flapping"
+"""What the step says that makes an alert restless."""
 
 
 class Timing(NamedTuple):
@@ -78,6 +95,7 @@ class Timing(NamedTuple):
 
     for_ns: int = 0
     keep_firing_ns: int = 0
+    flapping: Flapping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +108,12 @@ class AlertState:
     until_ns: int = 0
     """When it was over (resolved)."""
     false_ns: int | None = None
-    """False since then, but `keep_firing` holds it."""
+    """False since then, but `keep_firing` (or flapping) holds it."""
     who: str = ""
     """Who acknowledged, and what they said."""
     comment: str = ""
+    fired_ns: tuple[int, ...] = ()
+    """The last times at which it began to fire, at most as many as flapping takes."""
 
 
 class Step(NamedTuple):
@@ -127,15 +147,13 @@ def step(
         pending = alert.state is State.PENDING
         return (replace(alert, since_ns=time_ns) if pending else alert), ()
     if signal is Signal.AT_ONCE and alert.state is State.PENDING:
-        return _fire(alert)
+        return _fire(alert, time_ns, timing)
     if signal is Signal.ACKNOWLEDGE and alert.state.up:
         after = replace(alert, state=State.ACKNOWLEDGED, who=who, comment=why)
         return after, (Step(alert.state, after.state, who, why),)
     if signal is Signal.UNACKNOWLEDGE and alert.state is State.ACKNOWLEDGED:
         after = replace(alert, state=State.FIRING, who="", comment="")
         return after, (Step(alert.state, after.state, who, why),)
-    if signal is Signal.CLOSE:
-        return _over(alert, time_ns, why)
     return alert, ()
 
 
@@ -144,8 +162,23 @@ def due(alert: AlertState, timing: Timing) -> int | None:
     if alert.state is State.PENDING:
         return alert.since_ns + timing.for_ns
     if alert.false_ns is not None:
-        return alert.false_ns + timing.keep_firing_ns
+        return alert.false_ns + _hold_ns(alert, timing)
     return None
+
+
+def restless(alert: AlertState, timing: Timing) -> bool:
+    """Is it up and flapping?"""
+    flapping, fired = timing.flapping, alert.fired_ns
+    if flapping is None or not alert.state.up or len(fired) < flapping.times:
+        return False
+    return fired[-1] - fired[0] <= flapping.within_ns
+
+
+def _hold_ns(alert: AlertState, timing: Timing) -> int:
+    """How long it must be false to be over."""
+    if timing.flapping is not None and restless(alert, timing):
+        return max(timing.keep_firing_ns, timing.flapping.quiet_ns)
+    return timing.keep_firing_ns
 
 
 def _true(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
@@ -153,30 +186,38 @@ def _true(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
         return replace(alert, false_ns=None), ()
     if alert.state is State.PENDING:
         return alert, ()
-    after = State.FIRING if timing.for_ns <= 0 else State.PENDING
-    return AlertState(after, since_ns=time_ns), (Step(alert.state, after),)
+    if timing.for_ns > 0:
+        pending = AlertState(State.PENDING, since_ns=time_ns, fired_ns=alert.fired_ns)
+        return pending, (Step(alert.state, State.PENDING),)
+    return _fire(replace(alert, since_ns=time_ns), time_ns, timing)
+
+
+def _fire(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
+    fired = (*alert.fired_ns, time_ns)[-timing.flapping.times :] if timing.flapping else ()
+    firing = AlertState(State.FIRING, since_ns=alert.since_ns, fired_ns=fired)
+    why = RESTLESS if restless(firing, timing) else ""
+    return firing, (Step(alert.state, State.FIRING, why=why),)
 
 
 def _false(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
-    if alert.state.up and timing.keep_firing_ns > 0:
+    if alert.state.up and _hold_ns(alert, timing) > 0:
         return (alert if alert.false_ns is not None else replace(alert, false_ns=time_ns)), ()
-    return _over(alert, time_ns)
+    return _over(alert, time_ns, timing)
 
 
 def _time(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
     when = due(alert, timing)
     if when is None or time_ns < when:
         return alert, ()
-    return _fire(alert) if alert.state is State.PENDING else _over(alert, time_ns)
+    if alert.state is State.PENDING:
+        return _fire(alert, time_ns, timing)
+    return _over(alert, time_ns, timing)
 
 
-def _fire(alert: AlertState) -> Outcome:
-    return replace(alert, state=State.FIRING), (Step(State.PENDING, State.FIRING),)
-
-
-def _over(alert: AlertState, time_ns: int, why: str = "") -> Outcome:
+def _over(alert: AlertState, time_ns: int, timing: Timing) -> Outcome:
     if alert.state.resting:
         return alert, ()
     after = State.RESOLVED if alert.state.up else State.OK
-    ended = AlertState(after, since_ns=alert.since_ns, until_ns=time_ns)
-    return ended, (Step(alert.state, after, why=why),)
+    fired = () if restless(alert, timing) else alert.fired_ns
+    ended = AlertState(after, since_ns=alert.since_ns, until_ns=time_ns, fired_ns=fired)
+    return ended, (Step(alert.state, after),)

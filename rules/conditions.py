@@ -1,18 +1,22 @@
 """Conditions: numbers in, edges out.
 
 A condition is fed (time, value) in order of time and says when its answer changes. It knows
-nothing of `for`, people or alerts; that is `alert.py`. Memory is bounded: a window is at most
-`BUCKETS` buckets, however many readings it covers.
+nothing of `for`, people or alerts; that is `alert.py`. The stages of one condition stand in a row,
+each handing its number to the next:
+
+    reading ─► [window: mean, p95, rate …] ─► [against: yesterday, a sibling] ─► level ─► edge
+
+Here are the ends of that row and what is no number at all (absence); `windows.py` and `against.py`
+are the stages between. All have the shape of `Stage`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from math import nextafter
-from typing import Any
+from typing import Any, Protocol
 
-from rules.rule import Comparison, Function, When, Window
+from rules.rule import Comparison
 
 
 class Edge(Enum):
@@ -25,6 +29,32 @@ class Edge(Enum):
 
 UNCHANGED, TRUE, FALSE = Edge
 """At hand for the hot path: looking up a member takes as long as the comparison before it."""
+
+
+class Stage(Protocol):
+    """One stage and all that follow it."""
+
+    @property
+    def holds(self) -> bool | None:
+        """The answer; None: not yet."""
+
+    def feed(self, time_ns: int, value: float) -> Edge: ...
+
+    def deny(self) -> Edge:
+        """The answer is no, whatever the numbers say."""
+
+    def quiet(self, value: float | None) -> tuple[float, float]:
+        """Numbers around `value` that can't change a "no" and need not be fed: lowest, highest."""
+
+    def restart(self) -> None:
+        """Forget past readings: the clock was set back."""
+
+    def shown(self, value: float | None) -> float | None:
+        """What people are told as the value, `value` being what came in last."""
+
+    def dump(self) -> list[Any]: ...
+
+    def load(self, state: list[Any]) -> None: ...
 
 
 HUGE = 1e300
@@ -91,161 +121,14 @@ class Level:
     def restart(self) -> None:
         """Nothing of the past is kept."""
 
+    def shown(self, value: float | None) -> float | None:
+        return value
+
     def dump(self) -> list[Any]:
         return [self.holds]
 
     def load(self, state: list[Any]) -> None:
         (self.holds,) = state
-
-
-BUCKETS = 60
-"""A window of 1 h is 60 buckets of a minute: it covers the running minute and the 59 before."""
-
-MICRO = 1_000_000
-"""Sums are kept in whole millionths, so that 0.1 + 0.2 is 0.3 and nothing drifts over years."""
-
-
-class Bucket:
-    """One sixtieth of a window: what was read before it, and its own extremes."""
-
-    __slots__ = ("count_before", "high", "index", "low", "total_before")
-
-    def __init__(self, index: int, count_before: int, total_before: int) -> None:
-        self.index = index
-        self.count_before = count_before
-        self.total_before = total_before
-        self.low, self.high = NOWHERE
-
-
-class Windowed:
-    """mean, min, max or sum over the last while, compared as by `Level`.
-
-    The answer changes only when a reading arrives: a gauge that fell silent has not stopped the
-    rain. It waits with its first answer until readings have spanned enough of the window to be
-    fair: half of it for a mean, all of it where a part would deceive (a small sum, a minimum
-    that is high); a sum that is already too big needs no waiting.
-
-    Count and total run on for ever (they are whole numbers); a window is what they grew by since
-    its first bucket, so a reading costs two additions.
-    """
-
-    __slots__ = (
-        *("_bucket_ns", "_buckets", "_count", "_extreme", "_from", "_function", "_last"),
-        *("_level", "_needed_ns", "_started_ns", "_stop_ns", "_total", "value"),
-    )
-
-    def __init__(self, window: Window, level: Level, comparison: Comparison) -> None:
-        self._function: Function = window.function
-        self._extreme = window.function in ("min", "max")
-        self._bucket_ns = max(1, window.length_ns // BUCKETS)
-        self._needed_ns = _needed(window, comparison)
-        self._level = level
-        self._buckets: deque[Bucket] = deque()
-        self._count = 0
-        self._total = 0
-        self._started_ns = 0
-        self._stop_ns = 0
-        """The end of the last bucket; 0: there is none."""
-        self.value: float | None = None
-
-    @property
-    def holds(self) -> bool | None:
-        return self._level.holds
-
-    def spanned_ns(self, time_ns: int) -> int:
-        """How much of the window readings have spanned, at the time of the last one."""
-        return time_ns - self._started_ns if self._buckets else 0
-
-    def feed(self, time_ns: int, value: float) -> Edge:
-        """The hot path of all rules with a window."""
-        # Not older than the last bucket: after the clock was set back a reading belongs to it.
-        if time_ns >= self._stop_ns:
-            self._roll(time_ns)
-        self._count += 1
-        self._total += round(value * MICRO)
-        first = self._from
-        if self._extreme:
-            answer = self._widened(value)
-        elif self._function == "mean":
-            count = self._count - first.count_before
-            answer = (self._total - first.total_before) / (count * MICRO)
-        else:
-            answer = (self._total - first.total_before) / MICRO
-        self.value = answer
-        if time_ns - self._started_ns < self._needed_ns:
-            return UNCHANGED
-        return self._level.feed(time_ns, answer)
-
-    def quiet(self, value: float | None) -> tuple[float, float]:
-        """As `Level.quiet`: it is fed with every number anyway."""
-        return -HUGE, HUGE
-
-    def _roll(self, time_ns: int) -> None:
-        """Begin a bucket, forget those that the window has left behind."""
-        index = time_ns // self._bucket_ns
-        buckets = self._buckets
-        while buckets and buckets[0].index <= index - BUCKETS:
-            buckets.popleft()
-        if not buckets:
-            self._started_ns = time_ns
-        buckets.append(Bucket(index, self._count, self._total))
-        self._settle()
-
-    def _settle(self) -> None:
-        """Find again what follows from the buckets."""
-        self._from, self._last = self._buckets[0], self._buckets[-1]
-        self._stop_ns = (self._last.index + 1) * self._bucket_ns
-
-    def _widened(self, value: float) -> float:
-        """Take the value into the last bucket; the window's extreme."""
-        last = self._last
-        last.low, last.high = min(last.low, value), max(last.high, value)
-        if self._function == "min":
-            return min(bucket.low for bucket in self._buckets)
-        return max(bucket.high for bucket in self._buckets)
-
-    def deny(self) -> Edge:
-        return self._level.deny()
-
-    def restart(self) -> None:
-        self._buckets.clear()
-        self._stop_ns = 0
-
-    def dump(self) -> list[Any]:
-        # Totals as text: msgpack's integers end at 64 bits.
-        buckets = [
-            [b.index, b.count_before, str(b.total_before), b.low, b.high] for b in self._buckets
-        ]
-        running = [self._count, str(self._total), self._started_ns]
-        return [self._level.dump(), self.value, running, buckets]
-
-    def load(self, state: list[Any]) -> None:
-        level, self.value, (self._count, total, self._started_ns), buckets = state
-        self._level.load(level)
-        self._total = int(total)
-        self.restart()
-        for index, count_before, total_before, low, high in buckets:
-            bucket = Bucket(index, count_before, int(total_before))
-            bucket.low, bucket.high = low, high
-            self._buckets.append(bucket)
-        if buckets:
-            self._settle()
-
-
-def _needed(window: Window, comparison: Comparison) -> int:
-    """How long readings must span before a window may answer, nanoseconds."""
-    certain = {("sum", "above"), ("max", "above"), ("min", "below")}
-    if (window.function, comparison) in certain:
-        return 0
-    if window.function == "mean":
-        return window.length_ns // 2
-    return window.length_ns - window.length_ns // BUCKETS
-
-
-def condition(when: When) -> Level | Windowed:
-    """The condition of a rule that compares. Absence needs the clock: see `track.py`."""
-    level = Level(when.comparison, when.threshold, when.clear)
-    return Windowed(when.window, level, when.comparison) if when.window else level
 
 
 class Absence:
@@ -287,6 +170,13 @@ class Absence:
             return UNCHANGED
         self.holds = True
         return TRUE
+
+    def excuse(self) -> Edge:
+        """Nothing is expected at this hour."""
+        if not self.holds:
+            return UNCHANGED
+        self.holds = False
+        return FALSE
 
     def silence_s(self, now_ns: int) -> float:
         """For how long nothing was heard, seconds."""

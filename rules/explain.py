@@ -13,13 +13,13 @@ from typing import Any
 from hub.reading import Quality
 from rules.act import Silence
 from rules.alert import DataState, State
-from rules.conditions import Windowed
 from rules.rule import LANGUAGES, Rule, Text
 from rules.text import amount, detail, span
 from rules.thing import Thing
-from rules.track import Comparing, Missing
+from rules.track import Comparing, Joint, Missing
+from rules.windows import Windowed
 
-Track = Comparing | Missing
+Track = Comparing | Joint | Missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class Explanation:
 
 def unheard(rule: Rule, thing: Thing) -> Explanation:
     """A rule that is about the device but never met a reading of it."""
-    of = f"{rule.when.measurement}.{rule.when.field}"
+    whens = rule.when.parts or (rule.when,)
+    of = ", ".join(f"{when.measurement}.{when.field}" for when in whens)
     return Explanation(
         *("", rule.name, thing.id, {}, rule.title.plain(), "ok", str(DataState.NO_DATA), None),
         notify=rule.notify,
@@ -102,7 +103,10 @@ def explain(
         "told": track.told,
         "notify": rule.notify,
     }
-    known |= _missing(track, now_ns) if isinstance(track, Missing) else _comparing(track, now_ns)
+    if isinstance(track, Missing):
+        known |= _missing(track, now_ns)
+    else:
+        known |= _joint(track) if isinstance(track, Joint) else _comparing(track, now_ns)
     why = {language: list(_sentences(known, track, now_ns, language)) for language in LANGUAGES}
     return Explanation(**known, why=why)
 
@@ -116,8 +120,14 @@ def _missing(track: Missing, now_ns: int) -> dict[str, Any]:
     }
 
 
+def _joint(track: Joint) -> dict[str, Any]:
+    """Of several series: how many say yes is the value."""
+    return {"threshold": float(track.needed), "holds": track.answer()}
+
+
 def _comparing(track: Comparing, now_ns: int) -> dict[str, Any]:
-    line, condition, when = track.line, track.condition, track.rule.when
+    question, when = track.question, track.rule.when
+    line, condition = question.line, question.condition
     found: dict[str, Any] = {
         "last": line.value,
         "age_s": max(0, now_ns - line.newest_ns) / 1e9 if line.heard else None,

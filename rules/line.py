@@ -1,23 +1,24 @@
-"""One field of one series: how fresh it is, and who compares it.
+"""One field of one series: how fresh it is, and what is asked of it.
 
 What a reading says of time and quality is the same for all rules on that field, so it is kept once.
 And most readings change no answer: as long as a value stays in the line's quiet band, no threshold
 on it can be crossed, and only windows have to be fed. The band is found anew whenever a reading
-left it, and is empty while any alert on the line is not at rest.
+left it, and is empty while an alert that asks here is not at rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub.reading import Value
-from rules.alert import Signal, State
+from rules.alert import State
 from rules.conditions import HUGE, NOWHERE, UNCHANGED
 from rules.duration import DAY, MINUTE
+from rules.expression import Expression
 
 if TYPE_CHECKING:
-    from rules.track import Comparing, Steps
+    from rules.question import Question, Steps
 
 FRESH_AT_LEAST = 2 * MINUTE
 FRESH_BY_DEFAULT = 5 * MINUTE
@@ -30,13 +31,13 @@ class Line:
 
     __slots__ = (
         *("high", "interval_ns", "lag_ns", "low", "newest_ns", "quality"),
-        *("tracks", "value", "windows"),
+        *("questions", "value", "windows"),
     )
 
     def __init__(self) -> None:
-        self.tracks: list[Comparing] = []
-        self.windows: tuple[Comparing, ...] = ()
-        """Those of `tracks` that must be fed even in the quiet band."""
+        self.questions: list[Question] = []
+        self.windows: tuple[Question, ...] = ()
+        """Those of `questions` that must be fed even in the quiet band."""
         self.newest_ns = _NEVER
         self.interval_ns = 0
         """How far readings are apart, as seen; grows by doubling at most; 0: not known yet."""
@@ -47,16 +48,17 @@ class Line:
         self.low, self.high = NOWHERE
         """The quiet band, both ends in it."""
 
-    def add(self, track: Comparing) -> None:
-        """One more rule on this line."""
-        self.tracks.append(track)
-        self.windows = tuple(track for track in self.tracks if track.windowed)
-        self.low, self.high = NOWHERE
+    def add(self, question: Question) -> None:
+        """One more condition on this line. The order is the rules', whoever was met first."""
+        self._ask_all([*self.questions, question])
 
-    def forget(self, gone: Collection[int]) -> None:
-        """Without the tracks of these ids (`id`)."""
-        self.tracks = [track for track in self.tracks if id(track) not in gone]
-        self.windows = tuple(track for track in self.tracks if track.windowed)
+    def keep(self, wanted: Collection[int]) -> None:
+        """Without the questions that are not of these ids (`id`)."""
+        self._ask_all([question for question in self.questions if id(question) in wanted])
+
+    def _ask_all(self, questions: list[Question]) -> None:
+        self.questions = sorted(questions, key=lambda one: one.rank)
+        self.windows = tuple(question for question in self.questions if question.windowed)
         self.low, self.high = NOWHERE
 
     @property
@@ -71,16 +73,20 @@ class Line:
         limit = max(3 * interval, FRESH_AT_LEAST) if interval else FRESH_BY_DEFAULT
         return time_ns - self.newest_ns <= limit
 
+    def fresh_value(self, time_ns: int) -> float | None:
+        """The last value, if it can be believed at that time."""
+        return self.value if self.fresh(time_ns) else None
+
     def read(
         self, value: Value, fields: Mapping[str, Value], time_ns: int, now_ns: int, quality: int
-    ) -> Iterator[tuple[Comparing, Steps]]:
-        """Feed all tracks with a reading that is neither late nor retained: who takes a step."""
+    ) -> Iterator[tuple[Question, Steps]]:
+        """Ask everything of a reading that is neither late nor retained: whose alert moves."""
         newest = self.newest_ns
         if time_ns < newest or type(value) is str or not -HUGE < value < HUGE:  # type: ignore[operator]
             return
         self.quality = quality
-        # A line that only others look at has no tracks.
-        applies = self.tracks[0].applies(fields, quality, time_ns) if self.tracks else True
+        questions = self.questions
+        applies = questions[0].applies(fields, quality, time_ns) if questions else True
         if applies is None:
             return
         doubtful = not self.fresh(time_ns)
@@ -90,62 +96,78 @@ class Line:
         self.newest_ns, self.lag_ns = time_ns, now_ns - time_ns
         if applies:
             self.value = value  # type: ignore[assignment]
-        for track in self.tracks:
-            steps = self._feed(track, value, time_ns, applies, doubtful, time_ns == newest)  # type: ignore[arg-type]
-            if not track.calm:
-                steps += track.confirm(fields, time_ns)
-            if steps or not track.calm:
-                yield track, steps
+        for question in questions:
+            steps = self._ask(question, value, time_ns, applies, doubtful, time_ns == newest)  # type: ignore[arg-type]
+            if not question.owner.calm:
+                steps += question.owner.confirm(fields, time_ns)
+            if steps or not question.owner.calm or question.counted:
+                yield question, steps
         self.settle()
 
-    def _feed(
+    def _ask(
         self,
-        track: Comparing,
+        question: Question,
         value: float,
         time_ns: int,
         applies: bool,
         doubtful: bool,
         again: bool,
     ) -> Steps:
-        if again and track.windowed:
+        if again and question.windowed:
             return ()  # a repeated time counts once; elsewhere the last value of a time wins
-        calm = track.calm
+        owner = question.owner
+        indifferent = owner.calm or owner.joint
         steps: Steps = ()
-        if doubtful and track.alert.state is State.PENDING:
-            steps = track.signal(Signal.DOUBT, time_ns)
-        condition = track.condition
+        if doubtful and owner.alert.state is State.PENDING:
+            steps = owner.doubt(question, time_ns)
+        condition = question.condition
         edge = condition.feed(time_ns, value) if applies else condition.deny()
-        return steps if calm and edge is UNCHANGED else steps + track.edge(edge, time_ns)
+        if edge is UNCHANGED and indifferent:
+            return steps
+        return steps + owner.hear(question, edge, time_ns)
 
     def settle(self) -> None:
-        """Find the quiet band anew: a track took a step, or a value was outside."""
+        """Find the quiet band anew: an alert took a step, or a value was outside."""
         low, high = -HUGE, HUGE
-        for track in self.tracks:
-            if not track.calm or track.picky:
+        for question in self.questions:
+            owner, condition = question.owner, question.condition
+            if question.picky or not (owner.calm or (owner.joint and not condition.holds)):
                 low, high = NOWHERE
                 break
-            below, above = track.condition.quiet(self.value)
+            below, above = condition.quiet(self.value)
             low, high = max(low, below), min(high, above)
         self.low, self.high = low, high
 
-    def dump(self) -> list[int | None]:
-        return [
-            self.newest_ns if self.heard else None,
-            self.interval_ns,
-            self.lag_ns,
-            self.quality,
-        ]
+    def dump(self) -> list[Any]:
+        newest = self.newest_ns if self.heard else None
+        return [newest, self.interval_ns, self.lag_ns, self.quality, self.value]
 
-    def load(self, newest_ns: int | None, interval_ns: int, lag_ns: int, quality: int) -> None:
-        """Every track of a line says the same; one that is new says nothing."""
-        if newest_ns is not None:
-            self.newest_ns, self.interval_ns = newest_ns, interval_ns
-            self.lag_ns, self.quality = lag_ns, quality
+    def load(self, state: list[Any]) -> None:
+        newest, self.interval_ns, self.lag_ns, self.quality, self.value = state
+        self.newest_ns = _NEVER if newest is None else newest
 
     def rewind(self, now_ns: int) -> None:
         """The clock was set back to now: readings from the future are no past to compare with."""
         self.lag_ns = max(0, min(self.lag_ns, DAY))
         if self.newest_ns > now_ns:
             self.newest_ns = now_ns
-            for track in self.tracks:
-                track.condition.restart()
+            for question in self.questions:
+                question.condition.restart()
+
+
+class Derived(Line):
+    """A line whose values are computed from several fields of a reading. Never quiet: which of
+    the fields moved does not show in the one that it stands under."""
+
+    __slots__ = ("_expression",)
+
+    def __init__(self, expression: Expression) -> None:
+        super().__init__()
+        self._expression = expression
+
+    def read(
+        self, value: Value, fields: Mapping[str, Value], time_ns: int, now_ns: int, quality: int
+    ) -> Iterator[tuple[Question, Steps]]:
+        computed = self._expression.value(fields)
+        if computed is not None:
+            yield from super().read(computed, fields, time_ns, now_ns, quality)

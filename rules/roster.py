@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hub.reading import Series, Value
-from rules.line import Line
-from rules.matching import Matcher
-from rules.model import THING_KEYS
-from rules.rule import Beside, Rule
-from rules.thing import Thing
+from rules.index import EMPTY, Index
+from rules.line import Derived, Line
+from rules.question import Question
+from rules.rule import Rule, When
+from rules.thing import Thing, place
 from rules.topology import Topology
-from rules.track import Comparing, Missing, alert_key, is_picky
+from rules.track import Comparing, Joint, Missing, alert_key
+from rules.when import THING_KEYS
 
-Track = Comparing | Missing
+Track = Comparing | Joint | Missing
 
 
 class Plan(NamedTuple):
@@ -24,44 +25,16 @@ class Plan(NamedTuple):
     """For whom it is a sign of life."""
     lines: tuple[tuple[str, Line], ...]
     """By field, in the order of the fields."""
+    late_after_ns: int
+    """A reading that took longer than this to arrive is history."""
 
 
-NOBODY = Plan((), ())
-
-
-class Index:
-    """The rules on one field. Those that name their devices are found by device, and those that
-    say the same of whom they are about are asked once: a series is met without asking each rule."""
-
-    __slots__ = ("_of_device", "_where")
-
-    def __init__(self) -> None:
-        self._of_device: dict[str, list[Rule]] = {}
-        self._where: dict[Matcher, list[Rule]] = {}
-
-    def add(self, rule: Rule) -> None:
-        names = rule.where.names("device")
-        for name in names:
-            self._of_device.setdefault(name, []).append(rule)
-        if not names:
-            self._where.setdefault(rule.where, []).append(rule)
-
-    def about(self, device: str, attributes: Mapping[str, Any]) -> Iterator[Rule]:
-        """The rules that are about a series of that device with these attributes."""
-        for where, rules in self._where.items():
-            if where.matches(attributes):
-                yield from rules
-        for rule in self._of_device.get(device, ()):
-            if rule.where.matches(attributes):
-                yield rule
-
-
-EMPTY = Index()
+NOBODY = Plan((), (), 0)
 
 _THING_KEYS = frozenset(THING_KEYS)
 _PLANS_A_SERIES = 64
 BESIDE = "(beside)"
-"""Instead of a rule's name: a line that rules on other series look at. No rule is called so."""
+"""Instead of a rule's name: a line that others look at. No rule is called so."""
 OWN = "hub"
 """The measurement of the hub's own health; no collector of devices can send it."""
 
@@ -69,8 +42,9 @@ OWN = "hub"
 class Roster:
     """Rules and things in, tracks out. A rule costs nothing to readings that it does not meet."""
 
-    def __init__(self, rules: Sequence[Rule], things: Iterable[Thing]) -> None:
+    def __init__(self, rules: Sequence[Rule], things: Iterable[Thing], late_after_ns: int) -> None:
         self.rules = tuple(rules)
+        self._numbers = {rule.name: number for number, rule in enumerate(self.rules)}
         self.things = {thing.id: thing for thing in things}
         self.topology = Topology({thing.id: thing.parents for thing in self.things.values()})
         self.tracks: dict[str, Track] = {}
@@ -80,14 +54,28 @@ class Roster:
         """Those names, each combination once: thousands of series have the same."""
         self.lines: dict[tuple[str, str, str], Line] = {}
         """By series key, field, and the rule that has a line of its own."""
-        self._comparing: dict[tuple[str, str], Index] = {}
+        self.late_after_ns = late_after_ns
+        self._places: dict[str, Thing] = {}
+        """Sites and offices, which may have alerts of their own."""
+        for thing in self.things.values():
+            for where in (place(thing, "site"), place(thing, "opd")):
+                self._places.setdefault(where.id, where)
+        self._asked: dict[tuple[str, str], Index] = {}
+        """By measurement and (of an expression: first) field."""
         self._missing: dict[tuple[str, str], Index] = {}
         for rule in self.rules:
-            when = rule.when
-            indexes = self._missing if when.is_absence else self._comparing
-            indexes.setdefault((when.measurement, when.field), Index()).add(rule)
-            if when.is_absence:
+            if rule.when.is_absence:
+                of_field = rule.when.measurement, rule.when.field
+                self._missing.setdefault(of_field, Index()).add(rule)
                 self._expect(rule)
+            for part, when in enumerate(rule.when.parts):
+                self._index(rule, part, when)
+            if not rule.when.is_absence and not rule.when.parts:
+                self._index(rule, -1, rule.when)
+
+    def _index(self, rule: Rule, part: int, when: When) -> None:
+        field = when.expression.fields[0] if when.expression else when.field
+        self._asked.setdefault((when.measurement, field), Index()).add(rule, part)
 
     def _expect(self, rule: Rule) -> None:
         """An absence watches all that the inventory lists, heard of or not."""
@@ -99,7 +87,7 @@ class Roster:
 
     def thing(self, device: str) -> Thing:
         """What the inventory says; a device that it doesn't know is just its id."""
-        return self.things.get(device) or Thing(device)
+        return self.things.get(device) or self._places.get(device) or Thing(device)
 
     def attributes(self, device: str, tags: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """All that `where` may ask of a series."""
@@ -119,6 +107,10 @@ class Roster:
                 if who and who.matches(attributes):
                     yield rule
 
+    def rank(self, rule: Rule) -> int:
+        """Its number among the rules."""
+        return self._numbers[rule.name]
+
     def judges(self, measurement: str, device: str) -> bool:
         """Only what the inventory lists meets rules: else whoever may publish could page people
         with invented devices."""
@@ -133,12 +125,19 @@ class Roster:
         lines: dict[Line, str] = {}
         for field in ("", *fields):
             of_field = (series.measurement, field)
-            for rule in self._missing.get(of_field, EMPTY).about(series.device, attributes):
+            for rule, _ in self._missing.get(of_field, EMPTY).about(series.device, attributes):
                 expected = self.tracks.get(alert_key(rule.name, series.device))
                 if isinstance(expected, Missing):
                     signs.append(expected)
-            for rule in self._comparing.get(of_field, EMPTY).about(series.device, attributes):
-                lines[self.comparison(rule, series).line] = field
+            for rule, part in self._asked.get(of_field, EMPTY).about(series.device, attributes):
+                when = rule.when.parts[part] if part >= 0 else rule.when
+                if when.expression and not fields.keys() >= set(when.expression.fields):
+                    continue
+                question = None
+                if when.where.matches(attributes):
+                    question = self._question(rule, part, series)
+                if question is not None:
+                    lines[question.line] = field
             witness = self.lines.get((series.key, field, BESIDE))
             if witness is not None:
                 lines[witness] = field
@@ -147,88 +146,101 @@ class Roster:
             plans.clear()
         plan = NOBODY
         if signs or lines:
-            plan = Plan(tuple(signs), tuple((field, line) for line, field in lines.items()))
+            by_field = tuple((field, line) for line, field in lines.items())
+            late_after_ns = self.thing(series.device).late_after_ns or self.late_after_ns
+            plan = Plan(tuple(signs), by_field, late_after_ns)
         names = tuple(fields)
         plans[self._names.setdefault(names, names)] = plan
         return plan
 
-    def comparison(self, rule: Rule, series: Series) -> Comparing:
+    # -- tracks and what they ask -------------------------------------------------------
+
+    def _question(self, rule: Rule, part: int, series: Series) -> Question | None:
+        """What that part of the rule asks of that series; None: it is no member of any place."""
+        if not rule.is_joint:
+            return self._comparing(rule, series).question
+        device = series.device
+        if rule.together:
+            device = place(self.thing(device), rule.together.of).id
+        if not device:
+            return None
+        track = self.joint(rule, device)
+        member = series.device if rule.together else str(part)
+        found = next((q for q in track.asked(member) if q.series_key == series.key), None)
+        if found is None:
+            when = rule.when.parts[part] if part >= 0 else rule.when
+            found = self._ask(rule, part, when, series, track)
+            track.ask(member, found)
+        return found
+
+    def _comparing(self, rule: Rule, series: Series) -> Comparing:
         """The track of that rule on that series."""
         tags = tuple(pair for pair in series.tags if pair[0] != "device")
         key = alert_key(rule.name, series.device, tags)
         track = self.tracks.get(key)
         if not isinstance(track, Comparing):
-            of_line = series.key, rule.when.field, rule.name if is_picky(rule) else ""
-            line = self.lines.get(of_line)
-            if line is None:
-                line = self.lines[of_line] = Line()
-            witnesses = tuple(self._witness(series, beside) for beside in rule.when.beside)
-            track = Comparing(rule, series.device, tags, series.key, line, witnesses)
-            self.tracks[key] = track
+            track = self.tracks[key] = Comparing(rule, series.device, tags, series.key)
+            track.ask(self._ask(rule, -1, rule.when, series, track))
         return track
 
-    def _witness(self, series: Series, beside: Beside) -> Line:
-        """The line of what is beside that series."""
-        other = Series.of(series.measurement, series.device, **dict(beside.tags)).key
-        line = self.lines.get((other, beside.field, BESIDE))
+    def joint(self, rule: Rule, device: str) -> Joint:
+        """The track of a rule that takes several series together."""
+        key = alert_key(rule.name, device)
+        track = self.tracks.get(key)
+        if not isinstance(track, Joint):
+            track = self.tracks[key] = Joint(rule, device)
+        return track
+
+    def _ask(
+        self, rule: Rule, part: int, when: When, series: Series, owner: Comparing | Joint
+    ) -> Question:
+        own = "" if not when.needs_own_line else rule.name if part < 0 else f"{rule.name}/{part}"
+        key = series.key, when.field, own
+        line = self.lines.get(key)
         if line is None:
-            line = self.lines[other, beside.field, BESIDE] = Line()
-            self.plans.pop(other, None)  # it may have been met before
+            line = self.lines[key] = Derived(when.expression) if when.expression else Line()
+        beside = tuple(
+            self._beside(Series.of(series.measurement, series.device, **dict(one.tags)), one.field)
+            for one in when.beside
+        )
+        rank = self._numbers[rule.name], part
+        return Question(when, series.key, line, owner, rank, beside, self._sibling(when, series))
+
+    def _sibling(self, when: When, series: Series) -> Line | None:
+        """The line of the series that differs from this one in the tags of `against`."""
+        if when.against is None or not when.against.sibling:
+            return None
+        tags = {**dict(series.tags), **dict(when.against.sibling)}
+        other = Series.make(series.measurement, tuple(sorted(tags.items())))
+        return self._beside(other, when.field)
+
+    def _beside(self, other: Series, field: str) -> Line:
+        """A line that conditions on other series look at."""
+        key = other.key, field, BESIDE
+        line = self.lines.get(key)
+        if line is None:
+            line = self.lines[key] = Line()
+            self.plans.pop(other.key, None)  # it may have been met before
         return line
 
     def find(self, rule: Rule, device: str, series_key: str) -> Track | None:
         """The track of that rule, if the rule still is about that series or device."""
-        if rule.when.is_absence or not series_key:
+        if rule.when.is_absence or rule.is_joint:
             return None if series_key else self.tracks.get(alert_key(rule.name, device))
         series = Series.parse(series_key)
         if not self.judges(series.measurement, device):
             return None
         if rule.where.matches(self.attributes(device, series.tags)):
-            return self.comparison(rule, series)
+            return self._comparing(rule, series)
         return None
 
-    def adopt(self, before: Roster) -> list[tuple[Track, str]]:
-        """Go on with the tracks of another roster whose rule means the same and still covers them.
-
-        The others come back, each with why it ended. Plans are found anew as series are met.
-        """
-        meanings = {rule.name: rule.meaning() for rule in before.rules}
-        rules = {rule.name: rule for rule in self.rules}
-        same = {name for name, rule in rules.items() if meanings.get(name) == rule.meaning()}
-        moved = {id for id in before.things if self.things.get(id) != before.things[id]}
-        moved |= self.things.keys() - before.things.keys()
-        ended: list[tuple[Track, str]] = []
-        for track in before.tracks.values():
-            name, device = track.rule.name, track.device
-            if name in same and (device not in moved or self._covers(rules[name], track)):
-                track.rule = rules[name]
-                self.tracks[track.key] = track
-            else:
-                gone = device in before.things and device not in self.things
-                why = why_gone(rules.get(name), same=name in same, device_gone=gone)
-                ended.append((track, why))
-        left = {id(track) for track, _ in ended}
-        kept = [t for t in self.tracks.values() if isinstance(t, Comparing)]
-        looked_at = {id(line) for track in kept for line in (track.line, *track.witnesses)}
-        for of_line, line in before.lines.items():
-            if id(line) in looked_at:
-                line.forget(left)
-                self.lines[of_line] = line
-        return ended
-
-    def _covers(self, rule: Rule, track: Track) -> bool:
-        if isinstance(track, Missing):
-            return track.key in self.tracks
-        series = Series.parse(track.series_key)
+    def find_question(self, rule: Rule, part: int, series_key: str) -> Question | None:
+        """As `find`, for one of several series of a joint alert."""
+        series = Series.parse(series_key)
+        when = rule.when.parts[part] if part >= 0 else rule.when
         if not self.judges(series.measurement, series.device):
-            return False
-        return rule.where.matches(self.attributes(series.device, series.tags))
-
-
-def why_gone(rule: Rule | None, *, same: bool, device_gone: bool) -> str:
-    """Why a reload closes an alert."""
-    if device_gone:
-        return "the device was removed"
-    if rule is None:
-        return "the rule was removed"
-    return "the rule no longer covers it" if same else "the rule was changed"
+            return None
+        attributes = self.attributes(series.device, series.tags)
+        if rule.where.matches(attributes) and when.where.matches(attributes):
+            return self._question(rule, part, series)
+        return None

@@ -10,10 +10,10 @@ from rules.alert import DataState, State, Step
 from rules.rule import LANGUAGES, Text
 from rules.text import detail, fill, values
 from rules.thing import Thing
-from rules.track import Comparing, Missing
+from rules.track import Comparing, Joint, Missing
 from rules.transition import Alert, Transition
 
-Track = Comparing | Missing
+Track = Comparing | Joint | Missing
 
 
 def texts(track: Track, thing: Thing, value: float | None) -> tuple[Text, Text]:
@@ -108,6 +108,7 @@ def alert(
         cause=cause,
         drags=drags,
         means=rule.means,
+        flapping=track.restless,
     )
 
 

@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rules.duration import DAY, HOUR, MINUTE, SECOND
-from rules.rule import LANGUAGES, NO_TEXT, Rule, Text
+from rules.rule import LANGUAGES, NO_TEXT, Rule, Text, When
 
 _WORDS = {
     "id": (("hari", "hari"), ("jam", "jam"), ("menit", "menit"), ("detik", "detik")),
     "en": (("day", "days"), ("hour", "hours"), ("minute", "minutes"), ("second", "seconds")),
 }
 _FUNCTIONS = {
-    "id": {"mean": "rata-rata", "min": "terendah", "max": "tertinggi", "sum": "jumlah"},
-    "en": {"mean": "mean", "min": "lowest", "max": "highest", "sum": "total"},
+    "id": {
+        "mean": "rata-rata",
+        "min": "terendah",
+        "max": "tertinggi",
+        "sum": "jumlah",
+        "p95": "persentil ke-95",
+        "rate": "laju perubahan",
+        "count": "banyaknya pembacaan",
+        "changes": "banyaknya perubahan",
+    },
+    "en": {
+        "mean": "mean",
+        "min": "lowest",
+        "max": "highest",
+        "sum": "total",
+        "p95": "95th percentile",
+        "rate": "rate of change",
+        "count": "number of readings",
+        "changes": "number of changes",
+    },
+}
+_YESTERDAY = {"id": "dibanding kemarin", "en": "against yesterday"}
+_SIBLING = {"id": "dibanding {other}", "en": "against {other}"}
+_PER = {"id": "per", "en": "per"}
+_JOINT = {
+    ("id", "parts"): "{value} dari {all} syarat terpenuhi (batas: {threshold})",
+    ("en", "parts"): "{value} of {all} conditions hold (limit: {threshold})",
+    ("id", "place"): "{value} alat bersamaan (batas: {threshold})",
+    ("en", "place"): "{value} devices at once (limit: {threshold})",
 }
 _COMPARISONS = {
     "id": {"above": "di atas", "below": "di bawah", "equals": "sama dengan", "not_equals": "bukan"},
@@ -94,11 +121,13 @@ def values(rule: Rule, value: float | None, language: str) -> dict[str, str]:
     """What `{value}`, `{threshold}`, `{clear}` and `{unit}` stand for."""
     when = rule.when
     threshold = when.absent_ns / SECOND if when.is_absence else when.threshold
+    if rule.together:
+        threshold = float(rule.together.at_least)
     return {
         "value": "–" if value is None else amount(rule, value, language),
         "threshold": amount(rule, threshold, language),
         "clear": "" if when.clear is None else amount(rule, when.clear, language),
-        "unit": rule.unit,
+        "unit": unit_of(rule),
     }
 
 
@@ -112,8 +141,9 @@ def detail(rule: Rule, value: float | None) -> Text:
 
 def _is_truth(rule: Rule) -> bool:
     when = rule.when
-    asks = not when.is_absence and when.comparison in ("equals", "not_equals")
-    return asks and when.window is None and not rule.unit and when.threshold in (0.0, 1.0)
+    asks = not (when.is_absence or rule.is_joint) and when.comparison in ("equals", "not_equals")
+    plain = when.window is None and when.against is None
+    return asks and plain and not rule.unit and when.threshold in (0.0, 1.0)
 
 
 def _detail(rule: Rule, value: float | None, language: str) -> str:
@@ -126,17 +156,34 @@ def _detail(rule: Rule, value: float | None, language: str) -> str:
             else "no data for {value} (limit {threshold})"
         )
         return fill(form, texts)
-    unit = f" {rule.unit}" if rule.unit else ""
-    window = ""
-    if when.window:
-        function = _FUNCTIONS[language][when.window.function]
-        window = f" {function} {span(when.window.length_ns, language)}"
+    if rule.is_joint:
+        form = _JOINT[language, "parts" if when.parts else "place"]
+        return fill(form, texts | {"all": str(len(when.parts))})
+    unit = f" {unit_of(rule)}" if unit_of(rule) else ""
     limit = "batas" if language == "id" else "limit"
     comparison = _COMPARISONS[language][when.comparison]
-    return (
-        f"{_name(when.field, language)}{window} {texts['value']}{unit} "
-        f"({limit}: {comparison} {texts['threshold']}{unit})"
-    )
+    asked = " ".join(filter(None, (_name(when.field, language), *_asked(when, language))))
+    return f"{asked} {texts['value']}{unit} ({limit}: {comparison} {texts['threshold']}{unit})"
+
+
+def _asked(when: When, language: str) -> Iterator[str]:
+    """The window and what its number is held against."""
+    if when.window:
+        function, length_ns, per_ns = when.window
+        yield f"{_FUNCTIONS[language][function]} {span(length_ns, language)}"
+        if per_ns:
+            yield f"{_PER[language]} {span(per_ns, language)}"
+    if when.against and when.against.sibling:
+        other = ", ".join(name for _, name in when.against.sibling)
+        yield fill(_SIBLING[language], {"other": other})
+    elif when.against:
+        yield _YESTERDAY[language]
+
+
+def unit_of(rule: Rule) -> str:
+    """What the shown value is measured in."""
+    against = rule.when.against
+    return "%" if against and against.percent else rule.unit
 
 
 def _name(field: str, language: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Thing:
     """A certified instrument: its air quality index is not just indicative."""
     uplinks: tuple[str, ...] = ()
     """The interfaces that carry its office: `where: {port: uplink}`."""
+    late_after_ns: int = 0
+    """Its readings may take so long to arrive and still count; 0: as long as anybody's."""
 
     def attributes(self) -> dict[str, str | tuple[str, ...]]:
         """What `where` may ask of it."""
@@ -46,3 +48,19 @@ class Thing:
             "site": self.site_name or self.site,
             "opd": self.opd_name or self.opd,
         }
+
+
+def place(member: Thing, of: str) -> Thing:
+    """The site or office (`opd`) of a thing, as what an alert about all of it is about.
+
+    Its id begins with the word, so that no device is meant; empty: the thing has none.
+    """
+    id_ = member.site if of == "site" else member.opd
+    if not id_:
+        return Thing("")
+    own = Thing(f"{of}-{id_}", kind=of, lat=member.lat, lon=member.lon)
+    if of == "site":
+        named = member.site_name or id_
+        return replace(own, name=named, site=id_, site_name=named)
+    named = member.opd_name or id_
+    return replace(own, name=named, opd=id_, opd_name=named)

@@ -1,19 +1,20 @@
-"""One rule on one series (or, for absence, on one device): condition, machine and freshness.
+"""One rule on one series, on one device, or at one place: answers in, the machine's steps out.
 
 Two clocks meet here. Conditions and timers run on the readings' own time, so that an alert's
 `for` is judged by what was measured and not by how long messages took; between readings that
-time passes as the hub's does (the line's `lag_ns` is the distance). Liveness is judged by arrival.
+time passes as the hub's does (the line's `lag_ns` is the distance). Liveness is judged by arrival,
+and so is what several series say together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hub.reading import Quality, Value
-from rules.alert import AlertState, DataState, Signal, State, Step, Timing, due, step
-from rules.conditions import Absence, Edge, Windowed, condition
-from rules.line import Line
+from rules.alert import AlertState, DataState, Signal, State, Step, Timing, due, restless, step
+from rules.conditions import UNCHANGED, Absence, Edge
+from rules.question import Question, applies
 from rules.rule import Rule
 
 DEAF = int(Quality.RETAINED | Quality.LATE)
@@ -48,7 +49,7 @@ class Track:
         self.series_key = series_key
         """Empty for absence: it is about the device."""
         self.key = alert_key(rule.name, device, tags)
-        self.timing = Timing(rule.for_ns, rule.keep_firing_ns)
+        self.timing = Timing(rule.for_ns, rule.keep_firing_ns, rule.flapping)
         self.alert = UNTOUCHED
         self.calm = True
         """`alert.state.resting`, kept apart because every reading asks for it."""
@@ -83,20 +84,26 @@ class Track:
         a = self.alert
         if a is UNTOUCHED:
             return None
-        state = [str(a.state), a.since_ns, a.until_ns, a.false_ns, a.who, a.comment]
-        return [*state, self.told, self.cause, self.held_ns]
+        times = [a.since_ns, a.until_ns, a.false_ns, list(a.fired_ns)]
+        return [str(a.state), *times, a.who, a.comment, self.told, self.cause, self.held_ns]
 
     def load_alert(self, data: list[Any] | None) -> None:
         if data is None:
             return
-        state, since, until, false, who, comment, self.told, self.cause, self.held_ns = data
-        self.alert = AlertState(State(state), since, until, false, who, comment)
+        state, since, until, false, fired, who, comment, *held = data
+        self.told, self.cause, self.held_ns = held
+        self.alert = AlertState(State(state), since, until, false, who, comment, tuple(fired))
         self.calm = self.alert.state.resting
 
     @property
     def since_ns(self) -> int:
         """When the trouble began."""
         return self.alert.since_ns
+
+    @property
+    def restless(self) -> bool:
+        """It flaps, and goes on firing until it was quiet for a while."""
+        return restless(self.alert, self.timing)
 
     def rewind_alert(self, now_ns: int) -> None:
         """The clock was set back: nothing began later than now."""
@@ -105,70 +112,54 @@ class Track:
             return
         false = None if a.false_ns is None else min(a.false_ns, now_ns)
         self.alert = AlertState(
-            a.state, min(a.since_ns, now_ns), min(a.until_ns, now_ns), false, a.who, a.comment
+            *(a.state, min(a.since_ns, now_ns), min(a.until_ns, now_ns), false),
+            *(a.who, a.comment, tuple(min(fired, now_ns) for fired in a.fired_ns)),
         )
         self.held_ns = min(self.held_ns, now_ns)
 
 
 class Comparing(Track):
-    """A threshold on one field of one series; `line` feeds it."""
+    """A comparison on one series; the question's line feeds it."""
 
-    __slots__ = ("condition", "line", "picky", "windowed", "witnesses")
+    __slots__ = ("question",)
+    joint = False
 
-    def __init__(
-        self,
-        rule: Rule,
-        device: str,
-        tags: Tags,
-        series_key: str,
-        line: Line,
-        witnesses: tuple[Line, ...] = (),
-    ) -> None:
-        super().__init__(rule, device, tags, series_key)
-        self.witnesses = witnesses
-        """What is beside it, in the order of the rule's `beside`."""
-        self.condition = condition(rule.when)
-        self.windowed = isinstance(self.condition, Windowed)
-        self.picky = is_picky(rule)
-        self.line = line
-        line.add(self)
+    def ask(self, question: Question) -> None:
+        """The one condition."""
+        self.question = question
 
-    def applies(self, fields: Mapping[str, Value], quality: int, time_ns: int) -> bool | None:
-        """Do quality, companions and what is beside allow it? None: they say nothing, so does the
-        reading."""
-        if not self.picky:
-            return True
-        when = self.rule.when
-        if quality and when.good_only:
-            return None
-        for beside, line in zip(when.beside, self.witnesses, strict=True):
-            says = line.fresh(time_ns) and line.value == beside.value
-            if says is not beside.wanted:
-                return False
-        return _applies(when.only_if, fields)
+    def hear(self, question: Question, edge: Edge, time_ns: int) -> Steps:
+        return self.edge(edge, time_ns)
+
+    def doubt(self, question: Question, time_ns: int) -> Steps:
+        return self.signal(Signal.DOUBT, time_ns)
 
     def confirm(self, fields: Mapping[str, Value], time_ns: int) -> Steps:
         """Does the same reading bring a second witness, so that nobody need wait?"""
-        if self.rule.at_once_if and _applies(self.rule.at_once_if, fields):
+        if self.rule.at_once_if and applies(self.rule.at_once_if, fields):
             return self.signal(Signal.AT_ONCE, time_ns)
         return ()
 
     def value_at(self, now_ns: int) -> float | None:
-        return self.condition.value if isinstance(self.condition, Windowed) else self.line.value
+        return self.question.value
 
     def due(self) -> int | None:
         """When (hub's time) it wants to be asked, if nothing is read before."""
         when = due(self.alert, self.timing)
-        return None if when is None else when + self.line.lag_ns
+        times = (None if when is None else when + self.question.line.lag_ns, self.question.due_ns)
+        return min((time for time in times if time is not None), default=None)
 
     def tick(self, now_ns: int) -> Steps:
-        time_ns = now_ns - self.line.lag_ns
-        if not self.line.fresh(time_ns):
+        if self.question.counted:
+            return self.question.tick(now_ns)
+        line = self.question.line
+        time_ns = now_ns - line.lag_ns
+        if not line.fresh(time_ns):
             return ()
         return self.signal(Signal.TIME, time_ns)
 
     def data_state(self, now_ns: int) -> DataState:
-        line = self.line
+        line = self.question.line
         if not line.heard:
             return DataState.NO_DATA
         if not line.fresh(now_ns - line.lag_ns):
@@ -176,30 +167,145 @@ class Comparing(Track):
         return DataState.SUSPECT if line.quality else DataState.OK
 
     def dump(self) -> list[Any]:
-        return [self.condition.dump(), self.line.value, *self.line.dump()]
+        return self.question.condition.dump()
 
     def load(self, data: list[Any]) -> None:
-        state, value, *freshness = data
-        self.condition.load(state)
-        self.line.value = value
-        self.line.load(*freshness)
+        self.question.condition.load(data)
 
     def rewind(self, now_ns: int) -> None:
         self.rewind_alert(now_ns)
 
 
-def is_picky(rule: Rule) -> bool:
-    """Whether it takes only some readings of its field: then it can't share a line."""
-    return bool(rule.when.only_if or rule.when.beside) or rule.when.good_only
+class Joint(Track):
+    """One alert for several series: so many of its members must say yes.
+
+    Members are the parts of a condition on one device, or the devices of a place; a member says yes
+    when any of its series does. Times are the hub's, since the series' own times differ.
+    """
+
+    __slots__ = ("_members", "_parts", "needed")
+    joint = True
+
+    def __init__(self, rule: Rule, device: str) -> None:
+        super().__init__(rule, device, (), "")
+        parts = range(len(rule.when.parts))
+        self._parts = bool(parts)
+        self._members: dict[str, list[Question]] = {str(number): [] for number in parts}
+        self.needed = rule.together.at_least if rule.together else rule.when.needed
+
+    def ask(self, member: str, question: Question) -> None:
+        """One more condition of that member."""
+        self._members.setdefault(member, []).append(question)
+
+    @staticmethod
+    def part_of(rule: Rule, member: str) -> int:
+        """Which part of the rule a member stands for; -1: the only condition."""
+        return int(member) if rule.when.parts else -1
+
+    def asked(self, member: str) -> Sequence[Question]:
+        return self._members.get(member, ())
+
+    @property
+    def questions(self) -> Iterator[Question]:
+        for questions in self._members.values():
+            yield from questions
+
+    def answer(self, at_ns: int | None = None) -> bool | None:
+        """None: it depends on what is not known (or, given a time, no longer believed)."""
+        yes = unknown = 0
+        for questions in self._members.values():
+            said = [question.holds(at_ns) for question in questions]
+            if True in said:
+                yes += 1
+            elif None in said or not said:
+                unknown += self._parts or self._was_known(questions)
+        if yes >= self.needed:
+            return True
+        return False if yes + unknown < self.needed else None
+
+    def _was_known(self, questions: list[Question]) -> bool:
+        """A device of a place that never gave an answer is nobody's witness."""
+        return any(question.condition.holds for question in questions)
+
+    def hear(self, question: Question, edge: Edge, time_ns: int) -> Steps:
+        now_ns = time_ns + question.line.lag_ns
+        answer = None if edge is UNCHANGED else self.answer()
+        steps: Steps = ()
+        if answer is not None:
+            steps = self.signal(Signal.TRUE if answer else Signal.FALSE, now_ns)
+        return steps + self._pass(now_ns)
+
+    def doubt(self, question: Question, time_ns: int) -> Steps:
+        """A gap in what said no makes the yes of the others no younger."""
+        if not question.condition.holds:
+            return ()
+        return self.signal(Signal.DOUBT, time_ns + question.line.lag_ns)
+
+    def confirm(self, fields: Mapping[str, Value], time_ns: int) -> Steps:
+        """One reading is no second witness of what several say."""
+        return ()
+
+    def _pass(self, now_ns: int) -> Steps:
+        """Let time pass if what is still believed gives the same answer."""
+        when = due(self.alert, self.timing)
+        if when is None or now_ns < when or self.answer(now_ns) in (None, not self.answer()):
+            return ()
+        return self.signal(Signal.TIME, now_ns)
+
+    def value_at(self, now_ns: int) -> float | None:
+        """How many members say yes."""
+        said = ([q.condition.holds for q in questions] for questions in self._members.values())
+        return float(sum(True in one for one in said))
+
+    def due(self) -> int | None:
+        times = [due(self.alert, self.timing), *(question.due_ns for question in self.questions)]
+        return min((time for time in times if time is not None), default=None)
+
+    def tick(self, now_ns: int) -> Steps:
+        steps: Steps = ()
+        for question in self.questions:
+            if question.due_ns is not None and question.due_ns <= now_ns:
+                steps += question.tick(now_ns)
+        return steps + self._pass(now_ns)
+
+    def data_state(self, now_ns: int) -> DataState:
+        questions = list(self.questions)
+        if not any(question.line.heard for question in questions):
+            return DataState.NO_DATA
+        if self.answer(now_ns) is None:
+            return DataState.STALE
+        doubted = any(q.line.quality for q in questions if q.condition.holds)
+        return DataState.SUSPECT if doubted else DataState.OK
+
+    def dump(self) -> list[Any]:
+        """[member, series, condition] of each question."""
+        return [
+            [member, question.series_key, question.condition.dump()]
+            for member, questions in self._members.items()
+            for question in questions
+        ]
+
+    def load(self, data: list[Any]) -> None:
+        states = {(member, series_key): state for member, series_key, state in data}
+        for member, questions in self._members.items():
+            for question in questions:
+                state = states.get((member, question.series_key))
+                if state is not None:
+                    question.condition.load(state)
+
+    def rewind(self, now_ns: int) -> None:
+        self.rewind_alert(now_ns)
 
 
 class Missing(Track):
     """An absence: the device should say something from time to time."""
 
-    __slots__ = ("_only_if", "absence", "easy")
+    __slots__ = ("_hours", "_only_if", "absence", "easy")
+    joint = False
 
     def __init__(self, rule: Rule, device: str) -> None:
         super().__init__(rule, device, (), "")
+        self._hours = rule.when.hours
         self._only_if = rule.when.only_if
         self.easy = not self._only_if
         """Any reading is a sign of life."""
@@ -208,7 +314,7 @@ class Missing(Track):
     def read(self, fields: Mapping[str, Value], now_ns: int) -> Steps:
         """A sign of life, if the companions say so."""
         only_if = self._only_if
-        if only_if and not _applies(only_if, fields):
+        if only_if and not applies(only_if, fields):
             return ()
         return self.edge(self.absence.heard(now_ns), now_ns)
 
@@ -228,11 +334,24 @@ class Missing(Track):
         return self.absence.silence_s(now_ns)
 
     def due(self) -> int | None:
-        times = (due(self.alert, self.timing), self.absence.due_ns)
+        times = (due(self.alert, self.timing), self.absence.due_ns, self._turn_ns())
         return min((time for time in times if time is not None), default=None)
 
+    def _turn_ns(self) -> int | None:
+        """When the hours end in which something is expected."""
+        return self._hours.at(self.alert.since_ns).to_ns if self._hours and not self.calm else None
+
     def tick(self, now_ns: int) -> Steps:
-        return self.edge(self.absence.tick(now_ns), now_ns)
+        absence = self.absence
+        if self._hours is None:
+            return self.edge(absence.tick(now_ns), now_ns)
+        hours = self._hours.at(now_ns)
+        if not hours.open:
+            absence.woke(hours.to_ns)
+            return self.edge(absence.excuse(), now_ns)
+        if max(absence.expected_ns or 0, absence.heard_ns or 0) < hours.from_ns:
+            absence.woke(hours.from_ns)
+        return self.edge(absence.tick(now_ns), now_ns)
 
     def data_state(self, now_ns: int) -> DataState:
         if self.absence.heard_ns is None:
@@ -248,14 +367,3 @@ class Missing(Track):
     def rewind(self, now_ns: int) -> None:
         self.rewind_alert(now_ns)
         self.absence.rewind(now_ns)
-
-
-def _applies(only_if: tuple[tuple[str, float], ...], fields: Mapping[str, Value]) -> bool | None:
-    """Do the companion fields have their values? None: one of them is not in the reading."""
-    answer = True
-    for name, wanted in only_if:
-        value = fields.get(name)
-        if value is None:
-            return None
-        answer = answer and value == wanted
-    return answer

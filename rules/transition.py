@@ -82,3 +82,5 @@ class Alert:
     """How many alerts it explains."""
     means: str = ""
     """`down`: while it is up, the device counts as cut off."""
+    flapping: bool = False
+    """It fired so often that it resolves only after a longer quiet."""

@@ -16,6 +16,7 @@ from hub.inventory import Inventory, from_data
 from hub.notify import facts
 from hub.notify.message import Facts, collapse, dump, instead, load, make, trial
 from hub.notify.words import LANGUAGES, WORDS, moment
+from rules.alert import RESTLESS
 from rules.rule import Rule, Text, When
 from tests.notify_support import FACTS, HOUR, MINUTE, NOON, ZONE, change, message
 
@@ -85,10 +86,10 @@ def test_the_hubs_own_reasons_are_translated_and_a_persons_words_are_not() -> No
 
 def test_every_reason_that_the_rules_give_is_in_the_catalogue() -> None:
     folder = Path(rules.watch.__file__).parent
-    source = "".join(
-        path.read_text(encoding="utf-8") for path in (folder / "watch.py", folder / "saying.py")
-    )
+    names = ("watch.py", "saying.py", "telling.py", "adopting.py")
+    source = "".join((folder / name).read_text(encoding="utf-8") for name in names)
     reasons = set(re.findall(r'"((?:its cause|no longer|the rule|the device) [a-z ]+)"', source))
+    reasons.add(RESTLESS)
     assert len(reasons) >= 5
     assert {f"why.{reason}" for reason in reasons} <= WORDS["id"].keys()
 

@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 import rules
-from rules.model import PLACEHOLDERS, RULE_KEYS, WHEN_KEYS, parse_rules
+from rules import hours
+from rules.model import PLACEHOLDERS, RULE_KEYS, parse_rules
 from rules.testing import CaseError, numbers, run_cases
+from rules.when import WHEN_KEYS
 from tests.rules_support import PM
 
 HEAD = """
@@ -96,6 +98,7 @@ def test_a_test_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
 
 # -- the page for officers -------------------------------------------------------------------
 
+LIBRARY = Path(rules.__file__).with_name("library")
 README = Path(rules.__file__).with_name("README.md").read_text(encoding="utf-8")
 
 
@@ -103,13 +106,34 @@ def blocks() -> list[str]:
     return [part.split("```")[0] for part in README.split("```yaml\n")[1:]]
 
 
-def test_the_readme_s_example_is_a_rule_and_its_cases_hold(tmp_path: Path) -> None:
-    rule, cases = blocks()
-    found, problems = parse_rules(yaml.safe_load(rule), "README.md")
-    assert (len(found), problems) == (1, [])
-    (tmp_path / "noise_at_night.yaml").write_text(rule, encoding="utf-8")
-    (tmp_path / "noise_at_night_test.yaml").write_text(cases, encoding="utf-8")
-    assert [str(r) for r in run_cases(tmp_path / "noise_at_night_test.yaml") if not r.ok] == []
+def test_the_readme_s_examples_are_rules_and_their_cases_hold(tmp_path: Path) -> None:
+    found = blocks()
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    assert len(pairs) == 2
+    for number, (rule, cases) in enumerate(pairs):
+        good, problems = parse_rules(yaml.safe_load(rule), "README.md")
+        assert problems == []
+        assert good
+        (tmp_path / f"rules{number}.yaml").write_text(rule, encoding="utf-8")
+        (tmp_path / f"rules{number}_test.yaml").write_text(cases, encoding="utf-8")
+        results = run_cases(tmp_path / f"rules{number}_test.yaml")
+        assert [str(r) for r in results if not r.ok] == []
+
+
+def test_every_key_of_a_condition_stands_in_an_example() -> None:
+    """Of the README or of the library, and its cases are run."""
+    texts = [path.read_text(encoding="utf-8") for path in LIBRARY.glob("*.yaml")]
+    examples = "\n".join([*blocks(), *texts])
+    for key in WHEN_KEYS:
+        if key not in ("max", "min", "any", "outside"):  # as `mean`, `all` and `only`
+            assert f"{key}:" in examples, key
+
+
+def test_the_readme_s_calendar_is_one() -> None:
+    text = README.split("```yaml calendar\n")[1].split("```")[0]
+    calendars, problems = hours.read(yaml.safe_load(text))
+    assert problems == []
+    assert set(calendars.by_name) == {"working_hours", "market"}
 
 
 def test_the_readme_explains_every_key_and_placeholder() -> None:

@@ -409,6 +409,57 @@ def test_a_closing_that_was_not_said_yet_survives_another_restart() -> None:
     assert hub.until(80) == []
 
 
+def variant(name: str, condition: str, more: str = "", *, base: str = "pm25") -> str:
+    """A rule about the air with another condition."""
+    measurement = "device" if base == "up" else "environment"
+    return f"""
+  - name: {name}
+    title: {{id: "x {{value}}", en: "y {{value}}"}}
+    when: {{measurement: {measurement}, {condition}}}
+    notify: [dlh]
+    {more}
+"""
+
+
+PARTS = """
+  - name: parts
+    title: {id: "x {value}", en: "y {value}"}
+    when:
+      WORD:
+        - {measurement: environment, field: pm25, above: 45}
+        - {measurement: environment, field: rain_mm, max: 5m, above: 20, where: {sensor: pm}}
+        - {measurement: environment, field: pm25, count: 10m, above: 2}
+    for: 1m
+"""
+NEW_KINDS = (
+    variant("p95", "field: pm25, p95: 5m, above: 40, clear_below: 25", "for: 30s"),
+    variant("rate", "field: pm25, rate: 5m, per: 1m, above: 5"),
+    variant("few", "field: pm25, count: 5m, below: 3", "for: 1m"),
+    variant("many", "field: rain_mm, count: 5m, above: 4", "keep_firing: 30s"),
+    variant(
+        *("changes", "field: up, changes: 10m, above: 2"),
+        "flapping: {times: 2, within: 1h, quiet: 5m}",
+        base="up",
+    ),
+    variant("flaps", "field: up, equals: 0", "flapping: {times: 2, within: 2h}", base="up"),
+    variant("yesterday", "field: pm25, against: yesterday, above: 10"),
+    variant("trend", "field: pm25, mean: 5m, against: yesterday, as: percent, above: 10"),
+    variant("sibling", "field: up, against: {probe: icmp}, below: 0", "for: 20s", base="up"),
+    variant("computed", 'expression: "max(pm25, 1) * 2 - 30 > 50 or pm25 < 0"', "for: 30s"),
+    variant("hours", 'field: pm25, above: 45, only: {from: "06:10", to: "06:40"}'),
+    variant(
+        "morning", 'absent: 4m, outside: {from: "07:00", to: "08:00"}', "where: {kind: sensor}"
+    ),
+    variant("place", "field: up, equals: 0", "together: {at_least: 2, of: site}", base="up"),
+    variant(
+        *("office", "field: up, mean: 2m, below: 0.6"),
+        "together: {at_least: 2, of: opd}\n    for: 1m\n    keep_firing: 30s",
+        base="up",
+    ),
+    PARTS.replace("WORD", "all"),
+    PARTS.replace("WORD", "any").replace("name: parts", "name: some"),
+)
+
 NOISE = """
   - name: pm_spike
     title: {id: "PM {value}", en: "PM {value}"}
@@ -426,6 +477,8 @@ SETS = (
     (PM.replace("{site}", "{name}"), SILENT, DOWN, NOISE),
     (PM.replace("55.4", "70"), MEAN),
     (MEAN, NOISE, SILENT.replace("sensor", "[sensor, router]")),
+    (NOISE, *NEW_KINDS),
+    (*reversed(NEW_KINDS), DOWN),
 )
 INVENTORIES = (
     THINGS,
@@ -520,6 +573,7 @@ EVERYTHING = (
     DOWN.replace("name: router_down", "name: dead").replace(
         "equals: 0", "equals: 0, unless_beside: {probe: icmp, up: 1}"
     ),
+    *NEW_KINDS,
 )
 PING = Series.of("device", "r-core", probe="icmp")
 

@@ -64,7 +64,9 @@ export function fillAlert(node, alert) {
   turn(node.querySelector(".alert-icon"), sign(alert), `${t(`severity.${alert.severity}`)}, ${t(`stage.${alert.state}`)}`);
   const title = node.querySelector(".alert-title");
   say(title, pick(alert.title) || alert.rule);
-  title.href = `/device/${encodeURIComponent(alert.device)}`;
+  // An alert about a whole place has no page of its own.
+  if (state.info.has(alert.device)) title.href = `/device/${encodeURIComponent(alert.device)}`;
+  else title.removeAttribute("href");
   say(node.querySelector(".alert-place"), place(alert));
   say(node.querySelector(".alert-value"), reading(alert));
   const reason = node.querySelector(".alert-why");
