@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.reading import Quality, Reading, Series
@@ -144,6 +144,7 @@ def test_a_clock_that_is_set_back_makes_no_second_index() -> None:
 hourly = st.lists(st.integers(0, 900_000).map(lambda milli: milli / 1000), min_size=24, max_size=60)
 
 
+@settings(deadline=None)
 @given(hourly, st.integers(1, 59))
 def test_a_snapshot_at_any_hour_changes_nothing(values: list[float], cut: int) -> None:
     plain, torn = AirIndex(), AirIndex()
@@ -159,6 +160,7 @@ def test_a_snapshot_at_any_hour_changes_nothing(values: list[float], cut: int) -
             air.observe([Reading(AQ1, at, {"pm25": value})])
 
 
+@settings(deadline=None)
 @given(hourly)
 def test_the_rolling_mean_is_the_mean_of_the_last_day(values: list[float]) -> None:
     air = AirIndex()

@@ -40,6 +40,8 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "sensor_silent", "snmp_refused"),
         *("snmp_break_in", "snmp_down", "broker", "hub"),
+        *("air_index", "ambient_air", "lake_level_low", "dissolved_oxygen_watch"),
+        *("wind_strong", "noise_high", "rain_days"),
         *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),
     }
 
