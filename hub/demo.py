@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "language": "id",
     "inventory": ["inventory.yaml"],
     "data": "data",
-    "channels": {"ruang-kendali": {"type": "log"}},
+    "channels": {"ruang-kendali": {"type": "log", "wait_s": 3, "critical_wait_s": 1}},
     "teams": {
         team: {"name": name, "channels": ["ruang-kendali"]}
         for team, name in {

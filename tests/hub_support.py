@@ -55,11 +55,15 @@ class Hub:
     """`toba-hub run` in a folder of the test."""
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], inventory: Mapping[str, Any]
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        inventory: Mapping[str, Any],
+        port: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.path = folder / "toba-hub.yaml"
         self.data = folder / "data"
         base = {
@@ -133,6 +137,16 @@ class Hub:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             return json.load(answer)
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """A change by the API. Raises OSError when it is refused."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
     def healthy(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
             raise AssertionError(f"the hub ended with {self.process.returncode}\n{self.log()}")
@@ -149,9 +163,12 @@ class Hub:
 
 @contextmanager
 def running(
-    folder: Path, settings: Mapping[str, Any], inventory: Mapping[str, Any] = INVENTORY
+    folder: Path,
+    settings: Mapping[str, Any],
+    inventory: Mapping[str, Any] = INVENTORY,
+    port: int | None = None,
 ) -> Iterator[Hub]:
-    hub = Hub(folder, settings, inventory)
+    hub = Hub(folder, settings, inventory, port)
     hub.start()
     try:
         yield hub

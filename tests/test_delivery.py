@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -289,3 +290,48 @@ async def test_a_storm_of_5000_alerts_is_grouped_and_bounded_the_board_lives_and
     assert hook.keys.total() == STORM
     assert len(post.mails) <= 60
     assert grown < 200, f"serve grew by {grown:.0f} MiB"
+
+
+async def test_a_link_in_a_mail_takes_the_alert_on_and_a_planned_window_is_a_silence(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pm.yaml").write_text(STORM_RULE)
+    begin = datetime.now(UTC) - timedelta(minutes=5)
+    window = {
+        "from": f"{begin:%Y-%m-%d %H:%M}",
+        "until": f"{begin + timedelta(days=1):%Y-%m-%d %H:%M}",
+    }
+    with Post() as post, broker(tmp_path / "mosquitto") as mosquitto:
+        settings = {
+            **mqtt(mosquitto.port),
+            "timezone": "UTC",
+            "web": {"port": (port := free_port()), "public_url": f"http://127.0.0.1:{port}"},
+            "rules": {"library": False, "files": [str(tmp_path / "pm.yaml")]},
+            "channels": {
+                "mail": {"type": "smtp", "host": "127.0.0.1", "port": post.port, "wait_s": 0,
+                         "security": "none", "sender": "hub@toba.go.id",
+                         "recipients": ["noc@toba.go.id"]},
+            },
+            "teams": {"dlh": {"channels": ["mail"]}},
+            "maintenance": [{"name": "pindah", "match": {"device": "aq5"}, **window}],
+        }  # fmt: skip
+        with running(tmp_path / "hub", settings, port=port) as hub:
+            wait_for("the window", lambda: hub.get("/api/v1/silences"))
+            for number in (5, 1):
+                topic = f"toba/v1/dlh/balige/aq{number}/telemetry"
+                mosquitto.publish(topic, '{"m": {"pm25": 90}}')
+            wait_for("a mail", lambda: post.mails)
+            (link,) = re.findall(r"Tangani: (\S+)", post.mails[0].get_content())
+            token = link.rpartition("/")[2]
+            about = hub.get(f"/api/v1/links/{token}")
+            assert (about["act"], about["alert"]["device"]) == ("acknowledge", "aq1")
+            hub.post(f"/api/v1/links/{token}", {"name": "Rina", "why": "menuju lokasi"})
+            (one,) = [a for a in hub.get("/api/v1/alerts") if a["device"] == "aq1"]
+            assert (one["state"], one["who"]) == ("acknowledged", "link:mail: Rina")
+            wait_for("the others to hear of it", lambda: len(post.mails) == 2)
+            (silenced,) = [a for a in hub.get("/api/v1/alerts") if a["device"] == "aq5"]
+            assert silenced["silenced_by"] == "settings"
+            (silence,) = hub.get("/api/v1/silences")
+            assert silence["why"] == "pindah"
+    assert "DITANGANI" in str(post.mails[1]["Subject"])
+    assert "Oleh: link:mail: Rina" in post.mails[1].get_content()
