@@ -18,6 +18,7 @@ from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_discover import discover
 from hub.cli_groups import grafana, notify, rules, token
 from hub.cli_journal import journal
+from hub.cli_maintenance import maintenance
 from hub.cli_plugins import Verbs
 from hub.cli_reload import reload
 from hub.cli_store import backup, influx, restore
@@ -33,6 +34,7 @@ cli = typer.Typer(
 )
 cli.add_typer(grafana, name="grafana")
 cli.add_typer(journal, name="journal")
+cli.add_typer(maintenance, name="maintenance")
 cli.add_typer(notify, name="notify")
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")

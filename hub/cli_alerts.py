@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ def ack(
     conf = configuration.load(settings)
     if key not in _open_alerts(conf):
         fail(f"no open alert has the key {key!r}; `toba-hub alerts` lists them")
-    record = _act(conf, kind="acknowledge", key=key, who=who or _user(), why=why)
+    record = _act(conf, kind="acknowledge", key=key, who=who or user(), why=why)
     out.print(f"[green]done[/], record {record} of the journal")
 
 
@@ -75,12 +76,7 @@ def silence(
     if listed:
         _list(configuration.load(settings))
         return
-    pairs = [part.partition("=") for part in match or ()]
-    if not pairs or any(not middle or not value for _, middle, value in pairs):
-        fail("a matcher is key=value, for example device=r-dlh", 2)
-    matcher = {name: value for name, _, value in pairs}
-    if len(matcher) < len(pairs):
-        fail("a matcher's key stands twice; a glob can name several: device=r-*", 2)
+    matcher = matcher_of(match or ())
     conf = configuration.load(settings)
     now = now_ns()
     try:
@@ -88,7 +84,7 @@ def silence(
     except ValueError as error:
         fail(str(error), 2)
     kind = "maintenance" if maintenance else "silence"
-    act = Act(kind, who or _user(), why, matcher=matcher, until_ns=until_ns)
+    act = Act(kind, who or user(), why, matcher=matcher, until_ns=until_ns)
     wrong = act.problem() or acts.refusal(act, now, acts.tags_of(conf))
     if wrong:
         fail(wrong, 2)
@@ -116,7 +112,7 @@ def unsilence(
     _must_have_run(conf)
     if silence not in {one.id for one in acts.silences(conf, now_ns())}:
         fail(f"no silence in force has the id {silence!r}; `toba-hub silences` lists them")
-    record = _act(conf, kind="unsilence", key=silence, who=who or _user(), why="")
+    record = _act(conf, kind="unsilence", key=silence, who=who or user(), why="")
     out.print(f"[green]done[/], record {record} of the journal")
 
 
@@ -137,7 +133,7 @@ def oncall(settings: Settings = DEFAULT) -> None:
                 name,
                 (person.name if person else "") or (duty.person if duty else "-"),
                 f"{to_datetime(duty.until_ns, zone):%Y-%m-%d %H:%M}" if duty else "-",
-                ", ".join([*team.channels, *(person.channels if person else ())]),
+                ", ".join(dict.fromkeys([*team.channels, *(person.channels if person else ())])),
                 *(str(count) for count in number.get(name, (0, 0))),
             )
         )
@@ -155,6 +151,17 @@ def _open_by_team(conf: configuration.Configuration) -> dict[str, tuple[int, int
         return desk.numbers(ledger.db)
     finally:
         ledger.close()
+
+
+def matcher_of(words: Sequence[str]) -> dict[str, str]:
+    """`device=r-* rule=…` as a matcher; ends the command where it is none."""
+    pairs = [part.partition("=") for part in words]
+    if not pairs or any(not middle or not value for _, middle, value in pairs):
+        fail("a matcher is key=value, for example device=r-dlh", 2)
+    matcher = {name: value for name, _, value in pairs}
+    if len(matcher) < len(pairs):
+        fail("a matcher's key stands twice; a glob can name several: device=r-*", 2)
+    return matcher
 
 
 def _list(conf: configuration.Configuration) -> None:
@@ -205,7 +212,7 @@ def _act(conf: configuration.Configuration, **act: Any) -> int:
     return asyncio.run(hand_over())
 
 
-def _user() -> str:
+def user() -> str:
     """Where the system knows no name for the user, its number."""
     try:
         return getpass.getuser()

@@ -6,7 +6,7 @@ from datetime import date, datetime, time
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 
 from hub.clock import from_datetime
 from rules import duration
@@ -50,7 +50,9 @@ def zone_name(value: str) -> str:
 
 TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
-Length = Annotated[int, BeforeValidator(duration.parse)]
+Length = Annotated[
+    int, BeforeValidator(duration.parse), PlainSerializer(duration.text, when_used="json")
+]
 """`15m`, in nanoseconds."""
 
 

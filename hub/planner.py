@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from hub import logs
 from hub.api import BadItem, TryAgain
+from hub.plans import Plan, PlanError, Plans
 from hub.windows import Window, begun
 
 log = logs.get("maintenance")
@@ -37,14 +38,17 @@ class Planner:
         db: sqlite3.Connection,
         acts: Acts,
         windows: Sequence[Window],
+        plans: Plans,
         zone: str,
         now_ns: Callable[[], int],
     ) -> None:
         self._db = db
         self._acts = acts
         self.windows = windows
-        """Replaced by a reload."""
+        """Those of the settings; replaced by a reload."""
+        self._plans = plans
         self._zone = zone
+        self._trouble = ""
         self._now_ns = now_ns
         db.execute(_SCHEMA)
 
@@ -62,14 +66,14 @@ class Planner:
     async def look(self) -> int:
         """Write what has begun and was not written; how many acts."""
         now_ns, number = self._now_ns(), 0
-        for window in self.windows:
+        for window, who, _ in [*(Plan(one, "settings") for one in self.windows), *self._planned()]:
             found = begun(window, now_ns, self._zone)
             if found is None or self._known(window.name, found.begin_ns):
                 continue
             why = f"{window.name}: {window.why}" if window.why else window.name
             act = {
                 "kind": "maintenance",
-                "who": "settings",
+                "who": who,
                 "why": why,
                 "matcher": window.match,
                 "until_ns": found.until_ns,
@@ -85,6 +89,16 @@ class Planner:
                 "INSERT OR IGNORE INTO maintenance VALUES (?, ?)", (window.name, found.begin_ns)
             )
         return number
+
+    def _planned(self) -> Sequence[Plan]:
+        try:
+            found, self._trouble = self._plans.list(), ""
+        except PlanError as error:
+            if str(error) != self._trouble:
+                log.error("the planned windows can't be read, trying on", why=str(error))
+            self._trouble = str(error)
+            return ()
+        return found
 
     def _known(self, name: str, begin_ns: int) -> bool:
         row = self._db.execute(

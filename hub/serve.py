@@ -29,6 +29,7 @@ from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
 from hub.own import Fresh
 from hub.planner import Planner
+from hub.plans import Plans
 from hub.problems import Misconfigured
 from hub.rollups import Kept, Rollups
 from hub.store.choose import open_store, open_tiers
@@ -58,7 +59,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
     built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
     notifier = Notifier(data / "serve.db", built, logs.get("notify"))
     backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
-    planner = Planner(ledger.db, link, settings.maintenance, settings.timezone, now_ns)
+    planner = Planner(ledger.db, link, settings.maintenance, Plans(data), settings.timezone, now_ns)
     signer = _signer(conf)
     people = People(conf, notifier, backend, planner, signer)
     reloaded = asyncio.Event()

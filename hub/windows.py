@@ -25,6 +25,8 @@ from hub.localtime import DAYS, Length, Moment, utc_ns, zone_name
 from rules.duration import DAY, MINUTE
 
 LONGEST_NS = 31 * DAY
+LOOK_AHEAD_DAYS = 8 * 366
+"""A 29 February comes again within eight years."""
 _RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 _MONTHS = tuple(name.lower() for name in calendar.month_abbr)
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -162,9 +164,28 @@ def begun(window: Window, now_ns: int, zone: str) -> Begun | None:
     return None
 
 
+def next_begin(window: Window, now_ns: int, zone: str) -> int | None:
+    """When it begins next; None: never again."""
+    where = ZoneInfo(window.zone or zone)
+    if window.begins is not None:
+        begin_ns = utc_ns(window.begins, where)
+        return begin_ns if begin_ns > now_ns else None
+    today = to_datetime(now_ns, where).date()
+    plan = _plan(window)
+    for ahead in range(LOOK_AHEAD_DAYS):
+        day = today + timedelta(days=ahead)
+        if plan.fits(day):
+            for hour in sorted(plan.hours):
+                for minute in sorted(plan.minutes):
+                    begin_ns = utc_ns(datetime.combine(day, time(hour, minute)), where)
+                    if begin_ns > now_ns:
+                        return begin_ns
+    return None
+
+
 def _begins(window: Window, now: datetime) -> Iterator[datetime]:
     """When it began, the latest first, as far back as it may still last."""
-    plan = _weekly(window.weekly) if window.weekly else cron(window.cron)
+    plan = _plan(window)
     days = window.lasts // DAY + 2
     for back in range(-1, days):
         day = now.date() - timedelta(days=back)
@@ -172,6 +193,10 @@ def _begins(window: Window, now: datetime) -> Iterator[datetime]:
             for hour in sorted(plan.hours, reverse=True):
                 for minute in sorted(plan.minutes, reverse=True):
                     yield datetime.combine(day, time(hour, minute))
+
+
+def _plan(window: Window) -> Cron:
+    return _weekly(window.weekly) if window.weekly else cron(window.cron)
 
 
 def _weekly(text: str) -> Cron:

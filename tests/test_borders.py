@@ -20,6 +20,7 @@ FLOORS = [
         "hub.cli_discover",
         "hub.cli_groups",
         "hub.cli_journal",
+        "hub.cli_maintenance",
         "hub.cli_plugins",
         "hub.cli_reload",
         "hub.cli_store",
