@@ -231,7 +231,7 @@ class HubBackend:
         for name, labels, value, kind in self._health.lines():
             yield name, {**labels, "process": "serve"}, value, kind
         for channel, numbers in self._notifier.statistics().items():
-            for what in ("sent", "failed", "expired", "retries"):
+            for what in ("sent", "failed", "expired", "retries", "merged", "grouped"):
                 yield f"notifications_{what}", {"channel": channel}, float(numbers[what]), "counter"
             yield "notifications_owed", {"channel": channel}, float(numbers["owed"]), "gauge"
 

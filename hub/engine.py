@@ -127,6 +127,8 @@ class Engine:
         self._repeated = 0
         self._ticked_ns = 0
         """The newest tick that was folded."""
+        self._asked_ns = 0
+        """The newest tick at which nothing more was to be told."""
         self._reader: Reader | None = None
         self._owing = False
         """True while what was folded is not committed: the watch is ahead of the ledger."""
@@ -332,8 +334,11 @@ class Engine:
 
     def _commit(self, transitions: list[Transition], points: list[Reading], *, keep: bool) -> None:
         keep = keep and self.folded_id > self._kept_id
-        late = self._ticked_ns and self._telling.wants(self._ledger.db, self._ticked_ns)
+        late = self._ticked_ns > self._asked_ns and self._telling.wants(
+            self._ledger.db, self._ticked_ns
+        )
         if not (transitions or points or keep or late):
+            self._asked_ns = self._ticked_ns
             return
         began = monotonic()
         snapshot = (self.folded_id, self._state()) if keep else None

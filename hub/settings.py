@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -67,6 +68,14 @@ class Web(Part):
     """demo: everybody who reaches the port may acknowledge and start faults."""
     max_streams: int = Field(64, ge=1, le=10_000)
     """Boards that may be open at the same time."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_followed(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be http://… or https://… with a host name")
+        return value
 
 
 class Journal(Part):

@@ -327,11 +327,11 @@ async def test_a_link_in_a_mail_takes_the_alert_on_and_a_planned_window_is_a_sil
             assert (about["act"], about["alert"]["device"]) == ("acknowledge", "aq1")
             hub.post(f"/api/v1/links/{token}", {"name": "Rina", "why": "menuju lokasi"})
             (one,) = [a for a in hub.get("/api/v1/alerts") if a["device"] == "aq1"]
-            assert (one["state"], one["who"]) == ("acknowledged", "link:mail: Rina")
+            assert (one["state"], one["who"]) == ("acknowledged", "Rina (mail)")
             wait_for("the others to hear of it", lambda: len(post.mails) == 2)
             (silenced,) = [a for a in hub.get("/api/v1/alerts") if a["device"] == "aq5"]
             assert silenced["silenced_by"] == "settings"
             (silence,) = hub.get("/api/v1/silences")
             assert silence["why"] == "pindah"
     assert "DITANGANI" in str(post.mails[1]["Subject"])
-    assert "Oleh: link:mail: Rina" in post.mails[1].get_content()
+    assert "Oleh: Rina (mail)" in post.mails[1].get_content()

@@ -16,9 +16,11 @@ from hub.notify.group import LINES, group, handover
 from hub.notify.lane import LONGEST_S, MOST_IN_ONE
 from hub.notify.message import Facts, Message, collapse
 from hub.notify.pace import Pace
+from hub.notify.rota import Quiet
 from hub.notify.routing import Router, Team
 from tests.notify_support import FACTS, HOUR, MINUTE, NOON, ZONE, change, message, numbered
 from tests.test_notify_lane import Setting
+from tests.test_notify_rota import at
 
 
 @pytest.fixture
@@ -354,3 +356,39 @@ def test_grouping_can_be_set_by_other_things_or_off() -> None:
     by_site = Policy(group_by=["site"])
     assert routed(by_site).bunch == routed(by_site, rule="noise").bunch
     assert routed(Policy(group_by=[])).bunch == ""
+
+
+async def test_a_night_is_told_in_one_message_in_the_morning_and_what_is_critical_at_once(
+    conn: sqlite3.Connection,
+) -> None:
+    night = Quiet.model_validate({"from": "21:00", "until": "06:00"})
+    router = Router(
+        {"dlh": Team(channels=["hook"], quiet=night)},
+        {"hook": Policy(group_by=[], wait_s=0)},
+        lambda t: Facts(name=t.device, kind="sensor", site=t.device),
+        language="id",
+        zone=ZONE,
+    )
+    setting = Setting(conn, Policy())
+    setting.clock.seconds = (22 - 12) * 3_600  # 22.05
+
+    def happens(number: int, **changes: object) -> None:
+        now = setting.clock.now_ns()
+        told = {"id": f"{number}-0", "time_ns": now, "since_ns": now, "device": f"d{number}",
+                "key": f"a{number}", "notify": ("dlh",), **changes}  # fmt: skip
+        outbox.owe(conn, router.messages([change(**told)], lambda _: {}), now)
+
+    for number in (1, 2, 3):
+        happens(number)
+        await setting.go(1_800)
+    happens(4, key="a1", after="resolved")
+    happens(5, severity="critical")
+    await setting.go(60)
+    assert [m.severity for m in setting.channel.got] == ["critical"]
+    await setting.go(5 * 3_600)
+    assert len(setting.channel.got) == 1
+    await setting.go(2 * 3_600)
+    (_, morning) = setting.channel.got
+    assert morning.title == "Ringkasan 3 kabar: 2 AKTIF, 1 PULIH"
+    assert setting.clock.now_ns() > at("2026-11-23 06:00")
+    assert "22/11 22.05" in morning.text

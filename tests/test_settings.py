@@ -27,6 +27,16 @@ def problems(folder: Path, text: str, **environment: str) -> list[tuple[str, int
     return [(Path(p.file).name, p.line, p.key, p.message) for p in caught.value.problems]
 
 
+@pytest.mark.parametrize("wrong", ["kc.toba.go.id", "ftp://kc.toba.go.id", "https://"])
+def test_a_public_address_that_no_phone_could_follow_is_a_mistake(
+    tmp_path: Path, wrong: str
+) -> None:
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text(f"web:\n  public_url: '{wrong}'\n")
+    with pytest.raises(Misconfigured, match=r"yaml:2: web.public_url: must be http"):
+        settings.read(path, {})
+
+
 def test_an_empty_file_means_the_defaults_of_toba(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert (found.web.host, found.web.port) == ("127.0.0.1", 8080)

@@ -70,7 +70,7 @@ async def test_its_button_acknowledges_and_says_who_and_why(scene: Scene) -> Non
     assert answer.status_code == 200, answer.text
     (act,) = scene.backend.acts
     assert (act["kind"], act["key"]) == ("acknowledge", scene.alert.key)
-    assert (act["who"], act["why"]) == ("link:dlh-tg: Budi", "menuju lokasi")
+    assert (act["who"], act["why"]) == ("Budi (dlh-tg)", "menuju lokasi")
 
 
 async def test_or_silences_that_alert_alone_for_an_hour(scene: Scene) -> None:
@@ -195,7 +195,7 @@ async def test_on_a_phone_the_page_asks_and_its_button_acts(tmp_path: Path) -> N
         assert "Tercatat" in await page.run("return document.getElementById('said').innerText")
         assert await page.log() == []
     (act,) = scene.backend.acts
-    assert (act["who"], act["why"]) == ("link:dlh-tg: Rina", "menuju lokasi")
+    assert (act["who"], act["why"]) == ("Rina (dlh-tg)", "menuju lokasi")
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

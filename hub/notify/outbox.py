@@ -57,6 +57,7 @@ CREATE TABLE IF NOT EXISTS owed (
 CREATE INDEX IF NOT EXISTS owed_next ON owed (channel, urgency, seq) WHERE state = 'owed';
 CREATE INDEX IF NOT EXISTS owed_bunch ON owed (channel, bunch, seq) WHERE state = 'owed';
 CREATE INDEX IF NOT EXISTS owed_bound ON owed (channel, seq) WHERE bound = 1;
+CREATE INDEX IF NOT EXISTS owed_told ON owed (channel) WHERE state = 'sent' AND told != 'resolved';
 CREATE INDEX IF NOT EXISTS owed_of ON owed (alert, channel, seq);
 """
 _LATER_COLUMNS = {
@@ -246,14 +247,15 @@ def heard(conn: sqlite3.Connection, alert: str) -> dict[str, Message]:
 def standing(conn: sqlite3.Connection, channel: str) -> list[Message]:
     """The alerts that the channel was told of last, and not that they are over."""
     rows = conn.execute(
-        "SELECT told, state, message, max(seq) FROM owed WHERE channel = ? GROUP BY alert",
+        "SELECT message FROM owed WHERE channel = ? AND state = 'sent' AND told != 'resolved'"
+        " AND NOT EXISTS (SELECT 1 FROM owed AS later WHERE later.alert = owed.alert"
+        "                 AND later.channel = owed.channel AND later.seq > owed.seq)",
         (channel,),
     )
     found = []
-    for told, state, text, _ in rows:
-        if state == "sent" and told != "resolved":
-            with suppress(msgspec.DecodeError):
-                found.append(load(text))
+    for (text,) in rows:
+        with suppress(msgspec.DecodeError):
+            found.append(load(text))
     return found
 
 

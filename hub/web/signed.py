@@ -71,13 +71,15 @@ async def confirm(token: str, body: Confirm, request: Request, hub: Hub) -> Resp
     link = _read(request, token)
     if _open(hub.alerts(), link) is None:
         raise WebProblem(409, "This alert is over.", "There is nothing left to do.")
-    who = Identity(f"link:{link.channel}", "operator")
+    # No token's name has parentheses, so nobody passes for one who has logged in.
+    named = " ".join(body.name.split())
+    who = Identity(f"{named or 'link'} ({link.channel})", "operator")
     if link.act == "acknowledge":
-        return await do(hub, "acknowledge", who, body.name, body.why, key=link.alert)
+        return await do(hub, "acknowledge", who, "", body.why, key=link.alert)
     until_ns = hub.now_ns() + SILENCE_S * NS
     matcher = {"key": glob.escape(link.alert)}
     why = body.why.strip() or "by a link in a message"
-    return await do(hub, "silence", who, body.name, why, matcher=matcher, until_ns=until_ns)
+    return await do(hub, "silence", who, "", why, matcher=matcher, until_ns=until_ns)
 
 
 def _read(request: Request, token: str) -> Link:
