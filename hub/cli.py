@@ -14,6 +14,7 @@ from rich.table import Table
 from hub import __version__, configuration, logs
 from hub import app as hub_app
 from hub.cli_alerts import ack, alerts, oncall, silence, silences, unsilence
+from hub.cli_backtest import rules_backtest
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_discover import discover
 from hub.cli_groups import grafana, notify, rules, token
@@ -36,6 +37,7 @@ cli.add_typer(grafana, name="grafana")
 cli.add_typer(journal, name="journal")
 cli.add_typer(maintenance, name="maintenance")
 cli.add_typer(notify, name="notify")
+rules.command("backtest")(rules_backtest)
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")

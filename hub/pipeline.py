@@ -22,6 +22,7 @@ from hub.manifest import FieldSpec, Manifest
 from hub.reading import Quality, Series, Value
 from hub.records import Sheaf, Wire, pack_event, pack_proposal
 from hub.redelivery import Window
+from rules.watch import LATE_AFTER
 
 YEAR_2000 = 946_684_800 * NS
 AHEAD_NS = 600 * NS
@@ -58,7 +59,7 @@ class Checker:
     def is_good(
         self, key: str, time_ns: int, fields: Mapping[str, Value], quality: int, now_ns: int
     ) -> bool:
-        """Nearly all readings: of a series that is known, nothing to convert, refuse or doubt."""
+        """Nearly all readings: of a known series, in time, nothing to convert, refuse or doubt."""
         ranges = self._ranges.get(key)
         if ranges is None or type(time_ns) is not int or type(quality) is not int:
             return False
@@ -66,7 +67,7 @@ class Checker:
             kind, low, high = ranges.get(name, _NONE)
             if type(value) is not kind or not low <= value <= high:  # type: ignore[operator]
                 return False
-        return bool(fields) and YEAR_2000 <= time_ns <= now_ns + AHEAD_NS
+        return bool(fields) and now_ns - LATE_AFTER <= time_ns <= now_ns + AHEAD_NS
 
     def check(self, reading: Reading, now_ns: int) -> tuple[Reading | None, list[Refusal]]:
         """The reading as it may be stored, and what had to be left out of it."""
@@ -78,6 +79,8 @@ class Checker:
         specs = self._manifest.measurements[series.measurement].fields
         if type(time_ns) is not int or not YEAR_2000 <= time_ns <= now_ns + AHEAD_NS:
             return None, [Refusal("time", f"time_ns {time_ns!r}"[:200], series.device)]
+        if time_ns < now_ns - LATE_AFTER:
+            quality |= Quality.DELAYED  # so that a backtest leaves out what the rules left out
         kept: dict[str, Value] = {}
         refused: list[Refusal] = []
         for name, value in fields.items():

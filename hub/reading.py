@@ -30,6 +30,8 @@ class Quality(IntFlag):
     CLOCK = 64
     RETAINED = 128
     LATE = 256
+    DELAYED = 512
+    """It took longer to arrive than most sources may; whether it still counts, its device says."""
 
 
 def escape_measurement(text: str) -> str:

@@ -29,6 +29,11 @@ class Agenda:
             track.armed_ns = None
             self.note(track)
 
+    @property
+    def first_ns(self) -> int | None:
+        """Nobody wants to be asked before that; None: nobody does at all."""
+        return self._notes[0][0] if self._notes else None
+
     def due_by(self, now_ns: int) -> list[Track]:
         """Those that are due, in an order that does not depend on what was noted when."""
         found: dict[str, int] = {}

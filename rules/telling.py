@@ -129,6 +129,16 @@ class Telling:
         """It fires and nobody was told: taken over from a snapshot."""
         self._held.add(track.key)
 
+    @property
+    def holds_back(self) -> bool:
+        """Is any alert held back?"""
+        return bool(self._held)
+
+    def waiting_for(self, now_ns: int) -> list[int]:
+        """When what is held back may be told at the earliest, as far as that lies ahead."""
+        times = (self._tracks[key].held_ns for key in self._held)
+        return [held_ns for held_ns in times if held_ns > now_ns]
+
     def released(self, now_ns: int) -> list[tuple[Track, str]]:
         """Alerts that nothing holds back any more, and what did; they count as told now."""
         found = []

@@ -9,16 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from hub import configuration, reload, rulebook, ruleset
+from hub import reload, rulebook, ruleset
 from hub.journal import Kind, Reader
 from hub.problems import Misconfigured
 from tests.hub_support import INVENTORY, Hub, mqtt, wait_for
 from tests.mosquitto_support import Mosquitto, broker
+from tests.reload_support import files, write
 
 DIRTY = """
   - name: dirty
@@ -33,18 +33,6 @@ HOT = """
     severity: warning
 """
 OTHERS = {name: {"enabled": False} for name in ("snmp", "camera", "netprobe")}
-
-
-def write(folder: Path, *texts: str) -> None:
-    (folder / "rules.yaml").write_text("rules:" + "".join(texts), encoding="utf-8")
-
-
-def files(folder: Path, *texts: str, **settings: Any) -> configuration.Configuration:
-    write(folder, *texts)
-    given = {"rules": {"library": False, "files": ["rules.yaml"]}, **settings}
-    (folder / "toba-hub.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
-    (folder / "inventory.yaml").write_text(yaml.safe_dump(INVENTORY), encoding="utf-8")
-    return configuration.load(folder / "toba-hub.yaml")
 
 
 # -- what is compared and what is written down ------------------------------------------
@@ -241,3 +229,18 @@ def test_a_running_hub_explains_an_alert_to_the_command_line_and_the_api(scene: 
     nobody = ask("nobody")
     assert nobody.returncode != 0
     assert "the inventory has no device 'nobody'" in nobody.stderr
+
+
+def test_a_running_hub_lends_its_history_to_a_backtest(scene: Scene) -> None:
+    scene.say("aq1", pm25=90)
+    wait_for("the alert", lambda: scene.alerts() == {"dirty:aq1": "firing"})
+    wait_for("the store", lambda: scene.hub.get("/api/v1/health")["backlog"]["forward"] < 5)
+    command = [sys.executable, "-m", "hub", "rules", "backtest", "-s", str(scene.hub.path)]
+    more = ["--since", "1h", "--set", "dirty.when.above=95", "--json"]
+    done = subprocess.run(
+        [*command, *more], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["before"]["dirty"]["fired"], said["after"]["dirty"]["fired"]) == (1, 0)
+    assert not list(scene.hub.data.glob(".backtest-*"))

@@ -1,0 +1,345 @@
+"""History through the very watch that judges live, leaving out what can change no answer.
+
+    summaries of hours ─► Ahead: which hours of which device matter ─► their readings ─► Replay
+
+A reading matters only where some rule's condition could become true, and around it: before, as far
+as windows look back and until it is known again how often the series speaks; after, until windows
+have forgotten it and every alert of the device is at rest. All else leaves a "no" a "no", so it is
+left out, and the transitions are those that live evaluation gave. What can't be judged by the
+summaries (`always`) is read whole.
+
+The clock ticks only when somebody waits for it: in between a tick changes nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields as fields_of
+from typing import NamedTuple
+
+from hub.reading import Reading, Series
+from rules.duration import DAY, HOUR, SECOND
+from rules.model import THING_KEYS
+from rules.roster import Roster
+from rules.rule import Rule, When
+from rules.thing import Thing
+from rules.track import Missing
+from rules.transition import Transition
+from rules.watch import LATE_AFTER, Watch
+
+CELL = HOUR
+"""History is summed up by the hour, aligned to the epoch."""
+TICK = SECOND
+SETTLING = 64
+"""So many readings tell how often a series speaks, exactly (`Line.interval_ns` at most doubles)."""
+ROUNDED = 1e-6
+"""Windows add up whole millionths, so a reading may count for a little more than it is."""
+
+_PLAIN = {"measurement", "field", "comparison", "threshold", "clear", "only_if", "good_only"}
+"""Parts of a condition that leave the extremes of an hour telling whether it can hold."""
+_RISING = {"mean", "min", "max", "p95"}
+"""Functions whose value lies between the lowest and the highest reading."""
+
+
+class Hour(NamedTuple):
+    """What one hour of one field of one series was."""
+
+    start_ns: int
+    low: float
+    high: float
+    total: float
+    number: int
+    """Of readings."""
+
+
+class Need(NamedTuple):
+    """What must be known of a measurement before its readings are read."""
+
+    extremes: frozenset[str]
+    """Fields by the hour: lowest, highest, sum, count."""
+    signs: Mapping[str, int]
+    """Field ("": any) → length of the cells in which presence is asked for, nanoseconds."""
+
+
+def needs(rules: Iterable[Rule]) -> dict[str, Need]:
+    """By measurement."""
+    extremes: dict[str, set[str]] = {}
+    signs: dict[str, dict[str, int]] = {}
+    for rule in rules:
+        when = rule.when
+        for one in conditions(rule):
+            extremes.setdefault(one.measurement, set())
+            signs.setdefault(one.measurement, {})
+        if always(rule):
+            continue
+        cells = signs[when.measurement]
+        if when.is_absence:
+            cell = sign_cell(when.absent_ns)
+            cells[when.field] = min(cell, cells.get(when.field, cell))
+        else:
+            extremes[when.measurement].add(when.field)
+    return {name: Need(frozenset(extremes[name]), signs[name]) for name in extremes}
+
+
+def conditions(rule: Rule) -> Sequence[When]:
+    """The only condition of a rule, or its parts."""
+    return rule.when.parts or (rule.when,)
+
+
+def sign_cell(absent_ns: int) -> int:
+    """The longest cell of which two fit into an absence, dividing an hour: a silence that is long
+    enough leaves one of them empty."""
+    for divisor in (1, 2, 4, 6, 12, 30, 60, 120, 360, 720, 1800, 3600):
+        if 2 * (CELL // divisor) <= absent_ns:
+            return CELL // divisor
+    return SECOND
+
+
+def always(rule: Rule) -> bool:
+    """Can't summaries tell when it may fire? Then every reading of its devices is read."""
+    when = rule.when
+    if rule.is_joint:
+        return True
+    if when.is_absence:
+        return bool(when.only_if or when.hours) or when.absent_ns < 2 * SECOND
+    plain = When("")
+    strange = [
+        part.name
+        for part in fields_of(When)
+        if part.name not in _PLAIN | {"window"}
+        and getattr(when, part.name) != getattr(plain, part.name)
+    ]
+    return bool(strange) or not _tells(when)
+
+
+def _tells(when: When) -> bool:
+    """Do an hour's extremes bound what is compared?"""
+    if when.comparison not in ("above", "below", "equals", "not_equals"):
+        return False
+    if when.window is None:
+        return True
+    function = str(when.window.function)
+    if function in _RISING:
+        return when.comparison in ("above", "below")
+    return function == "sum" and when.comparison == "above" and when.threshold >= 0
+
+
+def fields_needed(
+    rules: Iterable[Rule], known: Mapping[str, Collection[str]]
+) -> dict[str, set[str]]:
+    """By measurement, the fields that a replay must be fed with. `known`: those that are there."""
+    found: dict[str, set[str]] = {}
+    for rule in rules:
+        for when in conditions(rule):
+            here = found.setdefault(when.measurement, set())
+            if when.expression:
+                here |= set(when.expression.fields)
+            else:
+                here |= {when.field} if when.field else set(known.get(when.measurement, ()))
+            here |= {name for name, _ in (*when.only_if, *rule.at_once_if)}
+            here |= {beside.field for beside in when.beside}
+    return found
+
+
+# -- which hours matter -------------------------------------------------------------------
+
+
+class Ahead:
+    """Which hours of which device must be fed. Filled series by series, then asked."""
+
+    def __init__(
+        self, rules: Sequence[Rule], things: Iterable[Thing], start: int, stop: int
+    ) -> None:
+        self._roster = Roster((), things, LATE_AFTER)
+        self._rules = rules
+        self._first, self._last = start // CELL, (stop - 1) // CELL
+        self._hours: dict[str, set[int]] = {}
+        self._signs: dict[tuple[str, str], set[int]] = {}
+        """Cells with a sign of life, by rule and device."""
+        self.whole: set[str] = set()
+        """Devices of which everything is fed."""
+
+    def hours(self, series: Series, field: str, hours: Sequence[Hour]) -> None:
+        """All hours of that field in which it has a value, in order."""
+        for rule in self._about(series, field):
+            if not rule.when.is_absence and not always(rule):
+                self._judge(rule, series.device, hours)
+
+    def meets(self, series: Series) -> None:
+        """That series is there: some rules want all of its device."""
+        for rule in self._rules:
+            measured = {when.measurement for when in conditions(rule)}
+            if series.measurement in measured and always(rule) and self._covers(rule, series):
+                self.whole.add(series.device)
+
+    def signs(self, series: Series, field: str, cells: Iterable[int]) -> None:
+        """The starts of the cells in which the field ("": any) has a value that counts."""
+        for rule in self._about(series, field):
+            if rule.when.is_absence and not always(rule):
+                self._signs.setdefault((rule.name, series.device), set()).update(cells)
+
+    def silences(self, cell_of: Callable[[Rule], int]) -> None:
+        """After all signs: hours around cells without one must be fed."""
+        for rule in self._rules:
+            if not rule.when.is_absence or always(rule):
+                continue
+            cell, who = cell_of(rule), rule.where.only(frozenset(THING_KEYS))
+            for thing in self._roster.things.values():
+                if who.matches(thing.attributes()):
+                    heard = self._signs.get((rule.name, thing.id), set())
+                    self._around_gaps(thing.id, heard, cell)
+
+    def _around_gaps(self, device: str, heard: set[int], cell: int) -> None:
+        hours = self._hours.setdefault(device, set())
+        before = self._first * CELL - cell
+        for start in (*sorted(heard), (self._last + 1) * CELL):
+            if start - before > cell:
+                # From the last sign before the silence to the first one after it.
+                hours.update(range(before // CELL, start // CELL + 1))
+            before = start
+
+    def active(self, device: str, hour: int) -> bool:
+        """Must the device be fed in that hour (counted from the epoch)?"""
+        return device in self.whole or hour in self._hours.get(device, ())
+
+    def _about(self, series: Series, field: str) -> Iterator[Rule]:
+        for rule in self._rules:
+            when = rule.when
+            known = when.measurement == series.measurement and when.field == field
+            if known and self._covers(rule, series):
+                yield rule
+
+    def _covers(self, rule: Rule, series: Series) -> bool:
+        if not self._roster.judges(series.measurement, series.device):
+            return False
+        return rule.where.matches(self._roster.attributes(series.device, series.tags))
+
+    def _judge(self, rule: Rule, device: str, hours: Sequence[Hour]) -> None:
+        strong = list(_strong(rule.when, hours))
+        if not strong:
+            return
+        needed, window = self._hours.setdefault(device, set()), rule.when.window
+        length = window.length_ns if window else 0
+        cooling = -(-length // CELL) + 1 if length else 0
+        back = DAY // CELL if rule.when.needs_own_line else 0
+        starts = [hour.start_ns // CELL for hour in hours]
+        done = -1
+        for index in strong:
+            hour = starts[index]
+            first = min(hour - cooling - back, self._settled(hours, index))
+            needed.update(range(max(first, done), hour + cooling + 1))
+            done = hour
+
+    def _settled(self, hours: Sequence[Hour], index: int) -> int:
+        """The hour from which on there are enough readings to know the series' rhythm."""
+        count = 0
+        while index > 0 and count < SETTLING:
+            index -= 1
+            count += hours[index].number
+        return hours[index].start_ns // CELL
+
+
+def _strong(when: When, hours: Sequence[Hour]) -> Iterator[int]:
+    """The hours (by index) in which the condition could become true."""
+    threshold, near = when.threshold, 0.0 if when.window is None else ROUNDED
+    if when.window is not None and when.window.function == "sum":
+        yield from _strong_sums(when.window.length_ns, threshold, hours)
+        return
+    for index, (_, low, high, _, _) in enumerate(hours):
+        if when.comparison == "above":
+            can = high > threshold - near
+        elif when.comparison == "below":
+            can = low < threshold + near
+        elif when.comparison == "equals":
+            can = low <= threshold <= high
+        else:
+            can = not low == high == threshold
+        if can:
+            yield index
+
+
+def _strong_sums(length_ns: int, threshold: float, hours: Sequence[Hour]) -> Iterator[int]:
+    """A window lies within whole hours; without negative readings their sum bounds its own."""
+    back = -(-length_ns // CELL) + 1
+    starts = [hour.start_ns // CELL for hour in hours]
+    for index, hour in enumerate(hours):
+        first = bisect_left(starts, starts[index] - back)
+        part = hours[first : index + 1]
+        bound = sum(one.total if one.low >= 0 else one.high * one.number for one in part)
+        bound += ROUNDED * sum(one.number for one in part)
+        # Sums of floats agree to rounding only.
+        if hour.high > 0 and bound > threshold - abs(threshold) * 1e-9:
+            yield index
+
+
+# -- the watch itself -------------------------------------------------------------------------
+
+
+class Replay(Watch):
+    """A watch that is fed with history in order of time, and left alone in between."""
+
+    def __init__(self, rules: Sequence[Rule], things: Iterable[Thing], start_ns: int) -> None:
+        super().__init__(rules, things)
+        self._number = 0
+        self._clock = start_ns
+        self._begun = False
+
+    def begin(self) -> list[Transition]:
+        """The first tick: from now on silence counts."""
+        return self._tick_at(self._clock)
+
+    def feed(self, readings: Sequence[Reading], time_ns: int) -> list[Transition]:
+        """Readings of one time, the clock having gone on up to then."""
+        out = self.advance(time_ns)
+        self._number += 1
+        return out + self.observe(self._number, readings, time_ns)
+
+    def advance(self, until_ns: int) -> list[Transition]:
+        """Let the clock tick up to then, as far as anybody waits for it."""
+        out: list[Transition] = []
+        while (due := self._next_due()) is not None and due <= until_ns:
+            out += self._tick_at(due)
+        last = until_ns // TICK * TICK
+        if self._telling.holds_back and last > self._clock:
+            out += self._tick_at(last)  # what is held back counts from when its cause was seen last
+        self._clock = max(self._clock, until_ns)
+        return out
+
+    def sleep(self, until_ns: int) -> list[Transition]:
+        """The hub was down: no clock ticked, and nobody listened."""
+        self._number += 1
+        self._clock = max(self._clock, until_ns)
+        return self.tick(self._number, self._clock)
+
+    def busy(self) -> set[str]:
+        """Devices that have an alert that is not at rest: they must be fed on."""
+        return {track.device for track in self._tracks.values() if not track.calm}
+
+    def pass_by(self, fed: Collection[str], until_ns: int) -> None:
+        """Until then, the devices that are not fed go on giving signs of life."""
+        for track in self._tracks.values():
+            if not isinstance(track, Missing) or track.device in fed or not track.calm:
+                continue
+            if (track.absence.heard_ns or 0) < until_ns:
+                track.absence.heard(until_ns)
+
+    def _next_due(self) -> int | None:
+        """When the next tick is that could change something: at whole seconds, after the last."""
+        due = self._telling.waiting_for(self._clock)
+        noted = self._agenda.first_ns
+        if noted is not None:
+            due.append(noted)
+        if not due:
+            return None
+        return max(-(-min(due) // TICK) * TICK, (self._clock // TICK + 1) * TICK)
+
+    def _tick_at(self, time_ns: int) -> list[Transition]:
+        out: list[Transition] = []
+        if self._telling.holds_back and time_ns - TICK > self._clock:
+            out += self._tick_at(time_ns - TICK)
+        self._number += 1
+        self._clock = time_ns
+        if self._ticked is not None:
+            self._ticked = max(self._ticked, time_ns - TICK)
+        return out + self.tick(self._number, time_ns)
