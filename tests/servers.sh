@@ -2,7 +2,7 @@
 # The real servers that the tests talk to. As root they are installed; otherwise say what to install.
 set -eu
 
-packages="mosquitto mosquitto-clients snmpd snmp influxdb victoria-metrics chromium chromium-driver iproute2 iputils-ping libcap2-bin strace faketime prometheus-alertmanager"
+packages="mosquitto mosquitto-clients snmpd snmp influxdb victoria-metrics chromium chromium-driver iproute2 iputils-ping libcap2-bin strace faketime prometheus-alertmanager python3 python3-gi gir1.2-gst-rtsp-server-1.0"
 missing=""
 for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients snmpd:snmpd snmpget:snmp \
             influxd:influxdb victoria-metrics:victoria-metrics chromium:chromium \
@@ -12,6 +12,9 @@ for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients snmpd:snmpd snmp
     # Debian keeps daemons in /usr/sbin, which is on root's path only.
     PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
+# Bindings are no command: GStreamer's RTSP server, the true camera of the tests.
+/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
+    missing="$missing python3-gi gir1.2-gst-rtsp-server-1.0"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

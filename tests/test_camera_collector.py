@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,38 +14,14 @@ import pytest
 from collectors.camera import rtsp
 from collectors.camera.collector import CameraCollector
 from collectors.camera.config import CameraConfig
+from collectors.camera.rtsp import Rtsp
 from hub.api import BadItem, Hint, NeverWorks, Target, TryAgain
+from tests.camera_support import Serve, server
 from tests.collector_support import FakeHost, RecordingEmit, until
 from tests.mosquitto_support import broker
 from tests.test_mqtt_trouble import certificates
 
 TOPIC = "toba/v1/dishub/balige/{}/status"
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def server(serve: Serve) -> AsyncIterator[int]:
-    tasks: set[asyncio.Task[Any]] = set()
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    running = await asyncio.start_server(one, "127.0.0.1", 0)
-    try:
-        yield running.sockets[0].getsockname()[1]
-    finally:
-        running.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def answering(answer: bytes) -> Serve:
@@ -75,7 +51,7 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def ask(port: int, timeout_s: float = 0.3) -> rtsp.Verdict:
-    return await rtsp.options(rtsp.address(f"rtsp://127.0.0.1:{port}/s"), timeout_s)
+    return await Rtsp(rtsp.address(f"rtsp://127.0.0.1:{port}/s"), timeout_s).options()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +60,7 @@ async def ask(port: int, timeout_s: float = 0.3) -> rtsp.Verdict:
         (answering(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"), True, "ok"),
         (answering(b"RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n\r\n"), True, "locked"),
         (answering(b"RTSP/1.0 454 Session Not Found\r\n\r\n"), False, "status 454"),
-        (answering(b"\x00\xff garbage \r\n\r\n"), False, "garbage: the answer is no RTSP"),
+        (answering(b"\x00\xff garbage \r\n\r\n"), False, "garbage: the answer is no RTSP or HTTP"),
         (answering(b"RTSP/1.0 200"), False, "answer cut off"),
         (answering(b""), False, "hung up"),
         (silent, False, "connected but silent"),
@@ -108,7 +84,7 @@ async def test_a_closed_port_is_told_from_silence() -> None:
 
 
 async def test_a_name_that_does_not_exist_is_unreachable() -> None:
-    verdict = await rtsp.options(rtsp.address("rtsp://no.such.host.invalid/"), 5)
+    verdict = await Rtsp(rtsp.address("rtsp://no.such.host.invalid/"), 5).options()
     assert not verdict.alive
 
 
@@ -119,7 +95,7 @@ class Watch:
         targets = [Target(name, "camera", "", section) for name, section in sections.items()]
         self.host = FakeHost(targets)
         self.emit = RecordingEmit(self.host)
-        config = {"broker": mqtt and {"reconnect_max_s": 1, **mqtt}, "rtsp_timeout_s": 0.3}
+        config = {"broker": mqtt and {"reconnect_max_s": 1, **mqtt}, "timeout_s": 0.3}
         self.collector = CameraCollector(CameraConfig.model_validate(config), self.host)
 
     async def poll(self, name: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from collectors.camera import heartbeat, rtsp
 from collectors.camera.collector import CameraCollector
 from collectors.camera.config import CameraConfig, CameraSection
 from collectors.camera.heartbeat import Heartbeat
-from collectors.camera.rtsp import Verdict
 from collectors.camera.state import NS, Camera, State
+from collectors.camera.verdict import Verdict
+from collectors.camera.wire import Ended, read_head
 from hub.api import BadItem, Event, Hint, NeverWorks, Reading, Target
 from hub.manifest import load
 from tests.collector_support import FakeHost, RecordingEmit
@@ -101,13 +102,13 @@ def test_a_camera_that_must_send_heartbeats_and_never_did_is_offline() -> None:
 
 def test_two_missed_probes_change_nothing_and_the_third_does() -> None:
     camera = Camera(T0)
-    camera.probed(OK)
+    camera.proved("rtsp", OK, T0)
     states = []
     for _ in range(3):
-        camera.probed(SILENT)
+        camera.proved("rtsp", SILENT, T0)
         states.append(state(camera, 1))
     assert states == [State.ONLINE, State.ONLINE, State.OFFLINE]
-    camera.probed(OK)
+    camera.proved("rtsp", OK, T0)
     assert state(camera, 2) is State.ONLINE
 
 
@@ -115,7 +116,7 @@ def test_a_camera_that_never_answered_is_offline_only_after_three_probes() -> No
     camera = Camera(T0)
     states = []
     for _ in range(3):
-        camera.probed(SILENT)
+        camera.proved("rtsp", SILENT, T0)
         states.append(state(camera, 1))
     assert states == [None, None, State.OFFLINE]
 
@@ -124,11 +125,11 @@ def test_one_proof_of_two_failing_is_degraded_and_says_which() -> None:
     camera = Camera(T0, interval_s=10)
     camera.beat(Heartbeat(), at(0))
     for _ in range(3):
-        camera.probed(SILENT)
+        camera.proved("rtsp", SILENT, T0)
     judged = camera.judge(at(1))
     assert judged is not None
     assert (judged.state, judged.why) == (State.DEGRADED, "RTSP: connected but silent")
-    camera.probed(OK)
+    camera.proved("rtsp", OK, T0)
     judged = camera.judge(at(100))
     assert judged is not None
     assert (judged.state, judged.why) == (State.DEGRADED, "no heartbeat for 100 s")
@@ -160,7 +161,7 @@ def test_offline_needs_that_nothing_good_was_heard_lately(steps: list[str]) -> N
         elif step == "wait":
             now += 20
         else:
-            camera.probed(OK if step == "ok" else SILENT)
+            camera.proved("rtsp", OK if step == "ok" else SILENT, T0)
             misses = 0 if step == "ok" else misses + 1
             answered = answered or step == "ok"
         verdict = state(camera, now)
@@ -178,21 +179,31 @@ def test_offline_needs_that_nothing_good_was_heard_lately(steps: list[str]) -> N
         (b"RTSP/2.0 200\r\n\r\n", True, "ok"),
         (b"RTSP/1.0 401 Unauthorized\r\n\r\n", True, "locked"),
         (b"RTSP/1.0 404 Not Found\r\n\r\n", False, "status 404"),
-        (b"HTTP/1.1 200 OK\r\n\r\n", False, "garbage: the answer is no RTSP"),
-        (b"RTSP/1.0 \xff\xfe\r\n\r\n", False, "garbage: the answer is no RTSP"),
-        (b"\r\n\r\n", False, "garbage: the answer is no RTSP"),
-        (b"RTSP/1.0 " + b"9" * 5000 + b"\r\n\r\n", False, "status 9999"),
+        (b"SIP/2.0 200 OK\r\n\r\n", False, "garbage: the answer is no RTSP or HTTP"),
+        (b"RTSP/1.0 \xff\xfe\r\n\r\n", False, "garbage: the answer has no status"),
+        (b"\r\n\r\n", False, "garbage: the answer is no RTSP or HTTP"),
+        (b"RTSP/1.0 " + b"9" * 5000 + b"\r\n\r\n", False, "garbage: the answer has no status"),
     ],
 )
 def test_an_rtsp_answer_has_a_name(head: bytes, alive: bool, name: str) -> None:
-    assert rtsp.judge(head, 1.0)[:2] == (alive, name)
+    try:
+        said = rtsp.judge(read_head(head), 1.0)[:2]
+    except Ended as end:
+        said = False, str(end)
+    assert said == (alive, name)
 
 
-def test_a_url_loses_its_password_before_it_is_sent() -> None:
-    assert rtsp.address("rtsp://admin:geheim@10.0.0.1/stream?ch=1") == (
-        "10.0.0.1", 554, "rtsp://10.0.0.1:554/stream?ch=1",
-    )  # fmt: skip
-    assert rtsp.address("rtsp://[::1]:8554/a") == ("::1", 8554, "rtsp://[::1]:8554/a")
+def test_a_url_is_taken_apart() -> None:
+    where = rtsp.address("rtsp://10.0.0.1/stream?ch=1")
+    assert where[:3] == ("10.0.0.1", 554, "rtsp://10.0.0.1:554/stream?ch=1")
+    assert rtsp.address("rtsp://[::1]:8554/a")[:3] == ("::1", 8554, "rtsp://[::1]:8554/a")
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValidationError) as caught:
+        CameraSection.model_validate({"rtsp": "rtsp://admin:geheim@10.0.0.1/"})
+    assert "geheim" not in caught.value.errors()[0]["msg"]
+    assert "credentials" in caught.value.errors()[0]["ctx"]["remedy"]
 
 
 @pytest.mark.parametrize("url", ["http://a/b", "rtsp://", "rtsp://a:99999/", "rtsp://a/ b", "x"])
@@ -207,7 +218,7 @@ def test_a_url_that_is_none_is_refused_by_the_inventory(url: str) -> None:
         ({"broker": {"topic": "a/b"}}, "needs one level"),
         ({"broker": {"password": "x"}}, "needs username"),
         ({"tiers": {"rstp": {}}}, "rtsp"),
-        ({"rtsp_timeout_s": 0}, "greater than 0"),
+        ({"timeout_s": 0}, "greater than 0"),
     ],
 )
 def test_mistakes_in_settings_are_found(settings: dict[str, Any], complaint: str) -> None:
@@ -228,6 +239,8 @@ def test_the_sample_in_the_readme_is_valid_and_is_the_sample_file() -> None:
     sample = (FOLDER / "sample.yaml").read_text(encoding="utf-8")
     assert sample in (FOLDER / "README.md").read_text(encoding="utf-8")
     said = yaml.safe_load(sample)
+    (login,) = said["collectors"]["camera"]["credentials"].values()
+    login["password"] = "read from the file by then"
     CameraConfig.model_validate(said["collectors"]["camera"])
     for device in said["devices"]:
         CameraSection.model_validate(device["collect"]["camera"])

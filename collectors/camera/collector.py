@@ -1,8 +1,7 @@
 """Watches cameras by what they say and by what they answer.
 
-MQTT status ─┐
-POST token  ─┼─► heartbeat ─► Camera (pure) ─► judgement ─► emit
-RTSP OPTIONS ┘ (poll)
+MQTT status, POST token ─► heartbeat ─┐
+polls, by tier ─► questions ─► verdict ─┴─► Camera (pure) ─► judgement ─► emit
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collectors.camera import diagnose, heartbeat, rtsp
+from collectors.camera import diagnose, heartbeat
 from collectors.camera.config import CameraConfig, CameraSection
 from collectors.camera.heartbeat import Goodbye
 from collectors.camera.listener import listen
-from collectors.camera.state import Camera, Judgement
+from collectors.camera.questions import Questions, Trust, questions
+from collectors.camera.state import Camera, Judgement, State
 from hub.api import (
     BadItem,
     Check,
@@ -35,9 +35,12 @@ from hub.api import (
     Value,
 )
 
+JUDGED = "rtsp"
+"""The tier in which every camera is told of, also one that has nothing to be asked."""
+
 
 class CameraCollector(Collector):
-    """Heartbeats (MQTT, HTTP) and RTSP OPTIONS, judged together."""
+    """Heartbeats (MQTT, HTTP) and answers, judged together."""
 
     Config = CameraConfig
     Section = CameraSection
@@ -48,7 +51,7 @@ class CameraCollector(Collector):
         self._emit: Emit | None = None
         self._cameras: dict[str, Camera] = {}
         self._known: dict[str, Target] = {}
-        self._urls: dict[str, rtsp.Address] = {}
+        self._questions: dict[str, Questions] = {}
         self._tokens: dict[bytes, str] = {}
         self._judged: dict[str, Judgement] = {}
 
@@ -61,18 +64,21 @@ class CameraCollector(Collector):
 
     async def start(self) -> None:
         """Read the sections. Raises `NeverWorks` when two cameras share a token."""
-        now_ns = self.host.now_ns()
+        now_ns, trust = self.host.now_ns(), Trust(self.config)
         known, self._known = self._known, {target.id: target for target in self.host.targets()}
-        self._urls, self._tokens = {}, {}
+        self._questions, self._tokens = {}, {}
         self._cameras = {id: self._cameras[id] for id in self._known if id in self._cameras}
         for target in self.host.targets():
             section = CameraSection.model_validate(target.section)
             interval_s = section.heartbeat_s or self.config.heartbeat_s
             if known.get(target.id) != target:
-                camera = Camera(now_ns, interval_s, section.heartbeat, section.fps)
-                self._cameras[target.id] = camera
-            if section.rtsp:
-                self._urls[target.id] = rtsp.address(section.rtsp)
+                self._cameras[target.id] = Camera(
+                    now_ns, interval_s, section.heartbeat, section.fps, section.maintenance
+                )
+            camera = self._cameras[target.id]
+            self._questions[target.id] = questions(
+                target, section, self.config, camera, trust, self.host.now_ns
+            )
             if section.heartbeat_token:
                 key = _hash(section.heartbeat_token.get_secret_value())
                 other = self._tokens.setdefault(key, target.id)
@@ -84,18 +90,15 @@ class CameraCollector(Collector):
         await self.start()
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
-        """Ask RTSP, if the camera has it, and say what the camera is now."""
+        """Ask what the tier asks, and say what the camera is now."""
         self._emit = emit
         camera = self._cameras[target.id]
-        fields: dict[str, Value] = {}
-        if target.id in self._urls:
-            verdict = await rtsp.options(self._urls[target.id], self.config.rtsp_timeout_s)
-            camera.probed(verdict)
-            fields["rtsp_ok"] = int(verdict.alive)
-            if verdict.ms is not None:
-                fields["rtsp_ms"] = verdict.ms
-            self.host.count(f"rtsp_{'answered' if verdict.alive else 'missed'}")
-        self._tell(target.id, fields, self.host.now_ns(), emit)
+        fields = {} if camera.maintenance else await self._questions[target.id].ask(tier)
+        for name, value in fields.items():
+            if name.endswith("_ok"):
+                self.host.count(f"{name.removesuffix('_ok')}_{'good' if value else 'bad'}")
+        if fields or tier == JUDGED:
+            self._tell(target.id, fields, self.host.now_ns(), emit)
 
     async def run(self, emit: Emit) -> None:
         """Listen to heartbeats until cancelled."""
@@ -177,7 +180,8 @@ class CameraCollector(Collector):
         events: list[Event] = []
         if judged is not None:
             fields["state"] = int(judged.state)
-            fields["up"] = int(judged.state > 0)
+            if judged.state is not State.MAINTENANCE:
+                fields["up"] = int(judged.state > 0)
             before = self._judged.get(device)
             self._judged[device] = judged
             if before is not None and before.state != judged.state:

@@ -6,10 +6,27 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from collectors.camera import rtsp
+from collectors.camera import rtsp, wire
+from collectors.camera.auth import Login
 from hub.api import NeverWorks
+
+TIERS = Literal["rtsp", "stream", "onvif"]
+WEB = ("http", "https")
+
+
+def wrong(message: str, remedy: str) -> PydanticCustomError:
+    """A mistake with its remedy; what was given is not repeated, it may be a secret."""
+    return PydanticCustomError("camera", "{message}", {"message": message, "remedy": remedy})
 
 
 class Tls(BaseModel, extra="forbid"):
@@ -70,6 +87,16 @@ class TierChange(BaseModel, extra="forbid"):
     timeout_s: Annotated[float, Field(gt=0)] | None = None
 
 
+class Credential(BaseModel, extra="forbid"):
+    """How the hub logs in at a group of cameras; a user who may only watch is enough."""
+
+    username: str = Field(min_length=1, max_length=64)
+    password: SecretStr
+
+    def login(self) -> Login:
+        return Login(self.username, self.password.get_secret_value())
+
+
 class CameraConfig(BaseModel, extra="forbid"):
     """`collectors.camera`."""
 
@@ -77,15 +104,32 @@ class CameraConfig(BaseModel, extra="forbid"):
     """null: no heartbeats over MQTT."""
     heartbeat_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     """Expected time between two heartbeats; three missing ones are a fault."""
-    rtsp_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
-    tiers: dict[Literal["rtsp"], TierChange] = {}
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """For each question to a camera, from the first packet to the answer's end."""
+    credentials: dict[str, Credential] = {}
+    """By name; `default` is for cameras that name none."""
+    ca_file: Path | None = None
+    """Authorities of the cameras' certificates, beside the machine's own."""
+    tiers: dict[TIERS, TierChange] = {}
 
 
 class CameraSection(BaseModel, extra="forbid"):
-    """`collect: {camera: …}` of a device."""
+    """`collect: {camera: …}` of a device. Each proof is asked where its key stands."""
 
     rtsp: str | None = None
-    """`rtsp://host:554/path`; without it only heartbeats tell."""
+    """`rtsp://host:554/path`: OPTIONS and, more seldom, DESCRIBE."""
+    tcp: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """A port of the device's address that must let us connect; where there is no RTSP."""
+    web: str | None = None
+    """`http://host` for ONVIF, snapshot and events; the device's address when it isn't given."""
+    onvif: bool = False
+    """Ask its clock by GetSystemDateAndTime."""
+    credential: str = ""
+    """Of the settings' `credentials`; else `default`, if there is one."""
+    verify_certificate: bool = True
+    """false: also believe a certificate that nobody signed, as most cameras have."""
+    maintenance: bool = False
+    """Somebody works on it: state MAINTENANCE, and nobody asks it."""
     heartbeat: bool | None = None
     """true: silence from the start is a fault; false: none are expected; null: from the first."""
     heartbeat_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
@@ -97,7 +141,34 @@ class CameraSection(BaseModel, extra="forbid"):
 
     @field_validator("rtsp")
     @classmethod
-    def _url(cls, url: str | None) -> str | None:
+    def _rtsp_url(cls, url: str | None) -> str | None:
         if url is not None:
-            rtsp.address(url)
+            _checked(url, rtsp.SCHEMES)
         return url
+
+    @field_validator("web")
+    @classmethod
+    def _web_url(cls, url: str | None) -> str | None:
+        if url is not None and _checked(url, WEB).path != "/":
+            raise wrong("web is the root of the camera's web server", "such as http://10.12.8.201")
+        return url
+
+    @field_validator("credential")
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        """Held against the settings where the hub hands them over (`check`, start)."""
+        config = info.context.get("config") if info.context else None
+        if name and isinstance(config, CameraConfig) and name not in config.credentials:
+            known = ", ".join(sorted(config.credentials)) or "none"
+            remedy = f"settings, collectors.camera.credentials; known there: {known}"
+            raise wrong(f"no credential {name!r}", remedy)
+        return name
+
+
+def _checked(url: str, schemes: tuple[str, ...]) -> wire.Door:
+    try:
+        return wire.door(url, schemes)
+    except ValueError as error:
+        usual = "rtsp://10.12.8.201:554/stream1" if "rtsp" in schemes else "http://10.12.8.201"
+        remedy = f"such as {usual}; user and password stand in the settings' credentials"
+        raise wrong(str(error), remedy) from None

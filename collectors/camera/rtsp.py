@@ -1,90 +1,93 @@
-"""Does the RTSP server answer? `OPTIONS` of RFC 2326 §10.1, read with bounds on size and time."""
+"""Does the RTSP server answer, and does it have the stream? RFC 2326 §10.1 and §10.2."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
-from urllib.parse import urlsplit
+import secrets
+import ssl
+from dataclasses import dataclass
 
-MAX_HEADER = 8 * 1024
-"""Bytes of an answer's head; a server that sends more is not a camera we want to hear."""
-PORT = 554
+from collectors.camera import sdp
+from collectors.camera.auth import Login, authorization
+from collectors.camera.verdict import Verdict, ended
+from collectors.camera.wire import Answer, Door, Ended, Line, connected, door
 
-
-class Verdict(NamedTuple):
-    """How the question ended."""
-
-    alive: bool
-    name: str
-    """ok, locked (401: alive, wants a password), or what went wrong."""
-    ms: float | None = None
-    """From the first packet to the answer's head."""
+MAX_BODY = 64 * 1024
+SCHEMES = ("rtsp", "rtsps")
 
 
-class Address(NamedTuple):
-    """Whom to ask."""
-
-    host: str
-    port: int
-    url: str
-    """The request's URL, without user and password."""
+def address(url: str) -> Door:
+    """Raises `ValueError` saying what is wrong."""
+    return door(url, SCHEMES)
 
 
-def address(url: str) -> Address:
-    """Take a URL apart. Raises `ValueError` saying what is wrong, never repeating a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or PORT
-    except ValueError as error:
-        raise ValueError(f"no URL: {error}") from None
-    if parts.scheme != "rtsp" or not parts.hostname:
-        raise ValueError("an RTSP URL looks like rtsp://10.12.8.201:554/stream1")
-    if any(ord(char) <= 32 or ord(char) == 127 for char in url):
-        raise ValueError("an RTSP URL has no spaces or control characters")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    query = f"?{parts.query}" if parts.query else ""
-    return Address(parts.hostname, port, f"rtsp://{host}:{port}{parts.path}{query}")
+@dataclass(frozen=True, slots=True)
+class Rtsp:
+    """One camera's RTSP server. Its questions raise nothing but cancellation."""
+
+    where: Door
+    timeout_s: float
+    login: Login | None = None
+    tls: ssl.SSLContext | None = None
+
+    async def options(self) -> Verdict:
+        """Is anybody there? The cheapest question; needs no password."""
+        began = _now()
+        try:
+            async with connected(self.where, self.timeout_s, self.tls) as line:
+                answer = await line.ask(_request("OPTIONS", self.where.url, 1), MAX_BODY)
+        except Ended as end:
+            return ended(end)
+        return judge(answer, (_now() - began) * 1000)
+
+    async def describe(self) -> tuple[Verdict, sdp.Video | None]:
+        """Is the stream there, and is it a video? Logs in when asked to."""
+        began = _now()
+        try:
+            async with connected(self.where, self.timeout_s, self.tls) as line:
+                answer, tried = await self._describe(line)
+            verdict = judge_description(answer, tried, (_now() - began) * 1000)
+            return verdict, sdp.video(answer.body) if answer.status == 200 else None
+        except Ended as end:
+            return ended(end), None
+
+    async def _describe(self, line: Line) -> tuple[Answer, bool]:
+        """The answer, and whether a password was tried."""
+        answer = await line.ask(_request("DESCRIBE", self.where.url, 1), MAX_BODY)
+        if answer.status != 401 or self.login is None:
+            return answer, False
+        offers = answer.headers.get("www-authenticate", [])
+        header = authorization(offers, self.login, "DESCRIBE", self.where.url, secrets.token_hex(8))
+        return await line.ask(_request("DESCRIBE", self.where.url, 2, header), MAX_BODY), True
 
 
-async def options(where: Address, timeout_s: float) -> Verdict:
-    """Ask once. Every way it can end has a name; raises nothing but cancellation."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    writer = None
-    connected = False
-    try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(where.host, where.port, limit=MAX_HEADER)
-            connected = True
-            writer.write(
-                f"OPTIONS {where.url} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: toba-hub\r\n\r\n".encode()
-            )
-            head = await reader.readuntil(b"\r\n\r\n")
-        return judge(head, (loop.time() - began) * 1000)
-    except TimeoutError:
-        return Verdict(False, "connected but silent" if connected else "no connection in time")
-    except asyncio.LimitOverrunError:
-        return Verdict(False, f"answer over {MAX_HEADER} bytes")
-    except asyncio.IncompleteReadError as error:
-        return Verdict(False, "hung up" if not error.partial else "answer cut off")
-    except ConnectionRefusedError:
-        return Verdict(False, "port closed")
-    except OSError as error:
-        return Verdict(False, f"unreachable: {error.strerror or error}")
-    finally:
-        if writer is not None:
-            writer.transport.abort()  # nothing is owed to the other end, nor waited for
-
-
-def judge(head: bytes, ms: float) -> Verdict:
-    """What an answer's head says."""
-    first = head.split(b"\r\n", 1)[0]
-    words = first.split(b" ", 2)
-    if len(words) < 2 or not words[0].startswith(b"RTSP/") or not words[1].isdigit():
-        return Verdict(False, "garbage: the answer is no RTSP")
-    status = int(words[1][:4])
-    if status == 200:
+def judge(answer: Answer, ms: float) -> Verdict:
+    """What an answer to OPTIONS says."""
+    if answer.status == 200:
         return Verdict(True, "ok", ms)
-    if status == 401:
+    if answer.status == 401:
         return Verdict(True, "locked", ms)
-    return Verdict(False, f"status {status}", ms)
+    return Verdict(False, f"status {answer.status}", ms)
+
+
+def judge_description(answer: Answer, tried: bool, ms: float) -> Verdict:
+    """What an answer to DESCRIBE says; `tried`: with a password."""
+    if answer.status == 200:
+        return Verdict(True, "ok", ms)
+    if answer.status == 401 and not tried:
+        return Verdict(True, "locked", ms)
+    names = {401: "wrong password", 403: "forbidden", 404: "no such stream", 503: "stream stopped"}
+    return Verdict(True, names.get(answer.status, f"status {answer.status}"), ms, sick=True)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _request(method: str, url: str, number: int, authorization: str = "") -> bytes:
+    lines = [f"{method} {url} RTSP/1.0", f"CSeq: {number}", "User-Agent: toba-hub"]
+    if method == "DESCRIBE":
+        lines.append("Accept: application/sdp")
+    if authorization:
+        lines.append(f"Authorization: {authorization}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -1,9 +1,9 @@
 """Is a camera alive? Pure: evidence and times in, a verdict out.
 
-    heartbeat ─► good while younger than 3 intervals ┐   both good            ONLINE
-    RTSP      ─► good; bad after 3 misses in a row   ┘   one of them bad,
-                                                         or a sick picture    DEGRADED
-                                                         all that is known bad  OFFLINE
+    heartbeat ─► good while younger than 3 intervals ┐  all that is known good    ONLINE
+    RTSP      ─► bad after 3 misses in a row         │  alive, and something bad,
+    stream, ONVIF, snapshot, events, Frigate         │  or a sick picture         DEGRADED
+              ─► bad after 2 bad answers in a row    ┘  nothing alive             OFFLINE
 
 What was never asked or never heard is unknown, and speaks neither for nor against.
 """
@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from collectors.camera.heartbeat import Heartbeat
-from collectors.camera.rtsp import Verdict
+from collectors.camera.proof import Proof
+from collectors.camera.verdict import Verdict
 
 NS = 1_000_000_000
 MISSES = 3
 """Missing intervals, or failed probes in a row, before anything is called bad."""
 FROZEN_BEATS = 3
 """Heartbeats with the same picture before it is called frozen."""
+FRIGATE_S = 200.0
+"""Frigate tells once a minute; what it told longer ago says nothing."""
 
 
 class State(IntEnum):
@@ -29,6 +32,23 @@ class State(IntEnum):
     OFFLINE = 0
     DEGRADED = 1
     ONLINE = 2
+    MAINTENANCE = 3
+    """Somebody works on it: nobody asks it, and nothing it does is a fault."""
+
+
+PROOFS = {
+    "rtsp": ("RTSP", MISSES, None),
+    "tcp": ("TCP", MISSES, None),
+    "stream": ("stream", 2, None),
+    "onvif": ("ONVIF", 2, None),
+    "snapshot": ("snapshot", 2, None),
+    "events": ("events", 2, None),
+    "frigate": ("Frigate", 2, FRIGATE_S),
+}
+"""By name: what people call it, after how many bad answers it is a fault, how long one counts.
+
+Where packets get lost (RTSP, TCP) it takes three; the slower ones are asked too seldom for that.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +70,13 @@ class Camera:
     expects_heartbeats: bool | None = None
     """None: from the first one on."""
     fps_expected: float | None = None
+    maintenance: bool = False
     heartbeat_ns: int | None = field(default=None, init=False)
     """Receive time of the newest live heartbeat."""
     said: Heartbeat | None = field(default=None, init=False)
-    rtsp: Verdict | None = field(default=None, init=False)
-    misses: int = field(default=0, init=False)
-    _answered: bool = field(default=False, init=False)
+    still: bool | None = field(default=None, init=False)
+    """The newest snapshots are the same picture; None: nobody looked."""
+    proofs: dict[str, Proof] = field(default_factory=dict, init=False)
     _same_frame: int = field(default=0, init=False)
 
     def beat(self, said: Heartbeat, received_ns: int) -> None:
@@ -66,18 +87,26 @@ class Camera:
             self._same_frame = 1
         self.said, self.heartbeat_ns = said, received_ns
 
-    def probed(self, verdict: Verdict) -> None:
-        """RTSP was asked."""
-        self.rtsp = verdict
-        self.misses = 0 if verdict.alive else self.misses + 1
-        self._answered = verdict.alive or (self._answered and self.misses < MISSES)
+    def proved(self, name: str, verdict: Verdict, now_ns: int) -> None:
+        """A question of `PROOFS` ended, or somebody else told."""
+        proof = self.proofs.get(name)
+        if proof is None:
+            _, patience, fresh_s = PROOFS[name]
+            fresh_ns = None if fresh_s is None else int(fresh_s * NS)
+            proof = self.proofs[name] = Proof(patience, fresh_ns)
+        proof.take(verdict, now_ns)
+
+    def forget(self, name: str) -> None:
+        """Who told us of it is gone."""
+        if name in self.proofs:
+            self.proofs[name].forget()
 
     @property
     def frozen(self) -> bool | None:
-        """The same picture again and again; None when the camera does not tell."""
+        """The same picture again and again; None when nobody can tell."""
         if self.said is None or not self.said.frame:
-            return None
-        return self._same_frame >= FROZEN_BEATS
+            return self.still
+        return self._same_frame >= FROZEN_BEATS or bool(self.still)
 
     def age_s(self, now_ns: int) -> float | None:
         """Seconds since the newest heartbeat; None before the first."""
@@ -85,16 +114,17 @@ class Camera:
 
     def judge(self, now_ns: int) -> Judgement | None:
         """The state; None while nothing is known."""
-        faults, good = [], False
+        if self.maintenance:
+            return Judgement(State.MAINTENANCE)
+        faults: list[str] = []
         heart = self._heartbeat_good(now_ns)
         if heart is False:
             age = self.age_s(now_ns)
             faults.append("no heartbeat" + ("" if age is None else f" for {age:.0f} s"))
-        rtsp = True if self._answered else False if self.misses >= MISSES else None
-        if rtsp is False and self.rtsp is not None:
-            faults.append(f"RTSP: {self.rtsp.name}")
-        good = heart is True or rtsp is True
-        if not good:
+        for name, (label, _, _) in PROOFS.items():
+            if name in self.proofs and (fault := self.proofs[name].fault(now_ns)):
+                faults.append(f"{label}: {fault}")
+        if heart is not True and not any(proof.alive(now_ns) for proof in self.proofs.values()):
             return Judgement(State.OFFLINE, ", ".join(faults)) if faults else None
         if heart:
             faults += self._picture_faults()
@@ -110,8 +140,9 @@ class Camera:
         return now_ns - self.heartbeat_ns <= patience_ns
 
     def _picture_faults(self) -> list[str]:
+        """What the heartbeats say of the picture."""
         faults = []
-        if self.frozen:
+        if self._same_frame >= FROZEN_BEATS and self.said and self.said.frame:
             faults.append("the picture is frozen")
         fps = self.said.fps if self.said else None
         if fps is not None and (fps == 0 or (self.fps_expected and fps < self.fps_expected / 2)):

@@ -1,0 +1,145 @@
+"""What one camera can be asked, by tier: evidence for its state, and fields to store."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from collectors.camera import onvif, rtsp, wire
+from collectors.camera.config import WEB, CameraConfig, CameraSection
+from collectors.camera.rtsp import Rtsp
+from collectors.camera.state import NS, Camera
+from collectors.camera.verdict import Verdict, ended
+from collectors.camera.web import Web, refusal
+from collectors.camera.wire import Ended, Unfit
+from hub.api import NeverWorks, Target, Value
+
+Fields = dict[str, Value]
+Now = Callable[[], int]
+
+
+@dataclass
+class Questions:
+    """The clients of one camera; those that its section doesn't name are None."""
+
+    camera: Camera
+    now_ns: Now
+    timeout_s: float
+    rtsp: Rtsp | None = None
+    tcp: wire.Door | None = None
+    web: Web | None = None
+    onvif: Web | None = None
+
+    async def ask(self, tier: str) -> Fields:
+        """Every question of a tier, side by side. Raises nothing but cancellation."""
+        asked = {"rtsp": (self._options, self._connect), "stream": (self._describe,)}
+        asked["onvif"] = (self._clock,)
+        fields: Fields = {}
+        for found in await asyncio.gather(*(question() for question in asked[tier])):
+            fields |= found
+        return fields
+
+    def _proved(self, name: str, verdict: Verdict, field: str) -> Fields:
+        self.camera.proved(name, verdict, self.now_ns())
+        return {field: int(verdict.good)}
+
+    async def _options(self) -> Fields:
+        if self.rtsp is None:
+            return {}
+        verdict = await self.rtsp.options()
+        fields = self._proved("rtsp", verdict, "rtsp_ok")
+        if verdict.ms is not None:
+            fields["rtsp_ms"] = verdict.ms
+        return fields
+
+    async def _connect(self) -> Fields:
+        if self.tcp is None:
+            return {}
+        try:
+            async with wire.connected(self.tcp, self.timeout_s):
+                verdict = Verdict(True, "ok")
+        except Ended as end:
+            verdict = ended(end)
+        return self._proved("tcp", verdict, "tcp_ok")
+
+    async def _describe(self) -> Fields:
+        if self.rtsp is None:
+            return {}
+        verdict, _ = await self.rtsp.describe()
+        return self._proved("stream", verdict, "stream_ok")
+
+    async def _clock(self) -> Fields:
+        if self.onvif is None:
+            return {}
+        try:
+            began_ns, began = self.now_ns(), asyncio.get_running_loop().time()
+            answer = await self.onvif.ask(
+                "POST", onvif.PATH, onvif.MAX_BODY, {"Content-Type": onvif.TYPE}, onvif.REQUEST
+            )
+            took_s = asyncio.get_running_loop().time() - began
+            if answer.status == 401:  # it lives; the clock's question needs no password
+                return self._proved("onvif", Verdict(True, "locked"), "onvif_ok")
+            if answer.status not in (200, 400, 500):  # SOAP faults come with the latter two
+                raise Unfit(refusal(answer.status, False))
+            said_s = onvif.utc_s(answer.body)
+        except Ended as end:
+            return self._proved("onvif", ended(end), "onvif_ok")
+        fields = self._proved("onvif", Verdict(True, "ok"), "onvif_ok")
+        if said_s is not None:
+            # Whole seconds, cut off: it was on average half a second later, midway in the exchange.
+            fields["clock_drift_s"] = said_s + 0.5 - (began_ns / NS + took_s / 2)
+        return fields
+
+
+class Trust:
+    """Whom we believe over TLS; made once, since reading the authorities takes long."""
+
+    def __init__(self, config: CameraConfig) -> None:
+        """Raises `NeverWorks` naming the file."""
+        try:
+            self._checked = ssl.create_default_context()
+            if config.ca_file is not None:
+                self._checked.load_verify_locations(config.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise NeverWorks(f"ca_file: {config.ca_file}: {error}") from error
+        self._anybody = ssl.create_default_context()
+        self._anybody.check_hostname = False
+        self._anybody.verify_mode = ssl.CERT_NONE
+
+    def of(self, section: CameraSection) -> ssl.SSLContext:
+        return self._checked if section.verify_certificate else self._anybody
+
+
+def questions(
+    target: Target,
+    section: CameraSection,
+    config: CameraConfig,
+    camera: Camera,
+    trust: Trust,
+    now_ns: Now,
+) -> Questions:
+    """What the section asks for. Raises `NeverWorks` where an address is missing."""
+    made = Questions(camera, now_ns, config.timeout_s)
+    credential = config.credentials.get(section.credential or "default")
+    login = credential.login() if credential else None
+    tls = trust.of(section)
+    if section.rtsp:
+        made.rtsp = Rtsp(rtsp.address(section.rtsp), config.timeout_s, login, tls)
+    if section.tcp is not None:
+        _need(target, target.address, "tcp", "an address")
+        made.tcp = wire.Door(target.address, section.tcp, "")
+    address = f"[{target.address}]" if ":" in target.address else target.address
+    url = section.web or (address and f"http://{address}")
+    if url:
+        made.web = Web(wire.door(url, WEB), config.timeout_s, login, tls)
+    if section.onvif:
+        _need(target, url, "onvif", "web, or an address")
+        made.onvif = made.web
+    return made
+
+
+def _need(target: Target, given: str, what: str, missing: str) -> None:
+    if not given:
+        raise NeverWorks(f"{target.id}: {what} needs {missing}")
