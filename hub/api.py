@@ -291,6 +291,10 @@ class Installation(Protocol):
         """The inventory's devices for a collector. Raises `Misconfigured`."""
         ...
 
+    def now_ns(self) -> int:
+        """UTC now in nanoseconds."""
+        ...
+
 
 class NoConfig(BaseModel, extra="forbid"):
     """The configuration of a collector that has none."""

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from hub import configuration
+from hub import clock, configuration
 from hub.api import Target
 from hub.cli_common import fail, plainly
 from hub.problems import Misconfigured, Problem
@@ -30,6 +30,9 @@ class Installation:
 
     def targets(self, settings: Path, collector: str) -> Sequence[Target]:
         return configuration.load(settings).inventory.targets(collector)
+
+    def now_ns(self) -> int:
+        return clock.now_ns()
 
 
 Command = Any

@@ -152,6 +152,11 @@ class Delivery:
             self._host.count("answers")
             self.publish(topic, payload)
 
+    def convention_of(self, topic: str) -> str:
+        """The parser of a topic that was heard before; empty: it belongs to none."""
+        route = self._routes.get(topic)
+        return route.convention if isinstance(route, Route) else ""
+
     def take(self, publishes: Iterable[Publish], received_ns: int) -> tuple[Batch, ...]:
         """Read messages and hand them over.
 
