@@ -6,9 +6,10 @@ STORE   ?= duckdb
 PORT    ?= 8080
 B       ?=
 SECONDS ?=
+COUNT   ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fix bench chaos secrets lock dashboards new-collector dist clean
+.PHONY: help install run test check fix bench fuzz chaos secrets lock dashboards new-collector dist clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ fix: $(VENV)/.dev ## let ruff repair what it can
 
 bench: $(VENV)/.dev ## measure: all, or one with B=mqtt  [SECONDS=60]; B=soak lasts 20 minutes
 	@$(BIN)/python -m tests.bench $(B) $(if $(SECONDS),--seconds $(SECONDS))
+
+fuzz: $(VENV)/.dev ## break MQTT payloads of every convention in a million ways  [COUNT=1000000]
+	@$(BIN)/python -m tests.fuzz_mqtt --count $(COUNT)
 
 chaos: $(VENV)/.dev ## kill the hub some hundred times under load and count what came through
 	@sh tests/servers.sh

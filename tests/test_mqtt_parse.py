@@ -23,7 +23,7 @@ from collectors.mqtt.devices import Devices
 from collectors.mqtt.fields import ALIASES, CANONICAL, MOLAR_MASS, micrograms
 from collectors.mqtt.parse import PARSERS, place
 from collectors.mqtt.sequence import MODULUS, Sequences
-from collectors.mqtt.topics import Template, TemplateError
+from collectors.mqtt.topics import Template, TemplateError, widest
 from hub.api import BadItem, NeverWorks, Quality, Reading, TryAgain
 from hub.manifest import load
 from tests.collector_support import FakeHost, RecordingEmit
@@ -58,6 +58,24 @@ def test_a_template_may_end_in_any_levels() -> None:
     assert Template("a/{device}/#").match("a/x/y/z") == {"device": "x", "rest": "y/z"}
     assert Template("a/{device}/#").match("a/x") == {"device": "x", "rest": ""}, "MQTT 5, 4.7.1.2"
     assert Template("a/+/{device}").match("a/1.5/x") == {"device": "x"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "wide"),
+    [
+        (["a/5/+/#", "a/+/#"], ["a/+/#"]),
+        (["a/b", "a/+", "a/b"], ["a/+"]),
+        (["a/#", "a"], ["a/#"]),
+        (["a/+/c", "a/b/+"], ["a/+/c", "a/b/+"]),
+        (["+/b", "#"], ["#"]),
+        (["a/+", "a/#"], ["a/#"]),
+        (["a/b/c", "a/b"], ["a/b/c", "a/b"]),
+    ],
+)
+def test_no_message_comes_twice_because_one_filter_covers_another(
+    filters: list[str], wide: list[str]
+) -> None:
+    assert widest(filters) == wide
 
 
 @pytest.mark.parametrize(

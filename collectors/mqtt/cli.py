@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from collectors.mqtt.config import Broker, MqttConfig
 from collectors.mqtt.fields import CANONICAL
+from collectors.mqtt.topics import widest
 from collectors.mqtt.watch import Heard, Seen, Watcher, filter_of, flags, listen
 from hub.api import Event, Installation, NeverWorks, Proposal, Reading
 
@@ -85,7 +86,7 @@ def watch(
     chosen = _choose(config, broker)
     told = {"username": username, "password": password, "protocol": protocol}
     chosen = _changed(chosen, {k: v for k, v in told.items() if v is not None}, topic, parser)
-    filters = [filter_of(one) for one in topic or [each.template for each in chosen.topics]]
+    filters = widest(map(filter_of, topic)) if topic else chosen.filters
     client_id = f"{chosen.client_id[:40]}-watch-{os.getpid()}"
     console = Console(stderr=True)
     console.print(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator, model_validat
 from collectors.mqtt.conventions import CONVENTIONS
 from collectors.mqtt.fields import CANONICAL
 from collectors.mqtt.parse import PARSERS
-from collectors.mqtt.topics import Template
+from collectors.mqtt.topics import Template, widest
 from hub.api import NeverWorks
 
 
@@ -62,7 +62,7 @@ class Topic(BaseModel, extra="forbid"):
 
     @property
     def filter(self) -> str:
-        """What is subscribed to."""
+        """The template as an MQTT filter."""
         return Template(self.template, device=False).filter
 
     @field_validator("fields")
@@ -149,6 +149,11 @@ class Broker(BaseModel, extra="forbid"):
     )
     """Where the broker tells how many messages it has thrown away; empty: it is not asked."""
     topics: list[Topic] = Field(default_factory=_own_topics, min_length=1)
+
+    @property
+    def filters(self) -> list[str]:
+        """What is subscribed to for `topics`."""
+        return widest(topic.filter for topic in self.topics)
 
     @model_validator(mode="after")
     def _password_has_user(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 PLACES = ("opd", "site", "device", "sensor")
 """Levels that a template may name."""
@@ -70,3 +70,24 @@ class Template:
         `#` stands for."""
         found = self._pattern.fullmatch(topic)
         return found.groupdict("") if found else None
+
+
+def widest(filters: Iterable[str]) -> list[str]:
+    """Filters without those that another one covers: a broker may send a message once for each
+    subscription that it matches."""
+    once = list(dict.fromkeys(filters))
+    return [one for one in once if not any(other != one and covers(other, one) for other in once)]
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Does every topic that matches `narrow` match `wide`?"""
+    theirs = narrow.split("/")
+    for index, level in enumerate(wide.split("/")):
+        if level == "#":
+            return True
+        if index == len(theirs):
+            return False
+        other = theirs[index]
+        if other == "#" or (level != "+" and level != other):
+            return False
+    return len(theirs) == len(wide.split("/"))

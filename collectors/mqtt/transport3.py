@@ -103,7 +103,7 @@ async def serve(
     paho.on_message = take
     try:
         async with client:
-            filters = [(topic.filter, 1) for topic in broker.topics]
+            filters = [(one, 1) for one in broker.filters]
             if canary.wanted:
                 filters.append((canary.topic, 1))
             if broker.dropped_topic:
@@ -158,13 +158,12 @@ async def _disconnected(client: aiomqtt.Client) -> None:
 
 def _check_granted(granted: Any, broker: Broker, canary: Canary) -> None:
     codes = [code if isinstance(code, int) else code.value for code in granted]
-    if canary.wanted and max(codes[len(broker.topics) :][:1], default=0) >= REFUSED:
+    if canary.wanted and max(codes[len(broker.filters) :][:1], default=0) >= REFUSED:
         canary.refused("subscribing was not granted")
-    for topic, code in zip(broker.topics, codes, strict=False):
+    for one, code in zip(broker.filters, codes, strict=False):
         if code >= REFUSED:
             raise TryAgain(
-                f"subscribing to {topic.filter!r} was refused; "
-                f"allow client {broker.client_id!r} to read it"
+                f"subscribing to {one!r} was refused; allow client {broker.client_id!r} to read it"
             )
 
 

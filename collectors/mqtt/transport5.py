@@ -205,11 +205,11 @@ class Connection(asyncio.Protocol):
             self._link.note_new_session()
         filters = [
             TopicFilter(
-                topic.filter,
+                one,
                 max_qos=QoS.AT_LEAST_ONCE,
                 retain_as_published=False,
             )
-            for topic in self._broker.topics
+            for one in self._broker.filters
         ]
         if self._canary.wanted:
             filters.append(TopicFilter(self._canary.topic, max_qos=QoS.AT_LEAST_ONCE))
@@ -219,16 +219,16 @@ class Connection(asyncio.Protocol):
         self._tick()
 
     def _granted(self, packet: SubAckPacket) -> None:
-        for topic, code in zip(self._broker.topics, packet.reason_codes, strict=False):
+        for one, code in zip(self._broker.filters, packet.reason_codes, strict=False):
             if int(code) >= REFUSED:  # no IntEnum at run time, whatever its stub says
                 self._fail(
                     TryAgain(
-                        f"subscribing to {topic.filter!r} was refused: "
+                        f"subscribing to {one!r} was refused: "
                         f"{code.name}; allow client {self._broker.client_id!r} to read it"
                     )
                 )
                 return
-        own = packet.reason_codes[len(self._broker.topics) :]
+        own = packet.reason_codes[len(self._broker.filters) :]
         if self._canary.wanted and own and int(own[0]) >= REFUSED:
             self._canary.refused(f"subscribing: {own[0].name}")
         if not self.subscribed.done():
