@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collectors.mqtt.fields import CANONICAL, Rule
+from collectors.mqtt.fields import ALIASES, CANONICAL, MOLAR_MASS, Rule
 
 _SAME: Mapping[str, tuple[str, ...]] = {
     "°C": ("Cel", "C", "degC", "℃", "celsius", "degree Celsius"),
@@ -83,6 +83,14 @@ _TABLE = _table()
 
 
 def into(field: str, stated: str) -> Rule | None:
-    """How a value in the stated unit becomes `field`; None when it is no unit of that quantity."""
+    """How a value in the stated unit becomes `field`; None when it is no unit of that quantity.
+
+    Of a gas the unit says which of its two fields it is: µg/m³, or ppb and µg/m³ beside it.
+    """
+    gas = field.removesuffix("_ppb")
+    if gas in MOLAR_MASS:
+        if stated in ("ppb", "ppm"):
+            return ALIASES[f"{gas}_{stated}"]
+        field = gas
     found = _TABLE.get((stated, CANONICAL[field]))
     return None if found is None else Rule(field, *found)

@@ -190,8 +190,10 @@ class Values:
         self._count += 1
         if self._count > MAX_FIELDS:
             raise BadItem(f"too_many_fields: more than {MAX_FIELDS} values")
-        number = value * rule.scale + rule.offset
-        self._by_sensor.setdefault(sensor, {})[rule.field] = number
+        fields = self._by_sensor.setdefault(sensor, {})
+        fields[rule.field] = value * rule.scale + rule.offset
+        if rule.also is not None:
+            fields[rule.also[0]] = value * rule.also[1]
 
     def put_all(self, said: Mapping[str, Any], *, sensor: str = "", deep: bool = True) -> None:
         """Every number of an object; one level down, the key names the sensor.

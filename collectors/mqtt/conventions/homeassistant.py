@@ -161,19 +161,19 @@ def _rule(said: Mapping[str, Any], path: tuple[str, ...], rules: Mapping[str, Ru
         raise BadItem(f"wrong_shape: device_class {kind!r:.30}, unit {unit!r:.30}")
     if kind in IGNORED:
         return None
-    names = CLASSES.get(kind or "", ())
-    for name in names:
-        if (rule := into(name, unit)) is not None:
-            return rule
-    if names:
-        raise BadItem(f"wrong_unit: {unit[:20]!r} is no unit of {kind}")
+    ours = CLASSES.get(kind or "")
+    if ours is not None:
+        rule = into(ours, unit)
+        if rule is None:
+            raise BadItem(f"wrong_unit: {unit[:20]!r} is no unit of {kind}")
+        return rule
     # No class: the name of the value, or of the entity.
     for name in (path[-1] if path else "", str(said.get("name", ""))):
-        rule = rules.get(name) or rules.get(name.lower().replace(" ", "_"))
-        if rule is not None:
-            stated = into(rule.field, unit) if unit else rule
+        found = rules.get(name) or rules.get(name.lower().replace(" ", "_"))
+        if found is not None:
+            stated = into(found.field, unit) if unit else found
             if stated is None:
-                raise BadItem(f"wrong_unit: {name[:40]} in {unit[:20]!r} is no {rule.field}")
+                raise BadItem(f"wrong_unit: {name[:40]} in {unit[:20]!r} is no {found.field}")
             return stated
     return None
 
