@@ -98,6 +98,9 @@ async def test_every_kind_of_channel_is_built_from_settings_without_the_network(
         {**EVERY_KIND["mail"], "security": "none", "username": "hub"},
         {"type": "log", "ttl_s": 0},
         {"type": "log", "tll_s": 5},
+        {"type": "log", "group_by": ["sight"]},
+        {"type": "mqtt", "host": "b", "audience": "people"},
+        {"type": "alertmanager", "url": "http://am", "audience": "people"},
     ],
 )
 def test_mistakes_in_a_channel_are_found_when_settings_are_read(wrong: dict[str, Any]) -> None:

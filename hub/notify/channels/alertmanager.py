@@ -30,7 +30,7 @@ _NO_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 
 class AlertmanagerConfig(Policy, frozen=True):
     type: Literal["alertmanager"]
-    audience: Literal["people", "machine"] = "machine"
+    audience: Literal["machine"] = "machine"
     url: str
     """`http://host:9093`, with its `--web.route-prefix` if it has one."""
     username: str = ""

@@ -29,7 +29,7 @@ and reason codes of MQTT 5."""
 
 class MqttConfig(Policy, frozen=True):
     type: Literal["mqtt"]
-    audience: Literal["people", "machine"] = "machine"
+    audience: Literal["machine"] = "machine"
     host: str = Field(min_length=1)
     port: int | None = Field(default=None, ge=1, le=65535)
     """Default: 1883, with tls 8883."""

@@ -110,6 +110,7 @@ def payload(message: Message) -> dict[str, Any]:
         "key": message.key,
         "alert": message.alert,
         "state": message.state,
+        "kind": message.kind,
         "severity": message.severity,
         "rule": message.rule,
         "device": message.device,
