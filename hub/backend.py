@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,9 @@ class HubBackend:
     def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         of_device = (one for one in reversed(self._events) if device in ("", one["device"]))
         return list(islice(of_device, limit))
+
+    def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return [{"time_ns": one.time_ns, **asdict(one.act)} for one in self._ledger.acts(limit)]
 
     def health(self) -> HealthReport:
         reasons = []

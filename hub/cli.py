@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hub import __version__, configuration, logs
 from hub import app as hub_app
-from hub.cli_alerts import ack, alerts, oncall, silence, silences, unsilence
+from hub.cli_alerts import ack, acts_done, alerts, oncall, silence, silences, unsilence
 from hub.cli_backtest import rules_backtest
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_discover import discover
@@ -43,6 +43,7 @@ cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")
 for verb in (alerts, ack, silence, silences, unsilence, oncall, reload, backup, restore, discover):
     cli.command()(verb)
+cli.command("acts")(acts_done)
 
 
 @cli.callback(invoke_without_command=True)

@@ -20,6 +20,7 @@ from hub.link import Link
 from hub.notify import desk
 from hub.notify.rota import on_duty
 from rules.act import Act
+from rules.matching import Matcher
 from rules.text import span
 
 Why = Annotated[str, typer.Option("--why", "-m", help="A comment for the others.")]
@@ -114,6 +115,30 @@ def unsilence(
         fail(f"no silence in force has the id {silence!r}; `toba-hub silences` lists them")
     record = _act(conf, kind="unsilence", key=silence, who=who or user(), why="")
     out.print(f"[green]done[/], record {record} of the journal")
+
+
+@plainly
+def acts_done(
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.")] = 50,
+    settings: Settings = DEFAULT,
+) -> None:
+    """List what people did, the newest first: when, who, what and why."""
+    conf = configuration.load(settings)
+    ledger = Ledger(_must_have_run(conf))
+    try:
+        rows = [
+            (
+                f"{to_datetime(one.time_ns, conf.settings.zone):%Y-%m-%d %H:%M:%S}",
+                one.act.who,
+                one.act.kind,
+                one.act.key or acts.words(Matcher(dict(one.act.matcher))),
+                one.act.why,
+            )
+            for one in ledger.acts(limit)
+        ]
+    finally:
+        ledger.close()
+    table(("when", "who", "what", "about", "why"), rows)
 
 
 @plainly

@@ -28,7 +28,7 @@ from hub.decoded import Decoded
 from hub.health import Health
 from hub.journal import Kind, Reader, Record
 from hub.journal.files import Cursor
-from hub.ledger import Ledger
+from hub.ledger import Acted, Ledger
 from hub.problems import Misconfigured
 from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map
@@ -127,6 +127,8 @@ class Engine:
         self._repeated = 0
         self._ticked_ns = 0
         """The newest tick that was folded."""
+        self._acted: list[Acted] = []
+        """What people did, not kept yet."""
         self._asked_ns = 0
         """The newest tick at which nothing more was to be told."""
         self._reader: Reader | None = None
@@ -238,6 +240,7 @@ class Engine:
             elif fresh and record.kind == Kind.ACT:
                 act = Act(**unpack_map(record.payload))
                 found = self.watch.act(record.id, record.time_ns, act)
+                self._acted.append(Acted(record.id, record.time_ns, act))
             elif fresh and record.kind == Kind.CONFIG:
                 found = self._reload(record)
         except Exception as error:
@@ -337,14 +340,15 @@ class Engine:
         late = self._ticked_ns > self._asked_ns and self._telling.wants(
             self._ledger.db, self._ticked_ns
         )
-        if not (transitions or points or keep or late):
+        if not (transitions or points or keep or late or self._acted):
             self._asked_ns = self._ticked_ns
             return
         began = monotonic()
         snapshot = (self.folded_id, self._state()) if keep else None
         in_force = self.in_force
         news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
-        new = self._ledger.commit(transitions, points, self._tell, snapshot, news)
+        new = self._ledger.commit(transitions, points, self._tell, snapshot, news, self._acted)
+        self._acted.clear()
         for t in transitions[:SAID_AT_ONCE]:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
         if len(transitions) > SAID_AT_ONCE:

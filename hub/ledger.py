@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import msgspec
 
 from hub import logs
 from hub.reading import Reading, Series
+from rules.act import Act
 from rules.watch import Transition
 
 log = logs.get("ledger")
@@ -37,6 +39,9 @@ CREATE TABLE IF NOT EXISTS transition (
   before TEXT NOT NULL, after TEXT NOT NULL, body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS transition_time ON transition (time_ns);
+CREATE TABLE IF NOT EXISTS act (
+  id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS point (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, series TEXT NOT NULL, time_ns INTEGER NOT NULL,
   fields BLOB NOT NULL, UNIQUE (series, time_ns)
@@ -45,6 +50,15 @@ CREATE TABLE IF NOT EXISTS point (
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+
+
+class Acted(NamedTuple):
+    """An act as a record of the journal brought it."""
+
+    id: int
+    """Of the record."""
+    time_ns: int
+    act: Act
 
 
 class Point(NamedTuple):
@@ -102,6 +116,7 @@ class Ledger:
         owe: Callable[[sqlite3.Connection, Sequence[Transition]], object],
         snapshot: tuple[int, Any] | None = None,
         configuration: bytes = b"",
+        acts: Sequence[Acted] = (),
     ) -> int:
         """Everything in one transaction; return how many transitions were new.
 
@@ -112,6 +127,10 @@ class Ledger:
         try:
             fresh = [t for t in transitions if self._insert(t)]
             owe(self.db, fresh)
+            self.db.executemany(
+                "INSERT OR IGNORE INTO act VALUES (?, ?, ?)",
+                [(one.id, one.time_ns, _pack(asdict(one.act))) for one in acts],
+            )
             self.db.executemany(
                 # Of two points at one time the later wins, under a number of its own: the
                 # earlier may be on its way to the store right now.
@@ -148,6 +167,13 @@ class Ledger:
             (device, limit),
         )
         return [_unpack(body) for (body,) in rows]
+
+    def acts(self, limit: int) -> list[Acted]:
+        """What people did, the newest first; the journal forgets it, this file doesn't."""
+        rows = self.db.execute(
+            "SELECT id, time_ns, body FROM act ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return [Acted(id_, time_ns, Act(**_unpack(body))) for id_, time_ns, body in rows]
 
     def open_alerts(self) -> dict[str, dict[str, Any]]:
         """The last transition of each alert that is pending, firing or acknowledged, by key."""

@@ -20,7 +20,9 @@ import aiomqtt
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from typer.testing import CliRunner
 
+from hub.cli import cli
 from hub.clock import now_ns
 from hub.journal import Class, Journal, Kind, Reader
 from hub.reading import Reading, Series
@@ -333,5 +335,12 @@ async def test_a_link_in_a_mail_takes_the_alert_on_and_a_planned_window_is_a_sil
             assert silenced["silenced_by"] == "settings"
             (silence,) = hub.get("/api/v1/silences")
             assert silence["why"] == "pindah"
+            done = [(one["kind"], one["who"], one["why"]) for one in hub.get("/api/v1/acts")]
+            assert done == [
+                ("acknowledge", "Rina (mail)", "menuju lokasi"),
+                ("maintenance", "settings", "pindah"),
+            ]
+            listed = CliRunner().invoke(cli, ["acts", "-s", str(hub.path)]).output
+            assert "Rina (mail)  acknowledge  pm" in listed
     assert "DITANGANI" in str(post.mails[1]["Subject"])
     assert "Oleh: Rina (mail)" in post.mails[1].get_content()

@@ -85,6 +85,7 @@ class World:
             "told": [i for (i,) in db.execute("SELECT id FROM told ORDER BY rowid")],
             "points": [p.reading for p in self.ledger.points(10_000)],
             "open": sorted(self.ledger.open_alerts()),
+            "acts": [(one.id, one.act.kind, one.act.who) for one in self.ledger.acts(100)],
         }
 
     def records(self, after: int = 0) -> list[Record]:

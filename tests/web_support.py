@@ -143,6 +143,12 @@ class FakeBackend:
     def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         return [one for one in self.said if device in ("", one["device"])][:limit]
 
+    def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return [
+            {**one, "time_ns": self.time_ns, "matcher": one["matcher"] or {}}
+            for one in reversed(self.acts[-limit:])
+        ]
+
     def health(self) -> HealthReport:
         return self.report
 

@@ -125,6 +125,13 @@ async def events(
     return answer(showing.events(hub.events(limit, device)))
 
 
+@api.get("/acts", response_model=list[views.ActItem], summary="What people did, newest first")
+async def acts(
+    hub: Hub, who: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Response:
+    return answer(showing.acts(hub.acted(limit)))
+
+
 @api.get("/silences", response_model=list[views.SilenceInfo], summary="Silences in force")
 async def silences(hub: Hub, who: Viewer) -> Response:
     return answer(showing.silences(hub.silences()))

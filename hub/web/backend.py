@@ -109,6 +109,10 @@ class Backend(Protocol):
         name, time_ns, text, collector."""
         ...
 
+    def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """What people did, the newest first: `asdict(rules.act.Act)` and `time_ns`."""
+        ...
+
     def health(self) -> HealthReport: ...
 
     def metrics(self) -> Iterable[Sample]:

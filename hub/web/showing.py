@@ -13,6 +13,7 @@ from hub.web.headlines import headline
 from hub.web.live import DeviceLive, Ring, SeriesLive
 from hub.web.pace import Pace
 from hub.web.states import State
+from rules.matching import Matcher
 from rules.transition import Alert
 
 SPARK_POINTS = 48
@@ -310,6 +311,21 @@ def history(items: Sequence[Mapping[str, Any]]) -> list[views.HistoryItem]:
             title=dict(one.get("title", {})),
             detail=dict(one.get("detail", {})),
             cause=str(one.get("cause", "")),
+        )
+        for one in items
+    ]
+
+
+def acts(items: Sequence[Mapping[str, Any]]) -> list[views.ActItem]:
+    return [
+        views.ActItem(
+            time_ms=ms(int(one["time_ns"])),
+            kind=str(one["kind"]),
+            who=str(one["who"]),
+            why=str(one["why"]),
+            key=str(one["key"]),
+            matcher=Matcher(one["matcher"]).plain(),
+            until_ms=ms(int(one["until_ns"])) if one.get("until_ns") else None,
         )
         for one in items
     ]

@@ -207,6 +207,20 @@ class HistoryItem:
 
 
 @dataclass(frozen=True, slots=True)
+class ActItem:
+    """What somebody did: acknowledge, silence, maintenance, and taking them back."""
+
+    time_ms: int
+    kind: str
+    who: str
+    why: str
+    key: str
+    """Of the alert, or of the silence that was ended."""
+    matcher: dict[str, list[str]]
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class EventItem:
     """Something that a device said, or that was seen of it: a trap, a restart."""
 
