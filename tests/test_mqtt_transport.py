@@ -16,6 +16,7 @@ from collectors.mqtt.config import MqttConfig
 from hub.api import Quality, Target, TryAgain
 from tests.collector_support import FakeHost, RecordingEmit, until
 from tests.mosquitto_support import Mosquitto, broker
+from tests.wire_support import sparkplug_of
 
 TOPIC = "toba/v1/dlh/balige/aq1/telemetry"
 
@@ -260,3 +261,27 @@ async def test_a_refused_login_names_the_remedy(tmp_path: Path, protocol: int) -
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_node_whose_birth_was_not_heard_is_asked_for_it(
+    server: Mosquitto, protocol: int
+) -> None:
+    """Sparkplug: the rebirth request goes out over the hub's own connection."""
+    topics = [{"template": "spBv1.0/#", "parser": "sparkplug"}]
+    command = "spBv1.0/balige/NCMD/pi1"
+    async with listening(server.port, protocol, topics=topics) as line:
+        metric = '{"alias":1,"type":"float","value":22.0,"typeless":true}'
+        data = sparkplug_of('{"timestamp":1790000000000,"seq":7,"metrics":[' + metric + "]}")
+        await say(server, data, "spBv1.0/balige/NDATA/pi1")
+        await until(lambda: line.host.counts["answers"] == 1, "the request")
+        heard = f"Received PUBLISH from toba-hub (d0, q0, r0, m0, '{command}'"
+        await until(lambda: heard in server.log(), "the broker to hear it")
+        assert [reason for reason, _, _ in line.host.refused] == ["no_birth"]
+        birth = sparkplug_of(
+            '{"timestamp":1790000000000,"seq":0,"metrics":[{"name":"bdSeq","type":"int64","value":0},'
+            '{"name":"temperature","alias":1,"type":"float","value":21.0}]}'
+        )
+        await say(server, birth, "spBv1.0/balige/NBIRTH/pi1")
+        await say(server, data.replace(b"\x18\x07", b"\x18\x01"), "spBv1.0/balige/NDATA/pi1")
+        await until(lambda: line.values("temperature") == [21.0, 22.0])
+        assert line.host.counts["answers"] == 1
