@@ -98,9 +98,10 @@ class Line:
             self.value = value  # type: ignore[assignment]
         for question in questions:
             steps = self._ask(question, value, time_ns, applies, doubtful, time_ns == newest)  # type: ignore[arg-type]
-            if not question.owner.calm:
-                steps += question.owner.confirm(fields, time_ns)
-            if steps or not question.owner.calm or question.counted:
+            owner = question.owner
+            if not owner.calm:
+                steps += owner.confirm(fields, time_ns)
+            if steps or not owner.calm or owner.moved or question.counted:
                 yield question, steps
         self.settle()
 
@@ -131,7 +132,9 @@ class Line:
         low, high = -HUGE, HUGE
         for question in self.questions:
             owner, condition = question.owner, question.condition
-            if question.picky or not (owner.calm or (owner.joint and not condition.holds)):
+            # A gap in what says yes to a joint alert puts off its waiting, calm as it may be now.
+            busy = condition.holds if owner.joint else not owner.calm
+            if busy or question.picky:
                 low, high = NOWHERE
                 break
             below, above = condition.quiet(self.value)
@@ -149,6 +152,9 @@ class Line:
     def rewind(self, now_ns: int) -> None:
         """The clock was set back to now: readings from the future are no past to compare with."""
         self.lag_ns = max(0, min(self.lag_ns, DAY))
+        for question in self.questions:
+            if question.counted:
+                question.counted.rewind(now_ns - self.lag_ns)
         if self.newest_ns > now_ns:
             self.newest_ns = now_ns
             for question in self.questions:

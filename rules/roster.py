@@ -12,7 +12,7 @@ from rules.question import Question
 from rules.rule import Rule, When
 from rules.thing import Thing, place
 from rules.topology import Topology
-from rules.track import Comparing, Joint, Missing, alert_key
+from rules.track import DEAF, DEAF_TO_THE_PAST, Comparing, Joint, Missing, alert_key
 from rules.when import THING_KEYS
 
 Track = Comparing | Joint | Missing
@@ -27,9 +27,11 @@ class Plan(NamedTuple):
     """By field, in the order of the fields."""
     late_after_ns: int
     """A reading that took longer than this to arrive is history."""
+    deaf: int
+    """And one with any of these flags."""
 
 
-NOBODY = Plan((), (), 0)
+NOBODY = Plan((), (), 0, 0)
 
 _THING_KEYS = frozenset(THING_KEYS)
 _PLANS_A_SERIES = 64
@@ -147,8 +149,9 @@ class Roster:
         plan = NOBODY
         if signs or lines:
             by_field = tuple((field, line) for line, field in lines.items())
-            late_after_ns = self.thing(series.device).late_after_ns or self.late_after_ns
-            plan = Plan(tuple(signs), by_field, late_after_ns)
+            allowed_ns = self.thing(series.device).late_after_ns
+            deaf = DEAF_TO_THE_PAST if allowed_ns else DEAF
+            plan = Plan(tuple(signs), by_field, allowed_ns or self.late_after_ns, deaf)
         names = tuple(fields)
         plans[self._names.setdefault(names, names)] = plan
         return plan

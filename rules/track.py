@@ -19,6 +19,10 @@ from rules.rule import Rule
 
 DEAF = int(Quality.RETAINED | Quality.LATE)
 """Readings with these flags are history: they update nothing and page nobody."""
+DEAF_TO_THE_PAST = int(Quality.RETAINED)
+"""Of a device that may be late, only these."""
+NO_DOUBT = ~int(Quality.LATE)
+"""And that it was late says nothing against its value."""
 
 UNTOUCHED = AlertState()
 """Shared by all tracks to which nothing ever happened."""
@@ -122,7 +126,7 @@ class Comparing(Track):
     """A comparison on one series; the question's line feeds it."""
 
     __slots__ = ("question",)
-    joint = False
+    joint = moved = False
 
     def ask(self, question: Question) -> None:
         """The one condition."""
@@ -180,14 +184,18 @@ class Joint(Track):
     """One alert for several series: so many of its members must say yes.
 
     Members are the parts of a condition on one device, or the devices of a place; a member says yes
-    when any of its series does. Times are the hub's, since the series' own times differ.
+    when any of its series does. Times are the hub's, since the series' own times differ. Nothing is
+    concluded before a reading has moved all that it moves: else an alert would end and begin again
+    because one field was looked at before another.
     """
 
-    __slots__ = ("_members", "_parts", "needed")
+    __slots__ = ("_members", "_parts", "moved", "needed")
     joint = True
 
     def __init__(self, rule: Rule, device: str) -> None:
         super().__init__(rule, device, (), "")
+        self.moved = False
+        """An answer changed, and what follows from it is not concluded yet."""
         parts = range(len(rule.when.parts))
         self._parts = bool(parts)
         self._members: dict[str, list[Question]] = {str(number): [] for number in parts}
@@ -228,8 +236,13 @@ class Joint(Track):
         return any(question.condition.holds for question in questions)
 
     def hear(self, question: Question, edge: Edge, time_ns: int) -> Steps:
-        now_ns = time_ns + question.line.lag_ns
-        answer = None if edge is UNCHANGED else self.answer()
+        self.moved |= edge is not UNCHANGED
+        return ()
+
+    def conclude(self, now_ns: int) -> Steps:
+        """What the answers, some of them new, come to."""
+        self.moved = False
+        answer = self.answer()
         steps: Steps = ()
         if answer is not None:
             steps = self.signal(Signal.TRUE if answer else Signal.FALSE, now_ns)
@@ -266,7 +279,7 @@ class Joint(Track):
         for question in self.questions:
             if question.due_ns is not None and question.due_ns <= now_ns:
                 steps += question.tick(now_ns)
-        return steps + self._pass(now_ns)
+        return steps + (self.conclude(now_ns) if self.moved else self._pass(now_ns))
 
     def data_state(self, now_ns: int) -> DataState:
         questions = list(self.questions)
@@ -301,7 +314,7 @@ class Missing(Track):
     """An absence: the device should say something from time to time."""
 
     __slots__ = ("_hours", "_only_if", "absence", "easy")
-    joint = False
+    joint = moved = False
 
     def __init__(self, rule: Rule, device: str) -> None:
         super().__init__(rule, device, (), "")

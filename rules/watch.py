@@ -31,7 +31,7 @@ from rules.roster import Roster, Track
 from rules.rule import Rule
 from rules.telling import Telling
 from rules.thing import Thing
-from rules.track import DEAF, Missing, Steps
+from rules.track import NO_DOUBT, Comparing, Joint, Missing, Steps
 from rules.transition import Alert, Transition
 
 __all__ = ["Act", "Alert", "Silence", "Thing", "Transition", "Watch"]
@@ -79,13 +79,14 @@ class Watch:
         The hot path of the whole hub, so it is one loop.
         """
         out: list[Transition] = []
+        moved: dict[Joint, None] = {}
         plans_of, entered = self._roster.plans.get, False
         for series, time_ns, fields, quality in readings:
             plans = plans_of(series.key)
             plan = None if plans is None else plans.get(tuple(fields))
             if plan is None:
                 plan = self._roster.meet(series, fields)
-            signs, lines, late_after = plan
+            signs, lines, late_after, deaf = plan
             if not signs and not lines:
                 continue
             if not entered or self._waiting:
@@ -93,7 +94,10 @@ class Watch:
                 entered, now = True, self._now
             if quality:
                 quality = int(quality)
-            if quality & DEAF or time_ns < now - late_after:
+                if quality & deaf:
+                    continue
+                quality &= NO_DOUBT
+            if time_ns < now - late_after:
                 continue
             if time_ns > now + late_after:
                 time_ns = now
@@ -108,7 +112,7 @@ class Watch:
                 newest = line.newest_ns
                 if time_ns <= newest or type(value) is str or not line.low <= value <= line.high:  # type: ignore[operator]
                     for question, steps in line.read(value, fields, time_ns, now, quality):
-                        self._note(question.owner, steps, out)
+                        self._answered(question.owner, steps, out, moved)
                     continue
                 # In the quiet band no threshold is crossed: what `Line.read` does, and no calls.
                 gap, twice = time_ns - newest, 2 * line.interval_ns
@@ -118,9 +122,29 @@ class Watch:
                 for question in line.windows:
                     edge = question.condition.feed(time_ns, value)  # type: ignore[arg-type]
                     if edge is not UNCHANGED:
-                        self._note(question.owner, question.edge(edge, time_ns), out)
+                        steps = question.edge(edge, time_ns)
+                        self._answered(question.owner, steps, out, moved)
                         line.settle()
+            if moved:
+                self._conclude(moved, out)
         return out
+
+    def _answered(
+        self,
+        owner: Comparing | Joint,
+        steps: Steps,
+        out: list[Transition],
+        moved: dict[Joint, None],
+    ) -> None:
+        self._note(owner, steps, out)
+        if isinstance(owner, Joint) and owner.moved:
+            moved[owner] = None
+
+    def _conclude(self, moved: dict[Joint, None], out: list[Transition]) -> None:
+        """The reading has moved all that it moves: what does that mean where several count?"""
+        for joint in moved:
+            self._note(joint, joint.conclude(self._now), out)
+        moved.clear()
 
     def _heard(self, missing: Missing, steps: Steps, out: list[Transition]) -> None:
         if steps or not missing.calm:

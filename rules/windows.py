@@ -206,14 +206,17 @@ class Changes(Simple):
 
 
 class Count(Windowed[Bucket]):
-    """How many readings arrived. Here silence is an answer: the clock moves the window, too."""
+    """How many readings arrived. Here silence is an answer: the clock moves the window, too, and
+    no reading that took longer than the ones before moves it back."""
 
-    __slots__ = ("_known_ns",)
+    __slots__ = ("_at_ns", "_known_ns")
 
     def __init__(self, window: Window, following: Stage, comparison: Comparison) -> None:
         super().__init__(window, following, comparison)
         self._known_ns: int | None = None
         """When the first reading arrived: a small count waits for a whole window from there."""
+        self._at_ns = 0
+        """Where the window ends."""
 
     @property
     def due_ns(self) -> int | None:
@@ -225,25 +228,40 @@ class Count(Windowed[Bucket]):
     def feed(self, time_ns: int, value: float) -> Edge:
         if self._known_ns is None:
             self._known_ns = time_ns
-        if time_ns >= self._stop_ns:
-            self._roll(time_ns)
-        self._count += 1
-        return self._counted(time_ns)
+        begins = self._move(time_ns)
+        if time_ns // self._bucket_ns > begins:
+            if time_ns >= self._stop_ns:
+                self._buckets.append(self._begin(time_ns // self._bucket_ns))
+                self._settle()
+            self._count += 1
+        return self._counted()
 
     def passed(self, time_ns: int) -> Edge:
         """The clock says; nothing arrived."""
-        self._forget(time_ns // self._bucket_ns - BUCKETS)
+        self._move(time_ns)
+        return self._counted()
+
+    def _move(self, time_ns: int) -> int:
+        """Let the window reach to that time; the last bucket that is before it."""
+        self._at_ns = max(self._at_ns, time_ns)
+        before = self._at_ns // self._bucket_ns - BUCKETS
+        self._forget(before)
         if self._buckets:
             self._settle()
         else:
             self._stop_ns = 0
-        return self._counted(time_ns)
+        return before
+
+    def rewind(self, time_ns: int) -> None:
+        """The clock was set back to that time."""
+        self._at_ns = min(self._at_ns, time_ns)
 
     def deny(self) -> Edge:
         """What does not apply is not counted, and that is all."""
         return UNCHANGED
 
-    def _counted(self, time_ns: int) -> Edge:
+    def _counted(self) -> Edge:
+        time_ns = self._at_ns
         count = self._count - self._from.count_before if self._buckets else 0
         self.value = float(count)
         if self._known_ns is None or time_ns - self._known_ns < self._needed_ns:
@@ -252,13 +270,13 @@ class Count(Windowed[Bucket]):
 
     def restart(self) -> None:
         super().restart()
-        self._known_ns = None
+        self._known_ns, self._at_ns = None, 0
 
     def dump(self) -> list[Any]:
-        return [*super().dump(), self._known_ns]
+        return [*super().dump(), self._known_ns, self._at_ns]
 
     def load(self, state: list[Any]) -> None:
-        *rest, self._known_ns = state
+        *rest, self._known_ns, self._at_ns = state
         super().load(rest)
 
 
