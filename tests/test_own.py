@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hub import configuration, own
 from hub import ingest as module
-from hub import own
 from hub.api import BadItem
 from hub.committer import Committer
 from hub.health import Health
 from hub.ingest import Ingest
-from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.link import Link
 from hub.own import Fresh, Own
 from hub.reading import Reading
 from hub.records import readings_in
-from hub.settings import Settings
 from tests.collector_support import until
 from tests.hub_support import INVENTORY, Hub, mqtt, wait_for
 from tests.influx_support import free_port, influxd
@@ -55,8 +54,11 @@ def readings(folder: Path, part: str) -> list[Reading]:
 @asynccontextmanager
 async def ingesting(folder: Path) -> AsyncIterator[Ingest]:
     """The ingest process' inside, without collectors."""
-    ingest = Ingest(Settings(data=folder), Inventory(), {})
-    task = asyncio.create_task(ingest.run("", ""))
+    settings = folder / "toba-hub.yaml"
+    settings.write_text(f"data: {folder}\nregency: toba\n", encoding="utf-8")
+    conf = configuration.load(settings)
+    ingest = Ingest(replace(conf, plugins={}))
+    task = asyncio.create_task(ingest.run())
     try:
         await until((folder / "ingest.sock").exists)
         yield ingest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hub.committer import Committer, Hand, Receipt
@@ -14,8 +14,6 @@ from hub.journal.writer import Draft
 from hub.redelivery import Window
 from hub.store.base import Batch, Written
 from hub.store.duckdb import DuckStore
-from rules.rule import Rule
-from rules.thing import Thing
 from rules.watch import Watch
 
 
@@ -76,8 +74,8 @@ def _skip_tail() -> None:
     """The engine begins at the journal's end instead of folding on from its snapshot."""
     restore = Engine._restore
 
-    def restores(self: Engine, rules: Sequence[Rule], things: Sequence[Thing]) -> Watch | None:
-        watch = restore(self, rules, things)
+    def restores(self: Engine) -> Watch | None:
+        watch = restore(self)
         if watch is not None:
             self.folded_id = max(self.folded_id, Mark(self._folder, write=False).get())
         return watch
