@@ -16,11 +16,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from collectors.camera import rtsp, wire
+from collectors.camera import picture, rtsp, wire
 from collectors.camera.auth import Login
 from hub.api import NeverWorks
 
-TIERS = Literal["rtsp", "stream", "onvif"]
+TIERS = Literal["rtsp", "stream", "onvif", "snapshot"]
 WEB = ("http", "https")
 
 
@@ -110,6 +110,8 @@ class CameraConfig(BaseModel, extra="forbid"):
     """By name; `default` is for cameras that name none."""
     ca_file: Path | None = None
     """Authorities of the cameras' certificates, beside the machine's own."""
+    blurred_below: Annotated[float, Field(ge=0, le=1)] = picture.BLURRED
+    """Snapshots of less `sharpness` are blurred; 0: none is."""
     tiers: dict[TIERS, TierChange] = {}
 
 
@@ -124,6 +126,8 @@ class CameraSection(BaseModel, extra="forbid"):
     """`http://host` for ONVIF, snapshot and events; the device's address when it isn't given."""
     onvif: bool = False
     """Ask its clock by GetSystemDateAndTime."""
+    snapshot: str = Field(default="", max_length=256, pattern=r"^(/[!-~]*)?$")
+    """Path of a JPEG on `web`, such as `/ISAPI/Streaming/channels/101/picture`."""
     credential: str = ""
     """Of the settings' `credentials`; else `default`, if there is one."""
     verify_certificate: bool = True

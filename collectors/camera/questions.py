@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from collectors.camera import onvif, rtsp, wire
+from collectors.camera import onvif, picture, rtsp, wire
 from collectors.camera.config import WEB, CameraConfig, CameraSection
 from collectors.camera.rtsp import Rtsp
 from collectors.camera.state import NS, Camera
@@ -31,11 +31,14 @@ class Questions:
     tcp: wire.Door | None = None
     web: Web | None = None
     onvif: Web | None = None
+    snapshot: str = ""
+    """Path of a JPEG on `web`."""
+    blurred_below: float = picture.BLURRED
 
     async def ask(self, tier: str) -> Fields:
         """Every question of a tier, side by side. Raises nothing but cancellation."""
         asked = {"rtsp": (self._options, self._connect), "stream": (self._describe,)}
-        asked["onvif"] = (self._clock,)
+        asked |= {"onvif": (self._clock,), "snapshot": (self._look,)}
         fields: Fields = {}
         for found in await asyncio.gather(*(question() for question in asked[tier])):
             fields |= found
@@ -92,6 +95,27 @@ class Questions:
             fields["clock_drift_s"] = said_s + 0.5 - (began_ns / NS + took_s / 2)
         return fields
 
+    async def _look(self) -> Fields:
+        """One picture, judged and forgotten."""
+        if self.web is None or not self.snapshot:
+            return {}
+        try:
+            answer = await self.web.ask("GET", self.snapshot, picture.MAX_BYTES)
+            if answer.status != 200:
+                raise Unfit(refusal(answer.status, self.web.login is not None))
+            # In a thread: libjpeg lets the others work meanwhile.
+            seen = await asyncio.to_thread(picture.look, answer.body, self.blurred_below)
+        except Ended as end:
+            return self._proved("snapshot", ended(end), "snapshot_ok")
+        frozen = self.camera.showed(seen.fingerprint)
+        faults = {"black": seen.black, "frozen": frozen, "blurred": seen.blurred}
+        wrong = [name for name, is_so in faults.items() if is_so]
+        name = f"the picture is {' and '.join(wrong)}" if wrong else "ok"
+        fields = self._proved("snapshot", Verdict(True, name, sick=bool(wrong)), "snapshot_ok")
+        fields |= {"black": int(seen.black), "blurred": int(seen.blurred)}
+        fields |= {"brightness": seen.brightness, "sharpness": seen.sharpness}
+        return fields | {"frozen": int(bool(self.camera.frozen))}
+
 
 class Trust:
     """Whom we believe over TLS; made once, since reading the authorities takes long."""
@@ -134,6 +158,9 @@ def questions(
     url = section.web or (address and f"http://{address}")
     if url:
         made.web = Web(wire.door(url, WEB), config.timeout_s, login, tls)
+    if section.snapshot:
+        _need(target, url, "snapshot", "web, or an address")
+        made.snapshot, made.blurred_below = section.snapshot, config.blurred_below
     if section.onvif:
         _need(target, url, "onvif", "web, or an address")
         made.onvif = made.web

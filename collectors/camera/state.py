@@ -75,9 +75,10 @@ class Camera:
     """Receive time of the newest live heartbeat."""
     said: Heartbeat | None = field(default=None, init=False)
     still: bool | None = field(default=None, init=False)
-    """The newest snapshots are the same picture; None: nobody looked."""
+    """The newest two snapshots are the same picture; None: nobody looked."""
     proofs: dict[str, Proof] = field(default_factory=dict, init=False)
     _same_frame: int = field(default=0, init=False)
+    _shown: bytes = field(default=b"", init=False)
 
     def beat(self, said: Heartbeat, received_ns: int) -> None:
         """A live heartbeat came (neither retained nor kept back)."""
@@ -95,6 +96,11 @@ class Camera:
             fresh_ns = None if fresh_s is None else int(fresh_s * NS)
             proof = self.proofs[name] = Proof(patience, fresh_ns)
         proof.take(verdict, now_ns)
+
+    def showed(self, fingerprint: bytes) -> bool:
+        """A snapshot came, of which that is left; is it the one before again?"""
+        self.still, self._shown = fingerprint == self._shown, fingerprint
+        return self.still
 
     def forget(self, name: str) -> None:
         """Who told us of it is gone."""
