@@ -55,7 +55,7 @@ def readings(folder: Path, part: str) -> list[Reading]:
 async def ingesting(folder: Path) -> AsyncIterator[Ingest]:
     """The ingest process' inside, without collectors."""
     settings = folder / "toba-hub.yaml"
-    settings.write_text(f"data: {folder}\nregency: toba\n", encoding="utf-8")
+    settings.write_text(f"data: {folder}\ninventory: []\n", encoding="utf-8")
     conf = configuration.load(settings)
     ingest = Ingest(replace(conf, plugins={}))
     task = asyncio.create_task(ingest.run())
