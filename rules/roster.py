@@ -35,6 +35,7 @@ NOBODY = Plan((), (), 0, 0)
 
 _THING_KEYS = frozenset(THING_KEYS)
 _PLANS_A_SERIES = 64
+_MOST_SHARED = 1000
 BESIDE = "(beside)"
 """Instead of a rule's name: a line that others look at. No rule is called so."""
 OWN = "hub"
@@ -54,6 +55,8 @@ class Roster:
         """By series key and names of the fields that come together."""
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         """Those names, each combination once: thousands of series have the same."""
+        self._unwatched: dict[tuple[tuple[str, ...], ...], dict[tuple[str, ...], Plan]] = {}
+        """By all names that were met: the plans of series that no rule watches, which most are."""
         self.lines: dict[tuple[str, str, str], Line] = {}
         """By series key, field, and the rule that has a line of its own."""
         self.late_after_ns = late_after_ns
@@ -143,18 +146,26 @@ class Roster:
             witness = self.lines.get((series.key, field, BESIDE))
             if witness is not None:
                 lines[witness] = field
-        plans = self.plans.setdefault(series.key, {})
-        if len(plans) >= _PLANS_A_SERIES:
-            plans.clear()
         plan = NOBODY
         if signs or lines:
             by_field = tuple((field, line) for line, field in lines.items())
             allowed_ns = self.thing(series.device).late_after_ns
             deaf = DEAF_TO_THE_PAST if allowed_ns else DEAF
             plan = Plan(tuple(signs), by_field, allowed_ns or self.late_after_ns, deaf)
-        names = tuple(fields)
-        plans[self._names.setdefault(names, names)] = plan
+        self._plan(series.key, tuple(fields), plan)
         return plan
+
+    def _plan(self, key: str, names: tuple[str, ...], plan: Plan) -> None:
+        """Keep a plan of a series beside those it has; series that nobody watches share theirs."""
+        plans = self.plans.get(key, {})
+        if len(plans) >= _PLANS_A_SERIES:
+            plans = {}
+        plans = {**plans, self._names.setdefault(names, names): plan}
+        if all(known is NOBODY for known in plans.values()):
+            if len(self._unwatched) >= _MOST_SHARED:
+                self._unwatched.clear()
+            plans = self._unwatched.setdefault(tuple(plans), plans)
+        self.plans[key] = plans
 
     # -- tracks and what they ask -------------------------------------------------------
 

@@ -290,7 +290,7 @@ def _shape(tables: Tables, measurement: str) -> Shape:
     table = tables.by_measurement.get(measurement)
     if table is None:
         return Shape()
-    tags = {tag for _, series in table.series[: table.public_series] for tag, _ in series.tags}
+    tags = {tag for _, series in table.public() for tag, _ in series.tags}
     fields = {name: slot.kind for name, slot in table.public_slots.items()}
     return Shape(tuple(sorted(tags)), fields)
 
@@ -331,7 +331,7 @@ def _groups(
     }
     groups: dict[tuple[str, ...], list[tuple[int, Series]]] = {}
     labelled = not set(LABEL_NAMES).isdisjoint((*where, *query.group_by))
-    for number, series in table.series[: table.public_series]:
+    for number, series in table.public():
         tags = dict(series.tags)
         if labelled:
             tags = {**labels.labels(series), **tags}

@@ -60,7 +60,7 @@ class Sorting:
 
         Nearly all are new, of a known series, and only finite floats: these become rows at once.
         """
-        parts = self.parts
+        parts, latest = self.parts, self._tables.latest
         for index, reading in enumerate(readings):
             series, time_ns, fields, quality = reading
             part = parts.get(series.measurement)
@@ -70,9 +70,9 @@ class Sorting:
                 number = table.ids.get(series.key)
                 if layout is not None and number is not None:
                     values = tuple(fields.values())
-                    new = table.latest.get(number, -1) < time_ns <= TIME_MAX
+                    new = latest[number] < time_ns <= TIME_MAX
                     if new and tuple(map(type, values)) == layout.kinds and _finite(values):
-                        table.latest[number] = time_ns
+                        latest[number] = time_ns
                         row = [number, time_ns, *layout.arrange((*values, None))]
                         part.fresh.append(row)
                         part.newest[number] = row
@@ -137,10 +137,10 @@ class Sorting:
         number = table.ids.get(reading.series.key)
         if number is None:
             number = self._tables.add_series(table, reading.series)
-        latest = table.latest.get(number, -1)
+        latest = self._tables.latest[number]
         row: Row | None
         if time_ns > latest:
-            table.latest[number] = time_ns
+            self._tables.latest[number] = time_ns
             row = _empty(table, number, time_ns)
             part.fresh.append(row)
             part.newest[number] = row

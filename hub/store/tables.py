@@ -15,8 +15,10 @@ DuckDB's names ignore case and InfluxDB's don't, hence the catalogue between nam
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -27,6 +29,8 @@ from hub.store.base import StoreRefused
 from hub.store.sql import SQL_TYPE, Slot, identifier
 
 VERSION = 1
+NEVER = -1
+"""Before the time of any point."""
 LATE = "hub_late"
 """The temporary table of points that may already be stored."""
 
@@ -55,9 +59,10 @@ class Table:
     """Field to its place in a row, series and time being 0 and 1."""
     ids: dict[str, int] = field(default_factory=dict)
     """Series key to id."""
-    series: list[tuple[int, Series]] = field(default_factory=list)
-    latest: dict[int, int] = field(default_factory=dict)
-    """Series id to the latest time that is stored."""
+    numbers: array[int] = field(default_factory=lambda: array("i"))
+    """The ids of its series …"""
+    series: list[Series] = field(default_factory=list)
+    """… and these, in the same order."""
     layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
     """By the fields of a reading, where they need no second look."""
     tags: set[str] = field(default_factory=set)
@@ -72,7 +77,8 @@ class Table:
     def admit(self, number: int, series: Series) -> None:
         """One more series."""
         self.ids[series.key] = number
-        self.series.append((number, series))
+        self.numbers.append(number)
+        self.series.append(series)
         names = {name for name, _ in series.tags}
         if not names <= self.tags:
             self.tags |= names
@@ -99,6 +105,10 @@ class Table:
         self.public_slots = dict(self.slots)
         self.public_series = len(self.series)
 
+    def public(self) -> Iterator[tuple[int, Series]]:
+        """The series that readers may know of, with their ids."""
+        return zip(islice(self.numbers, self.public_series), self.series, strict=False)
+
 
 class Tables:
     """The catalogue, in memory and in the database. Everything it adds joins the transaction.
@@ -108,7 +118,8 @@ class Tables:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._next_series = 0
+        self.latest = array("q")
+        """By series id, the latest time that is stored; `NEVER`: nothing is."""
         self.by_measurement: dict[str, Table] = {}
         self._prepare()
         self._load()
@@ -143,8 +154,8 @@ class Tables:
 
     def add_series(self, table: Table, series: Series) -> int:
         """The id of a series seen for the first time; `store_series` puts it into the database."""
-        number = self._next_series
-        self._next_series += 1
+        number = len(self.latest)
+        self.latest.append(NEVER)
         table.admit(number, series)
         return number
 
@@ -153,7 +164,11 @@ class Tables:
         rows = [
             (number, table.measurement, series.key, json.dumps(dict(series.tags)))
             for table in tables
-            for number, series in table.series[table.public_series :]
+            for number, series in zip(
+                table.numbers[table.public_series :],
+                table.series[table.public_series :],
+                strict=True,
+            )
         ]
         if rows:
             with self._connection.appender("hub_series") as appender:
@@ -207,13 +222,12 @@ class Tables:
             "SELECT id, measurement, key FROM hub_series ORDER BY id"
         ):
             self.by_measurement[measurement].admit(number, Series.parse(key))
-            self._next_series = number + 1
+            self.latest.extend([NEVER] * (number + 1 - len(self.latest)))
         for table in self.by_measurement.values():
-            table.latest = dict(
-                self._rows(
-                    f"SELECT series, max(time) FROM {identifier(table.name)} GROUP BY series"  # noqa: S608  # quoted
-                )
-            )
+            for number, time_ns in self._rows(
+                f"SELECT series, max(time) FROM {identifier(table.name)} GROUP BY series"  # noqa: S608  # quoted
+            ):
+                self.latest[number] = time_ns
         self.publish()
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
