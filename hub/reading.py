@@ -12,6 +12,8 @@ from enum import IntFlag
 from sys import intern
 from typing import ClassVar, NamedTuple
 
+MOST_RECENT = 4096
+"""Series that are found by their parts faster than by their key."""
 Tags = tuple[tuple[str, str], ...]
 Value = float | int | str
 """A field's value. Truths are the integers 0 and 1: InfluxQL can't average booleans."""
@@ -63,8 +65,8 @@ class Series:
     device: str
 
     _known: ClassVar[dict[str, Series]] = {}
-    _by_parts: ClassVar[dict[str, dict[Tags, Series]]] = {}
-    """By measurement, then tags."""
+    _recent: ClassVar[dict[tuple[str, Tags], Series]] = {}
+    """By measurement and tags: some of them, since the key finds all."""
     _pairs: ClassVar[dict[tuple[str, str], tuple[str, str]]] = {}
     """A device has many series, and many devices have an `ether1`: each tag is kept once."""
 
@@ -82,23 +84,27 @@ class Series:
     @classmethod
     def make(cls, measurement: str, tags: Tags) -> Series:
         """The series with these sorted tags. Raises `BadSeries`."""
-        same = cls._by_parts.get(measurement)
-        found = None if same is None else same.get(tags)
+        found = cls._recent.get((measurement, tags))
         if found is not None:
             return found
         for text in (measurement, *(part for pair in tags for part in pair)):
             if not text or text.endswith("\\") or any(map(_unwritable, text)):
                 raise BadSeries(f"{text!r} can't name a series (empty, control character or \\)")
-        series = object.__new__(cls)
-        series.measurement = intern(measurement)
-        series.tags = tags = tuple([cls._pair(*pair) for pair in tags])
-        series.key = ",".join(
+        key = ",".join(
             [escape_measurement(measurement)]
             + [f"{escape_tag(k)}={escape_tag(v)}" for k, v in tags]
         )
-        series.device = dict(tags).get("device", "")
-        cls._by_parts.setdefault(series.measurement, {})[tags] = series
-        return cls._known.setdefault(series.key, series)
+        found = cls._known.get(key)
+        if found is None:
+            found = cls._known[key] = object.__new__(cls)
+            found.key = key
+            found.measurement = intern(measurement)
+            found.tags = tuple([cls._pair(*pair) for pair in tags])
+            found.device = dict(found.tags).get("device", "")
+        if len(cls._recent) >= MOST_RECENT:
+            cls._recent.clear()
+        cls._recent[found.measurement, found.tags] = found
+        return found
 
     @classmethod
     def _pair(cls, name: str, value: str) -> tuple[str, str]:

@@ -81,11 +81,11 @@ class _State:
     never: bool = False
     failures: dict[str, int] = field(default_factory=dict)
     """How often in a row each failed; what answers is not in it."""
-    running: set[str] = field(default_factory=set)
+    running: tuple[str, ...] = ()
     began: dict[str, float] = field(default_factory=dict)
-    hinted: set[str] = field(default_factory=set)
+    hinted: tuple[str, ...] = ()
     """To be polled beside the schedule, soon."""
-    again: set[str] = field(default_factory=set)
+    again: tuple[str, ...] = ()
     """Hinted at while being polled: what was read may be older than the hint."""
 
 
@@ -252,7 +252,7 @@ class Runner:
 
     def _ask(self, state: _State, tier: str) -> None:
         if tier not in state.hinted:
-            state.hinted.add(tier)
+            state.hinted += (tier,)
             due = max(monotonic(), state.began.get(tier, 0.0) + HINT_EVERY_S)
             heapq.heappush(self._heap, (due, state.target.id, tier, True))
             self._wake.set()
@@ -260,16 +260,16 @@ class Runner:
     def _launch(self, group: asyncio.TaskGroup, name: str, tier: str, hinted: bool) -> None:
         state = self._states[name]
         if hinted:
-            state.hinted.discard(tier)
+            state.hinted = _without(state.hinted, tier)
         if state.never:
             return
         if tier in state.running:
             if hinted:
-                state.again.add(tier)
+                state.again = (*_without(state.again, tier), tier)
             else:
                 self._host.count("overruns")
         elif tier == state.fastest or state.fastest not in state.failures:
-            state.running.add(tier)
+            state.running += (tier,)
             state.began[tier] = monotonic()
             spec = self._tiers[tier]
             group.create_task(self._poll(state, tier, spec), name=f"{self.name} {name} {tier}")
@@ -296,9 +296,9 @@ class Runner:
             self._host.count("crashes")
             self._failed(state, tier, f"BUG in the collector: {error!r}", traceback=True)
         finally:
-            state.running.discard(tier)
+            state.running = _without(state.running, tier)
             if tier in state.again:
-                state.again.discard(tier)
+                state.again = _without(state.again, tier)
                 self._ask(state, tier)
             self._host.count("polls")
             self._host.health.count(
@@ -327,6 +327,11 @@ class Runner:
             # Is it the device or this tier alone? The cheapest question tells.
             self._ask(state, state.fastest)
         state.failures[tier] = state.failures.get(tier, 0) + 1
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Tuples, because thousands of devices have nothing in them: a set takes 200 bytes for that."""
+    return tuple([other for other in names if other != name])
 
 
 def _being_cancelled() -> bool:

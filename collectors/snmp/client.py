@@ -287,6 +287,39 @@ class Endpoint:
         waiting.answer.set_result((message, self._loop.time() - waiting.sent_at))
 
 
+class Turns:
+    """At most so many at once. Unlike asyncio's semaphore, whose queue takes most of a kibibyte and
+    stays, it holds nothing while nobody is in it."""
+
+    __slots__ = ("_inside", "_most", "_semaphore")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside = 0
+        """Those that wait included."""
+        self._semaphore: asyncio.Semaphore | None = None
+
+    async def __aenter__(self) -> None:
+        self._inside += 1
+        if self._semaphore is None:
+            self._semaphore = asyncio.Semaphore(self._most)
+        try:
+            await self._semaphore.acquire()
+        except BaseException:
+            self._left()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._semaphore is not None:
+            self._semaphore.release()
+        self._left()
+
+    def _left(self) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._semaphore = None
+
+
 class AgentSession:
     """What the real sessions of all versions share: one agent, at most two requests in flight."""
 
@@ -297,7 +330,7 @@ class AgentSession:
         self.address = address
         self.timeout_s = timeout_s
         self.retries = retries
-        self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self.slots = Turns(MAX_IN_FLIGHT)
 
     def move(self, endpoint: Endpoint, address: Address) -> None:
         """The agent is to be found elsewhere from now on."""

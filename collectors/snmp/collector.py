@@ -61,6 +61,8 @@ class SnmpCollector(Collector):
     async def start(self) -> None:
         self._endpoints: dict[int, Endpoint] = {}
         self._devices: dict[str, _Known] = {}
+        self._sections: dict[str, SnmpSection] = {}
+        """By what is written in the inventory."""
         self._catalogue = catalogue.read(self.config.profiles)
         await self._endpoint(socket.AF_INET)
 
@@ -136,7 +138,7 @@ class SnmpCollector(Collector):
             return known
         if known is not None:
             known.session.close()
-        section = SnmpSection.model_validate(dict(target.section))
+        section = self._section(target)
         session = await self._session(target, section)
         limits = (self.config.max_repetitions, self.config.max_names, self.config.max_rows)
         reader = Reader(session, *limits)
@@ -145,6 +147,16 @@ class SnmpCollector(Collector):
         self._devices[target.id] = known
         self._forget_the_gone()
         return known
+
+    def _section(self, target: Target) -> SnmpSection:
+        """What the inventory says of how to ask it; one object for all that are asked alike."""
+        text = repr(sorted(target.section.items()))
+        found = self._sections.get(text)
+        if found is None:
+            if len(self._sections) > len(self._devices):  # of before they were changed
+                self._sections.clear()
+            found = self._sections[text] = SnmpSection.model_validate(dict(target.section))
+        return found
 
     def _who(self, name: str, address: str) -> str:
         """The id of the device of that address, or of that name as it calls itself."""

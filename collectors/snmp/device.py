@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from collectors.snmp import dynamic, neighbours, sensors
 from collectors.snmp import oids as o
 from collectors.snmp.catalogue import Catalogue, Chosen
+from collectors.snmp.client import Turns
 from collectors.snmp.codec import Value
 from collectors.snmp.config import SnmpSection
 from collectors.snmp.neighbours import Who
@@ -52,12 +53,6 @@ class Device:
         self.names = {id}
         """What others may call it: its id, and its sysName once that is known."""
         self.series = Series.of("device", id, probe="snmp")
-        self.tiers: Mapping[str, Callable[[Emit], Awaitable[None]]] = {
-            "liveness": self.liveness,
-            "traffic": self.traffic,
-            "health": self.health,
-            "inventory": self.inventory,
-        }
         self._section = section
         self._reader = reader
         self._host = host
@@ -65,22 +60,32 @@ class Device:
         """When somebody wants to know: everything that is looked for, found or not."""
         self._catalogue = catalogue
         self._who = who
-        self._proposed: set[str] = set()
+        self._proposed: frozenset[str] = frozenset()
         self._ports = PortReader(reader, host)
         self._table: Table | None = None
         self._stale = False
         self._sessions_stale = False
         self._discovered_at = float("-inf")
         self._look_again_s = REDISCOVERY_S
-        self._discovering = asyncio.Lock()
+        self._discovering = Turns(1)
         self._uptime: tuple[int, float] | None = None
         self._host_uptime: tuple[int, float] | None = None
         self._shape: tuple[Value, Value] | None = None
         self._restarts: list[float] = []
         """When, by our monotonic clock; of the last day."""
-        self._unmatched: set[str] = set()
+        self._unmatched: frozenset[str] = frozenset()
         """Ports that the agent lists under one name and answers for under another."""
-        self._told: set[str] = set()
+        self._told: frozenset[str] = frozenset()
+
+    @property
+    def tiers(self) -> Mapping[str, Callable[[Emit], Awaitable[None]]]:
+        """What is read, by tier."""
+        return {
+            "liveness": self.liveness,
+            "traffic": self.traffic,
+            "health": self.health,
+            "inventory": self.inventory,
+        }
 
     @property
     def chosen(self) -> Chosen | None:
@@ -123,7 +128,9 @@ class Device:
             self._say(f"ports moved or went away: {', '.join(sorted(moved)[:5])}")
             table = await self._discover(emit)
             # What a fresh list can't mend either is a fault of the agent; don't walk for it again.
-            self._unmatched = await self._ports.traffic(table, emit, self._saw_uptime)
+            self._unmatched = frozenset(
+                await self._ports.traffic(table, emit, self._saw_uptime)
+            )
         if table.sessions.kinds or self._sessions_stale:
             await self._read_sessions(table, emit)
         if self._ports.told.waits(_now_s()):
@@ -144,7 +151,7 @@ class Device:
 
     async def inventory(self, emit: Emit) -> None:
         """Who the device says it is, its ports, parts and neighbours anew. Raises `NoAnswer`."""
-        self._unmatched = set()
+        self._unmatched = frozenset()
         table = self._table
         if table is None or self._stale or _now_s() - self._discovered_at >= FRESH_S:
             table = await self._discover(emit)
@@ -161,7 +168,7 @@ class Device:
             self._say(note)
         edges = neighbours.proposals(self.id, found, self._section.uplinks, self._who)
         fresh = [edge for edge in edges if repr(edge) not in self._proposed]
-        self._proposed = {repr(edge) for edge in edges}
+        self._proposed = frozenset(map(repr, edges))
         if fresh:
             emit(*fresh)
 
@@ -271,7 +278,7 @@ class Device:
     def _say(self, what: str) -> None:
         """Once per device and text, not once a poll."""
         if what not in self._told and len(self._told) < 50:
-            self._told.add(what)
+            self._told |= {what}
             self._host.log.warning(what, device=self.id)
 
 

@@ -8,13 +8,25 @@ SNMP-FRAMEWORK-MIB (RFC 3411).
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 Oid: TypeAlias = bytes
 """BER content octets of an OBJECT IDENTIFIER, without tag and length."""
 
 MAX_ARC = 0xFFFFFFFF
+
+_T = TypeVar("_T", bound=Hashable)
+
+
+@lru_cache(maxsize=65_536, typed=True)
+def shared(value: _T) -> _T:
+    """The same object for equal ones, for what a fleet's devices have alike: names, labels, speeds.
+
+    What falls out of the cache is only held twice.
+    """
+    return value
 
 
 class BadOid(ValueError):

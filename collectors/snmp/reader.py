@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from collectors.snmp.client import NoAnswer, Query, Reply, Session
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.manners import Size
-from collectors.snmp.oids import SYS_UPTIME, Oid, dotted
+from collectors.snmp.oids import SYS_UPTIME, Oid, dotted, shared
 from collectors.snmp.rates import TICKS, UPTIME_MODULUS, Restart, uptime_passed
 from collectors.snmp.walk import MAX_ROWS, Walk, alive, walk
 
 FIRST_ROWS = 10
 FIRST_NAMES = 22
+MOST_STEPS = 8
+"""Sizes of request whose encoded forms are kept: devices of a kind settle at the same one."""
 
 Row = TypeVar("Row")
 
@@ -51,40 +54,53 @@ class Page(Generic[Row]):
         return self._passed
 
 
-class Plan(Generic[Row]):
-    """Which instances belong to which row; keeps the encoded requests for as long as it lives."""
+class Shape:
+    """The instances of all rows of a plan. In a fleet most devices have the same columns and
+    indexes: what is known of these, and encoded, is kept once for all of them."""
 
-    def __init__(self, rows: Sequence[tuple[Row, tuple[Oid, ...]]]) -> None:
-        self.rows = [(row, _shared(oids)) for row, oids in rows]
-        self.width = max((len(oids) for _, oids in rows), default=1)
-        self._queries: dict[int, Query] = {}
-        self._step = 0
+    __slots__ = ("__weakref__", "_queries", "names", "width")
+
+    def __init__(self, names: tuple[tuple[Oid, ...], ...]) -> None:
+        self.names = tuple(map(shared, names))
+        self.width = max(map(len, names), default=1)
+        self._queries: dict[int, dict[int, Query]] = {}
+        """By the number of rows, then by the first one."""
 
     def query(self, at: int, step: int) -> Query:
         """The Get of `step` rows from row `at` on, sysUpTime first."""
-        if step != self._step:
-            self._queries.clear()
-            self._step = step
-        found = self._queries.get(at)
+        of_step = self._queries.get(step)
+        if of_step is None:
+            if len(self._queries) >= MOST_STEPS:
+                self._queries.clear()
+            of_step = self._queries[step] = {}
+        found = of_step.get(at)
         if found is None:
-            parts = [names for _, names in self.rows[at : at + step]]
-            found = self._queries[at] = _query(tuple(chain((SYS_UPTIME,), *parts)))
+            parts = self.names[at : at + step]
+            found = of_step[at] = Query(tuple(chain((SYS_UPTIME,), *parts)))
         return found
 
 
-@lru_cache(maxsize=65_536)
-def _shared(oids: tuple[Oid, ...]) -> tuple[Oid, ...]:
-    """The same tuple for the same names: in a fleet most devices have the same columns and indexes.
-
-    What falls out of the cache is only held twice.
-    """
-    return oids
+_shapes: WeakValueDictionary[tuple[tuple[Oid, ...], ...], Shape] = WeakValueDictionary()
 
 
-@lru_cache(maxsize=4096)
-def _query(oids: tuple[Oid, ...]) -> Query:
-    """The same query, so that it is encoded once for all devices of its shape."""
-    return Query(oids)
+@lru_cache(maxsize=256)
+def _shape(names: tuple[tuple[Oid, ...], ...]) -> Shape:
+    """The same shape for the same names, as long as any plan has it; and for a while longer, since
+    devices of a kind are discovered one after the other."""
+    found = _shapes.get(names)
+    if found is None:
+        found = _shapes[names] = Shape(names)
+    return found
+
+
+class Plan(Generic[Row]):
+    """Which instances belong to which row."""
+
+    __slots__ = ("rows", "shape")
+
+    def __init__(self, rows: Sequence[tuple[Row, tuple[Oid, ...]]]) -> None:
+        self.rows = tuple([row for row, _ in rows])
+        self.shape = _shape(tuple([oids for _, oids in rows]))
 
 
 class Reader:
@@ -122,17 +138,19 @@ class Reader:
         at = 0
         loop = asyncio.get_running_loop()
         while at < len(plan.rows):
-            step = max(1, (self._names.value - 1) // plan.width)
-            query = plan.query(at, step)
+            shape = plan.shape
+            step = max(1, (self._names.value - 1) // shape.width)
+            query = shape.query(at, step)
             reply, fault = await self._send(query)
             if reply is not None:
                 rows = plan.rows[at : at + step]
-                yield _page(query, reply, rows, loop.time())
+                names = shape.names[at : at + step]
+                yield _page(query, reply, zip(rows, names, strict=True), loop.time())
                 if len(rows) == step:
                     self._names.worked()
                 at += step
             elif step > 1:
-                self._names.failed(step * plan.width + 1)
+                self._names.failed(step * shape.width + 1)
             else:
                 self.skipped.append(f"{fault} at {dotted(query.oids[1])}")
                 at += 1
@@ -152,7 +170,7 @@ class Reader:
 
 
 def _page(
-    query: Query, reply: Reply, rows: Sequence[tuple[Row, tuple[Oid, ...]]], at_s: float
+    query: Query, reply: Reply, rows: Iterable[tuple[Row, tuple[Oid, ...]]], at_s: float
 ) -> Page[Row]:
     values: list[Value] = [
         value if name == asked else Absent.UNREADABLE

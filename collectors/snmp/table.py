@@ -15,7 +15,7 @@ from collectors.snmp.codec import Absent, Value
 from collectors.snmp.config import SnmpSection
 from collectors.snmp.convert import words
 from collectors.snmp.dynamic import Sessions, split, taken
-from collectors.snmp.oids import Oid, cell
+from collectors.snmp.oids import Oid, cell, shared
 from collectors.snmp.parse import (
     NOMINAL_SPEED_TYPES,
     column,
@@ -24,7 +24,6 @@ from collectors.snmp.parse import (
     speed_bps,
     text,
 )
-from collectors.snmp.rates import Look
 from collectors.snmp.reader import Plan, Reader
 from collectors.snmp.sensors import Sensors, Told, cells, find
 from hub.api import Series
@@ -54,8 +53,9 @@ class Port:
     has_discontinuity: bool = False
     fixed_speed: int | None = None
     uplink: int = 0
-    traffic: Look | None = None
-    faults: Look | None = None
+    traffic: bytes | None = None
+    """The last look at its octets, packed."""
+    faults: bytes | None = None
     speed: int | None = None
     """bit/s."""
     line_rate: int | None = None
@@ -71,8 +71,8 @@ class Port:
         """Take ifHighSpeed (or ifSpeed where there is none) as polled; it seldom changes."""
         if polled == self._polled:
             return
-        self._polled = polled
-        self.speed = self._speed(number(polled))
+        self._polled = shared(polled)
+        self.speed = shared(self._speed(number(polled)))
         made_up = self.fixed_speed is None and self.if_type in NOMINAL_SPEED_TYPES
         self.line_rate = None if made_up else self.speed
 
@@ -195,8 +195,8 @@ async def _find_ports(
         port = Port(
             index,
             Series.of("interface", device, ifname=name),
-            cell(o.IF_NAME if by_name else o.IF_DESCR, index),
-            (names if by_name else descrs).get(index),
+            shared(cell(o.IF_NAME if by_name else o.IF_DESCR, index)),
+            shared((names if by_name else descrs).get(index)),
             fixed_speed=section.speed.get(name),
             uplink=int(name in section.uplinks),
         )
@@ -229,7 +229,7 @@ async def _read_facts(reader: Reader, ports: Sequence[Port]) -> None:
         for port, (if_type, alias, if_speed, high_speed, wide, discontinuity) in page.rows:
             port.if_type = number(if_type) or 0
             port.alias = text(alias)
-            port.if_speed = number(if_speed)
+            port.if_speed = shared(number(if_speed))
             port.has_high_speed = number(high_speed) is not None
             port.wide = number(wide) is not None
             port.has_discontinuity = number(discontinuity) is not None

@@ -60,7 +60,7 @@ class PortReader:
         look = _look(page, values[3:5], values[6:], 64 if port.wide else 32)
         found = _rates(port.traffic, look, page, line_rate and line_rate / 8)
         if found.drop is not Drop.TOO_SOON:
-            port.traffic = look
+            port.traffic = look.packed()
         fields: dict[str, Field] = {"uplink": port.uplink}
         if is_there(oper):
             fields["oper_up"] = 1 if oper == UP else 0
@@ -105,7 +105,7 @@ class PortReader:
         line_rate = port.line_rate
         found = _rates(port.faults, look, page, line_rate and line_rate / SHORTEST_FRAME_BITS)
         if found.drop is not Drop.TOO_SOON:
-            port.faults = look
+            port.faults = look.packed()
         fields: dict[str, Field] = {
             name: rate for name, rate in zip(_FAULTS, found.values, strict=True) if rate is not None
         }
@@ -123,8 +123,9 @@ class PortReader:
         return _DOUBTED if drop is Drop.IMPLAUSIBLE else 0
 
 
-def _rates(before: Look | None, now: Look, page: Page[Port], fastest: float | None) -> Rates:
+def _rates(kept: bytes | None, now: Look, page: Page[Port], fastest: float | None) -> Rates:
     """As `rates`, the time between being worked out once for all rows of a page."""
+    before = None if kept is None else Look.unpacked(kept)
     passed = None if before is None else page.since(before.ticks, before.at_s)
     return rates(before, now, fastest, passed)
 

@@ -10,7 +10,7 @@ from hub.inventory import Device
 from hub.web import causes, links, states, views
 from hub.web.backend import Backend
 from hub.web.headlines import headline
-from hub.web.live import DeviceLive, Ring, SeriesLive
+from hub.web.live import DeviceLive, LiveState, Ring, SeriesLive
 from hub.web.pace import Pace
 from hub.web.states import State
 from rules.matching import Matcher
@@ -21,7 +21,7 @@ MOST_ALERTS = 300
 """Sent to a browser; the worst and newest come first, the rest is counted."""
 
 SEVERITY_RANK = {"info": 0, "warning": 1, "critical": 2}
-EMPTY = DeviceLive()
+EMPTY = DeviceLive(LiveState())
 
 
 def ms(time_ns: int) -> int:
@@ -124,7 +124,7 @@ class Showing:
     def readings(self, id: str) -> list[views.Metric]:
         """Every last value of a device, in a steady order."""
         live = self.backend.live.devices.get(id, EMPTY)
-        ordered = sorted(live.series.values(), key=lambda one: one.series.key)
+        ordered = sorted(live.series, key=lambda one: one.series.key)
         return [self.metric(one, field) for one in ordered for field in sorted(one.fields)]
 
     def alerts(self, device: str = "") -> tuple[list[views.AlertInfo], int]:
