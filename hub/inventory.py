@@ -53,6 +53,9 @@ class Opd(BaseModel, extra="forbid", frozen=True):
     site: str
 
 
+_GIVEN: set[str] = set()
+
+
 class Device(BaseModel, extra="forbid", frozen=True):
     """Something that is watched."""
 
@@ -77,6 +80,11 @@ class Device(BaseModel, extra="forbid", frozen=True):
     late_after: str = ""
     """How long its readings may take to arrive and still count for alerts, such as 1h: for nodes
     that keep readings while they have no network. Empty: five minutes."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        # Nobody asks which fields were given; a set of them for each device would take as much as
+        # what the device says.
+        object.__setattr__(self, "__pydantic_fields_set__", _GIVEN)
 
     @field_validator("late_after")
     @classmethod

@@ -174,10 +174,10 @@ class Rollups:
         written = 0
         for devices in await self._devices(store, asked, first.devices):
             query = _of_devices(asked, devices)
-            rows = list(rows_to_readings(its_name, fields, await store.query(query)))
+            rows = list(rows_to_readings(measurement, fields, await store.query(query)))
             fresh = [r for r in rows if (r.series.tags, r.time_ns) not in there]
             for at in range(0, len(fresh), ROWS):
-                answer = await target.write(Batch(fresh[at : at + ROWS], 0, "rollup"))
+                answer = await target.write(Batch(fresh[at : at + ROWS], 0, "rollup", its_name))
                 for reason in set(answer.rejected.values()):
                     self._health.count("rollup_rejected")
                     log.error("a rollup is refused by the store", why=reason)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.reading import Quality, Reading, Series
+from rules.roster import Roster
 from rules.watch import Act, Thing, Transition, Watch
 from tests.rules_support import (
     AQ,
@@ -684,3 +685,15 @@ def test_what_is_beside_survives_a_restart() -> None:
     watch = Watch.restore(found, THINGS, msgspec.msgpack.decode(packed))
     (said,) = watch.observe(2, [Reading(CORE, START + S, {"up": 0})], START + S)
     assert (said.rule, said.after) == ("deaf", "firing")
+
+
+def test_series_that_no_rule_watches_share_their_plans_until_one_is_watched() -> None:
+    roster = Hub(PM).watch._roster
+    roster = Roster(roster.rules, [Thing("a", kind="sensor"), Thing("b", kind="sensor")], 0)
+    noise = [Series.of("environment", device, sensor="n") for device in ("a", "b")]
+    for series in noise:
+        roster.meet(series, {"noise_dba": 1.0})
+    assert roster.plans[noise[0].key] is roster.plans[noise[1].key]
+    assert roster.meet(noise[0], {"pm25": 1.0}).lines
+    assert ("pm25",) not in roster.plans[noise[1].key]
+    assert set(roster.plans[noise[0].key]) == {("noise_dba",), ("pm25",)}

@@ -181,3 +181,16 @@ def test_a_rate_is_either_right_or_absent_whatever_happens(
         elif found.values[0] is not None:
             assert 0 <= found.values[0] <= 1.1 * GIGABIT
         before = now
+
+
+@given(
+    st.lists(st.none() | st.integers(0, 2**64 - 1), max_size=4),
+    st.integers(0, 2**32 - 1),
+    st.floats(0, 1e9),
+    st.none() | st.integers(0, 2**32 - 1),
+)
+def test_a_look_that_was_kept_packed_is_the_same(
+    values: list[int | None], ticks: int, at_s: float, discontinuity: int | None
+) -> None:
+    seen = Look(ticks, at_s, tuple(values), 32, discontinuity)
+    assert Look.unpacked(seen.packed()) == seen

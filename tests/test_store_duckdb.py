@@ -200,3 +200,26 @@ async def test_a_folder_that_was_moved_away_is_missed_and_not_made_anew(tmp_path
     (tmp_path / "elsewhere").rename(folder)
     assert await store.write(Batch([reading(2, pm25=2.0)], 2)) == Written()
     await store.close()
+
+
+async def test_a_tier_of_rollups_is_written_under_the_series_of_the_readings(
+    tmp_path: Path,
+) -> None:
+    """Also in a store of format 1, where each tier had series of its own."""
+    path, tier = tmp_path / "hub.duckdb", "environment_5m"
+    rows = Query(tier, (Column("pm25_sum"),), 0, NOON * 2, group_by=("sensor",))
+    store = DuckStore(path)
+    await store.write(Batch([reading(0, pm25=1.0)], 1))
+    await store.write(Batch([reading(0, pm25_sum=1.0)], 0, "rollup", tier))
+    assert await values(store, rows) == [[(NOON, (1.0,))]]
+    await store.close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE hub_format SET version = 1")
+        key = SENSOR.key.replace("environment", tier)
+        connection.execute("UPDATE hub_series SET key = ? WHERE measurement = ?", [key, tier])
+    store = DuckStore(path)
+    await store.write(Batch([reading(0, pm25_sum=2.0)], 0, "rollup", tier))
+    assert await values(store, rows) == [[(NOON, (2.0,))]]
+    assert await values(store) == [[(NOON, (1.0,))]]
+    assert Series.known(key) is None
+    await store.close()

@@ -128,9 +128,7 @@ class Device:
             self._say(f"ports moved or went away: {', '.join(sorted(moved)[:5])}")
             table = await self._discover(emit)
             # What a fresh list can't mend either is a fault of the agent; don't walk for it again.
-            self._unmatched = frozenset(
-                await self._ports.traffic(table, emit, self._saw_uptime)
-            )
+            self._unmatched = frozenset(await self._ports.traffic(table, emit, self._saw_uptime))
         if table.sessions.kinds or self._sessions_stale:
             await self._read_sessions(table, emit)
         if self._ports.told.waits(_now_s()):

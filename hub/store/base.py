@@ -35,6 +35,9 @@ class Batch:
     readings: Sequence[Reading]
     last_id: int
     lane: str = "live"
+    into: str = ""
+    """Where an embedded store puts them instead of their own measurement: a tier of rollups. So
+    they are of the same series as the readings, of which memory holds each once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class DuckStore:
         assert connection is not None  # noqa: S101  # `_opened` sets both
         if 0 < batch.last_id <= tables.last_id(batch.lane):
             return Written()
-        sorting = Sorting(tables)
+        sorting = Sorting(tables, batch.into)
         connection.begin()
         try:
             sorting.add(batch.readings)

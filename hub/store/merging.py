@@ -50,8 +50,9 @@ class Part:
 class Sorting:
     """One batch being sorted; new tables, columns and series are made on the way."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, into: str = "") -> None:
         self._tables = tables
+        self._into = into
         self.parts: dict[str, Part] = {}
         self.rejected: dict[int, str] = {}
 
@@ -91,7 +92,7 @@ class Sorting:
         if trouble:
             return trouble
         if part is None:
-            table = self._tables.table(series.measurement)
+            table = self._tables.table(self._into or series.measurement)
             part = self.parts[series.measurement] = Part(table)
         values: dict[str, Value] = {}
         trouble = self._values(part.table, reading, values)

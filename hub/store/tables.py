@@ -3,7 +3,7 @@
     hub_format        version            of this layout; a newer one is refused, never guessed at
     hub_measurements  measurement, table_name
     hub_fields        measurement, field, column_name, type
-    hub_series        id, measurement, key, tags (JSON)
+    hub_series        id, measurement, key (rollups: of their readings), tags (JSON)
     hub_lanes         lane, last_id      written in the transaction of the batch it speaks of
     <table>      series, time (UTC ns), a column for each field ever seen
 
@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 import duckdb
 
 from hub.reading import Series, Value
+from hub.rollup import TIERS
 from hub.store.base import StoreRefused
 from hub.store.sql import SQL_TYPE, Slot, identifier
 
-VERSION = 1
+VERSION = 2
 NEVER = -1
 """Before the time of any point."""
 LATE = "hub_late"
@@ -200,6 +201,9 @@ class Tables:
             )
         if row is None:
             run("INSERT INTO hub_format VALUES (?)", [VERSION])
+        elif row[0] < VERSION:
+            self._give_rollups_the_keys_of_readings()
+            run("UPDATE hub_format SET version = ?", [VERSION])
         run("CREATE TABLE IF NOT EXISTS hub_measurements (measurement VARCHAR, table_name VARCHAR)")
         run(
             "CREATE TABLE IF NOT EXISTS hub_fields"
@@ -210,6 +214,17 @@ class Tables:
             " (id INTEGER, measurement VARCHAR, key VARCHAR, tags VARCHAR)"
         )
         run("CREATE TABLE IF NOT EXISTS hub_lanes (lane VARCHAR, last_id BIGINT)")
+
+    def _give_rollups_the_keys_of_readings(self) -> None:
+        """In format 1 their series began with the name of the tier: `environment_5m,device=…`."""
+        for tier in TIERS:
+            self._connection.execute(
+                "UPDATE hub_series SET key ="
+                " m.measurement || substr(key, length(m.measurement) + ?)"
+                " FROM hub_measurements m WHERE hub_series.measurement = m.measurement || ?"
+                " AND starts_with(key, hub_series.measurement || ',')",
+                [len(tier.suffix) + 2, f"_{tier.suffix}"],
+            )
 
     def _load(self) -> None:
         for measurement, name in self._rows("SELECT measurement, table_name FROM hub_measurements"):
