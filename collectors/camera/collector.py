@@ -1,22 +1,29 @@
 """Watches cameras by what they say and by what they answer.
 
-MQTT status, POST token ─► heartbeat ─┐
-polls, by tier ─► questions ─► verdict ─┴─► Camera (pure) ─► judgement ─► emit
+MQTT status, POST token ─► heartbeat ───┐
+polls, by tier ─► questions ─► verdict ─┼─► Camera (pure) ─► judgement ─► emit
+event streams, Frigate ─► verdict ──────┘
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collectors.camera import diagnose, heartbeat
-from collectors.camera.config import CameraConfig, CameraSection
+from collectors.camera import diagnose, frigate, heartbeat
+from collectors.camera.config import Broker, CameraConfig, CameraSection
+from collectors.camera.happenings import MAKERS, Happening
 from collectors.camera.heartbeat import Goodbye
-from collectors.camera.listener import listen
+from collectors.camera.listener import Hear, listen
 from collectors.camera.questions import Questions, Trust, questions
 from collectors.camera.state import Camera, Judgement, State
+from collectors.camera.stream import follow
+from collectors.camera.verdict import Verdict
+from collectors.camera.web import Web
 from hub.api import (
     BadItem,
     Check,
@@ -38,6 +45,9 @@ from hub.api import (
 JUDGED = "rtsp"
 """The tier in which every camera is told of, also one that has nothing to be asked."""
 
+SPREAD_S = 0.02
+"""Event streams are opened so far apart on average."""
+
 
 class CameraCollector(Collector):
     """Heartbeats (MQTT, HTTP) and answers, judged together."""
@@ -53,6 +63,8 @@ class CameraCollector(Collector):
         self._known: dict[str, Target] = {}
         self._questions: dict[str, Questions] = {}
         self._tokens: dict[bytes, str] = {}
+        self._in_frigate: dict[str, str] = {}
+        """Devices by their name in Frigate."""
         self._judged: dict[str, Judgement] = {}
 
     @classmethod
@@ -66,7 +78,7 @@ class CameraCollector(Collector):
         """Read the sections. Raises `NeverWorks` when two cameras share a token."""
         now_ns, trust = self.host.now_ns(), Trust(self.config)
         known, self._known = self._known, {target.id: target for target in self.host.targets()}
-        self._questions, self._tokens = {}, {}
+        self._questions, self._tokens, self._in_frigate = {}, {}, {}
         self._cameras = {id: self._cameras[id] for id in self._known if id in self._cameras}
         for target in self.host.targets():
             section = CameraSection.model_validate(target.section)
@@ -79,6 +91,12 @@ class CameraCollector(Collector):
             self._questions[target.id] = questions(
                 target, section, self.config, camera, trust, self.host.now_ns
             )
+            if section.frigate:
+                other = self._in_frigate.setdefault(section.frigate, target.id)
+                if other != target.id:
+                    raise NeverWorks(
+                        f"{other} and {target.id} are both {section.frigate} in Frigate"
+                    )
             if section.heartbeat_token:
                 key = _hash(section.heartbeat_token.get_secret_value())
                 other = self._tokens.setdefault(key, target.id)
@@ -93,6 +111,7 @@ class CameraCollector(Collector):
         """Ask what the tier asks, and say what the camera is now."""
         self._emit = emit
         camera = self._cameras[target.id]
+        fields: dict[str, Value]
         fields = {} if camera.maintenance else await self._questions[target.id].ask(tier)
         for name, value in fields.items():
             if name.endswith("_ok"):
@@ -104,10 +123,66 @@ class CameraCollector(Collector):
         """Listen to heartbeats until cancelled."""
         self._emit = emit
         broker = self.config.broker
-        if broker is not None:
-            tls = broker.tls.context() if broker.tls else None
-            await listen(broker, tls, self.host, self._heard)
-        await asyncio.Event().wait()
+        # Before the group, which would wrap a wrong file's error.
+        tls = broker.tls.context() if broker and broker.tls else None
+        async with asyncio.TaskGroup() as group:
+            for device, asked in self._questions.items():
+                if asked.events and asked.web and not asked.camera.maintenance:
+                    group.create_task(self._follow(device, asked.web, asked.events))
+            if broker is not None:
+                await self._listen(broker, tls)
+            await asyncio.Event().wait()
+
+    async def _listen(self, broker: Broker, tls: ssl.SSLContext | None) -> None:
+        topics: dict[str, Hear] = {
+            broker.pattern: lambda topic, *said: self._heard(broker.device(topic), *said)
+        }
+        if self._in_frigate:
+            topics[f"{broker.frigate}/stats"] = self._frigate_says
+            topics[f"{broker.frigate}/available"] = self._frigate_is
+        await listen(broker, tls, self.host, topics)
+
+    async def _follow(self, device: str, web: Web, maker: str) -> None:
+        """Stay on a camera's event stream."""
+        path, read = MAKERS[maker]
+        camera = self._cameras[device]
+
+        def prove(verdict: Verdict) -> None:
+            camera.proved("events", verdict, self.host.now_ns())
+            self.host.count("keepalives" if verdict.good else "streams_broken")
+            if not verdict.good and self._emit:
+                self._tell(device, {"events_ok": 0}, self.host.now_ns(), self._emit)
+
+        def tell(said: Happening) -> None:
+            if self._emit:
+                text = f"the camera reports {said.name}"
+                self._emit(Event(device, said.name, self.host.now_ns(), text))
+
+        await asyncio.sleep(random.uniform(0, min(10.0, SPREAD_S * len(self._cameras))))
+        await follow(web, path, read, prove, tell)
+
+    def _frigate_says(self, topic: str, payload: bytes, retained: bool) -> None:
+        """`stats`: pictures a second of each of its cameras."""
+        if retained or self._emit is None:
+            return
+        try:
+            rates = frigate.fps(payload)
+        except BadItem as error:
+            reason, _, detail = str(error).partition(": ")
+            self.host.refuse(reason, detail)
+            return
+        now_ns = self.host.now_ns()
+        for name, rate in rates.items():
+            device = self._in_frigate.get(name)
+            if device is not None and not self._cameras[device].maintenance:
+                self._cameras[device].proved("frigate", frigate.verdict(rate), now_ns)
+                self._tell(device, {"fps": rate}, now_ns, self._emit)
+
+    def _frigate_is(self, topic: str, payload: bytes, retained: bool) -> None:
+        """`available`: offline is Frigate's own Will, and says nothing of its cameras."""
+        if payload != b"online":
+            for device in self._in_frigate.values():
+                self._cameras[device].forget("frigate")
 
     def routes(self) -> Sequence[Route]:
         """`POST /api/v1/heartbeat/{token}`, for cameras and agents without MQTT."""

@@ -67,6 +67,19 @@ class Broker(BaseModel, extra="forbid"):
     topic: str = "toba/v1/{opd}/{site}/{device}/status"
     """Levels in braces match anything; `{device}` is the camera's id."""
 
+    frigate: str = Field(default="frigate", pattern=r"^[^+#]+$")
+    """Frigate's topic_prefix; listened to when a camera has a name there."""
+
+    @property
+    def pattern(self) -> str:
+        """What to subscribe to for heartbeats."""
+        levels = self.topic.split("/")
+        return "/".join("+" if level.startswith("{") else level for level in levels)
+
+    def device(self, topic: str) -> str:
+        """Whose heartbeat it is."""
+        return topic.split("/")[self.topic.split("/").index("{device}")]
+
     @field_validator("topic")
     @classmethod
     def _topic(cls, text: str) -> str:
@@ -126,6 +139,10 @@ class CameraSection(BaseModel, extra="forbid"):
     """`http://host` for ONVIF, snapshot and events; the device's address when it isn't given."""
     onvif: bool = False
     """Ask its clock by GetSystemDateAndTime."""
+    events: Literal["hikvision", "dahua"] | None = None
+    """Stay on the camera's event stream: alertStream, eventManager."""
+    frigate: str = ""
+    """The camera's name in Frigate, whose word on its pictures a second is heard over MQTT."""
     snapshot: str = Field(default="", max_length=256, pattern=r"^(/[!-~]*)?$")
     """Path of a JPEG on `web`, such as `/ISAPI/Streaming/channels/101/picture`."""
     credential: str = ""

@@ -1,12 +1,12 @@
-"""Heartbeats over MQTT. A lost one does no harm, so nothing is kept for us at the broker: what we
-hear is live, or it is retained and then no sign of life."""
+"""Messages over MQTT: heartbeats, and what Frigate tells. A lost one does no harm, so nothing is
+kept for us at the broker: what we hear is live, or it is retained and then no sign of life."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import aiomqtt
@@ -16,10 +16,15 @@ from collectors.camera.config import Broker
 from hub.api import Host
 
 Hear = Callable[[str, bytes, bool], None]
-"""device, payload, retained"""
+"""topic, payload, retained"""
 
 
-async def listen(broker: Broker, tls: ssl.SSLContext | None, host: Host, hear: Hear) -> NoReturn:
+async def listen(
+    broker: Broker,
+    tls: ssl.SSLContext | None,
+    host: Host,
+    topics: Mapping[str, Hear],
+) -> NoReturn:
     """Connect, subscribe, hand over, for ever; one line when it breaks, one when it is back."""
     up: bool | None = None
     tries = 0
@@ -32,7 +37,7 @@ async def listen(broker: Broker, tls: ssl.SSLContext | None, host: Host, hear: H
 
     while True:
         try:
-            await _once(broker, tls, hear, connected)
+            await _once(broker, tls, topics, connected)
         except (aiomqtt.MqttError, OSError) as error:
             if up is not False:
                 host.log.warning(
@@ -48,12 +53,12 @@ async def listen(broker: Broker, tls: ssl.SSLContext | None, host: Host, hear: H
 
 
 async def _once(
-    broker: Broker, tls: ssl.SSLContext | None, hear: Hear, connected: Callable[[], None]
+    broker: Broker,
+    tls: ssl.SSLContext | None,
+    topics: Mapping[str, Hear],
+    connected: Callable[[], None],
 ) -> None:
     mqtt5 = broker.protocol == 5
-    levels = broker.topic.split("/")
-    place = levels.index("{device}")
-    pattern = "/".join("+" if level.startswith("{") else level for level in levels)
     async with aiomqtt.Client(
         broker.host,
         broker.port,
@@ -67,11 +72,13 @@ async def _once(
         tls_context=tls,
         max_queued_incoming_messages=10_000,
     ) as client:
-        await client.subscribe(pattern, qos=1)
+        await client.subscribe([(topic, 1) for topic in topics])
         connected()
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
-            hear(message.topic.value.split("/")[place], payload, bool(message.retain))
+            for topic, hear in topics.items():
+                if message.topic.matches(topic):
+                    hear(message.topic.value, payload, bool(message.retain))
 
 
 def _address(broker: Broker) -> str:

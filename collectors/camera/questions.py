@@ -34,6 +34,8 @@ class Questions:
     snapshot: str = ""
     """Path of a JPEG on `web`."""
     blurred_below: float = picture.BLURRED
+    events: str = ""
+    """The maker whose event stream is followed on `web`."""
 
     async def ask(self, tier: str) -> Fields:
         """Every question of a tier, side by side. Raises nothing but cancellation."""
@@ -161,6 +163,9 @@ def questions(
     if section.snapshot:
         _need(target, url, "snapshot", "web, or an address")
         made.snapshot, made.blurred_below = section.snapshot, config.blurred_below
+    if section.events:
+        _need(target, url, "events", "web, or an address")
+        made.events = section.events
     if section.onvif:
         _need(target, url, "onvif", "web, or an address")
         made.onvif = made.web

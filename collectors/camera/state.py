@@ -42,12 +42,12 @@ PROOFS = {
     "stream": ("stream", 2, None),
     "onvif": ("ONVIF", 2, None),
     "snapshot": ("snapshot", 2, None),
-    "events": ("events", 2, None),
+    "events": ("events", MISSES, None),
     "frigate": ("Frigate", 2, FRIGATE_S),
 }
 """By name: what people call it, after how many bad answers it is a fault, how long one counts.
 
-Where packets get lost (RTSP, TCP) it takes three; the slower ones are asked too seldom for that.
+Where packets get lost (RTSP, TCP, streams) it takes three; the others are asked too seldom.
 """
 
 

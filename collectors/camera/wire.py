@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -72,7 +72,7 @@ class Line(Protocol):
         """Send and read an answer's head alone; the body is for `pieces`. Raises `Ended`."""
         ...
 
-    def pieces(self, answer: Answer) -> AsyncIterator[bytes]:
+    def pieces(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         """The body as it comes, until it ends. Raises `Ended`."""
         ...
 
@@ -193,7 +193,7 @@ class _Line:
         head = await self._reader.readuntil(b"\r\n\r\n")
         return read_head(head[:-4])
 
-    async def pieces(self, answer: Answer) -> AsyncIterator[bytes]:
+    async def pieces(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         if "chunked" in answer.header("transfer-encoding").lower():
             async for piece in self._chunks():
                 yield piece
@@ -210,7 +210,7 @@ class _Line:
         async for piece in self._exactly(int(length)):
             yield piece
 
-    async def _exactly(self, left: int) -> AsyncIterator[bytes]:
+    async def _exactly(self, left: int) -> AsyncGenerator[bytes, None]:
         while left:
             piece = await self._reader.read(min(left, MAX_HEAD))
             if not piece:
@@ -218,7 +218,7 @@ class _Line:
             left -= len(piece)
             yield piece
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """RFC 9112 §7.1."""
         while True:
             size = (await self._reader.readuntil(b"\r\n")).partition(b";")[0].strip()
