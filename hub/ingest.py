@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from hub import configuration, link, logs, own, ruleset
-from hub.api import Event, Hint, Route, TryAgain
+from hub.api import Event, Hint, Reading, Route, TryAgain
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
 from hub.configuration import Configuration
+from hub.doubt import Doubts
 from hub.health import Health
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
@@ -20,7 +21,7 @@ from hub.journal.files import identity
 from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
 from hub.problems import Misconfigured, Problem
-from hub.records import pack_event, pack_map
+from hub.records import pack_event, pack_map, pack_readings
 from hub.redelivery import Window
 from hub.registry import Plugin
 from hub.reload import Changes, compare
@@ -42,6 +43,23 @@ ACT_S = 5.0
 """How long a person waits for an act to be on disk before hearing why it is not."""
 
 
+def open_journal(settings: Settings) -> Journal:
+    """The hub's journal, to be written. Raises `Locked`, `OtherFormat`, OSError."""
+    quotas = {
+        Class.ACKNOWLEDGED: settings.journal.acknowledged_mib * MIB,
+        Class.POLLED: settings.journal.polled_mib * MIB,
+        Class.ACT: settings.journal.acts_mib * MIB,
+    }
+    return Journal(
+        settings.data / "journal",
+        now_ns=now_ns(),
+        segment_bytes=settings.journal.segment_mib * MIB,
+        quotas={int(k): v for k, v in quotas.items()},
+        free_bytes=settings.journal.free_mib * MIB,
+        cursors=CURSORS,
+    )
+
+
 class Ingest:
     """Everything of one ingest process."""
 
@@ -56,19 +74,7 @@ class Ingest:
         self._reloading = asyncio.Lock()
         self._noted = ""
         self.health_of = Health()
-        quotas = {
-            Class.ACKNOWLEDGED: settings.journal.acknowledged_mib * MIB,
-            Class.POLLED: settings.journal.polled_mib * MIB,
-            Class.ACT: settings.journal.acts_mib * MIB,
-        }
-        self.journal = Journal(
-            settings.data / "journal",
-            now_ns=now_ns(),
-            segment_bytes=settings.journal.segment_mib * MIB,
-            quotas={int(k): v for k, v in quotas.items()},
-            free_bytes=settings.journal.free_mib * MIB,
-            cursors=CURSORS,
-        )
+        self.journal = open_journal(settings)
         self.committer = Committer(self.journal, self.health_of)
         self.own = Own(self.committer, now_ns)
         self._jumped_s = 0
@@ -82,6 +88,7 @@ class Ingest:
             log.error("the journal was repaired", what=what)
         log.info("journal open", last_id=self.journal.last_id, redelivery_window=known)
         self.runners: list[Runner] = []
+        self._doubts: list[Doubts] = []
         for name, plugin in conf.plugins.items():
             if enabled(settings, name):
                 try:
@@ -103,6 +110,8 @@ class Ingest:
             inventory.targets(name),
             self.own,
         )
+        doubts = Doubts(plugin.manifest, inventory)
+        self._doubts.append(doubts)
         pipeline = Pipeline(
             name,
             plugin.manifest,
@@ -112,6 +121,7 @@ class Ingest:
             now_ns,
             self.hint,
             host.refuse,
+            doubts,
         )
         return Runner(plugin, cls(config, host), host, pipeline)
 
@@ -154,6 +164,14 @@ class Ingest:
         try:
             async with asyncio.timeout(ACT_S):
                 await self.own.tell(part, numbers)
+        except TimeoutError:
+            raise TryAgain(self.committer.trouble or "the disk is slow") from None
+
+    async def take(self, readings: Sequence[Reading]) -> None:
+        draft = (now_ns(), Kind.READINGS, Class.ACKNOWLEDGED, pack_readings("import", readings))
+        try:
+            async with asyncio.timeout(ACT_S):
+                await self.committer.submit([draft], Class.ACKNOWLEDGED)
         except TimeoutError:
             raise TryAgain(self.committer.trouble or "the disk is slow") from None
 
@@ -340,6 +358,9 @@ class Ingest:
             with suppress(OSError):  # then it is noted once more at the next start
                 known = f"{identity(self.journal.folder)} {new.sha256}"
                 (self.settings.data / "configuration.sha256").write_text(known)
+            if conf.inventory.devices != self.conf.inventory.devices:
+                for doubts in self._doubts:
+                    doubts.know(conf.inventory)
             for runner in self.runners:
                 if runner.name in changes.collectors:
                     await runner.retarget(conf.inventory.targets(runner.name))

@@ -8,18 +8,20 @@ and the ingest process' health.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 from hub import logs
 from hub.acts import act_of
-from hub.api import BadItem, Hint, TryAgain
+from hub.api import BadItem, BadSeries, Hint, Reading, TryAgain
 from hub.problems import Misconfigured, Problem
+from hub.records import pack_readings, readings_in
 from hub.reload import Changes
 
 log = logs.get("link")
@@ -39,6 +41,10 @@ class IngestSide(Protocol):
 
     async def tell(self, part: str, numbers: Mapping[str, int]) -> None:
         """Append how a part of the hub stands; returns once durable. Raises `TryAgain`."""
+        ...
+
+    async def take(self, readings: Sequence[Reading]) -> None:
+        """Append old readings that a person imports; returns once durable. Raises `TryAgain`."""
         ...
 
     def hint(self, hint: Hint) -> None: ...
@@ -70,6 +76,14 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
         await side.tell(str(said.get("part", "")), numbers)
         return web.json_response({})
 
+    async def take(request: web.Request) -> web.Response:
+        try:
+            found = readings_in(await request.read())
+        except (msgspec.DecodeError, BadSeries) as error:
+            raise BadItem(f"no readings: {error}") from None
+        await side.take(found)
+        return web.json_response({})
+
     async def hint(request: web.Request) -> web.Response:
         said = await _json(request)
         words = (str(said.get(key, "")) for key in ("device", "reason", "tier"))
@@ -96,6 +110,7 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     app = web.Application(middlewares=[_errors], client_max_size=BODY)
     app.router.add_post("/act", act)
     app.router.add_post("/tell", tell)
+    app.router.add_post("/import", take)
     app.router.add_post("/hint", hint)
     app.router.add_get("/health", health)
     app.router.add_post("/reload", reload)
@@ -151,6 +166,9 @@ class Link:
 
     async def tell(self, part: str, numbers: Mapping[str, int]) -> None:
         await self.call("POST", "/tell", json={"part": part, "numbers": dict(numbers)})
+
+    async def take(self, readings: Sequence[Reading]) -> None:
+        await self.call("POST", "/import", data=pack_readings("import", readings))
 
     async def hint(self, device: str, reason: str, tier: str = "") -> None:
         await self.call("POST", "/hint", json={"device": device, "reason": reason, "tier": tier})

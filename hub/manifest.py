@@ -16,7 +16,20 @@ class FieldSpec(BaseModel, extra="forbid", frozen=True):
     unit: str = ""
     min: float | None = None
     max: float | None = None
+    rate: float | None = Field(None, gt=0)
+    """The quickest believable change in a minute; these four are doubts of `hub/doubt.py`."""
+    spike: float | None = Field(None, gt=0)
+    """How far from the median of the last five values."""
+    stuck_s: float | None = Field(None, gt=0)
+    """How long the very same number is believed."""
+    neighbour: float | None = Field(None, gt=0)
+    """How far from more than half of the other devices of the site."""
     help: str = ""
+
+    @property
+    def is_doubted(self) -> bool:
+        limits = (self.rate, self.spike, self.stuck_s, self.neighbour)
+        return self.type != "string" and limits != (None, None, None, None)
 
 
 class MeasurementSpec(BaseModel, extra="forbid", frozen=True):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from hub.api import Event, Hint, Item, Message, Proposal, Reading, Receipt, Redelivery
 from hub.clock import NS
 from hub.committer import Committer, Hand
+from hub.doubt import Doubts
 from hub.health import Health
 from hub.journal import Class, Kind
 from hub.journal.record import MAX_PAYLOAD
@@ -174,8 +175,10 @@ class Pipeline:
         now: Callable[[], int],
         hint: Callable[[Hint], None],
         refuse: Callable[[str, str, str], None],
+        doubts: Doubts | None = None,
     ) -> None:
         self.name = name
+        self.doubts = doubts
         self._checker = Checker(manifest)
         self._class = Class.ACKNOWLEDGED if manifest.klass == "acknowledged" else Class.POLLED
         self._small = SMALL if self._class == Class.ACKNOWLEDGED else -1
@@ -224,6 +227,7 @@ class Pipeline:
         """Add the records of items that came together; how many readings they hold."""
         readings: list[Wire] = []
         others: list[Draft] = []
+        doubts = self.doubts
         for item in items:
             if type(item) is Reading:
                 series, time_ns, fields, quality = item
@@ -232,6 +236,8 @@ class Pipeline:
                     if checked is None:
                         continue
                     series, time_ns, fields, quality = checked
+                if doubts is not None:
+                    quality = doubts.of(series.key, time_ns, fields, quality)
                 readings.append((series.key, time_ns, fields, quality))
             elif isinstance(item, Hint):
                 self._hint(item)

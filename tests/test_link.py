@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub import link as module
-from hub.api import BadItem, Hint, TryAgain
+from hub.api import BadItem, Hint, Reading, Series, TryAgain
 from hub.link import Link, serve
 
 ACT = {"kind": "acknowledge", "who": "ani", "key": "pm:aq1"}
@@ -22,6 +22,7 @@ class Side:
     def __init__(self) -> None:
         self.acts: list[Mapping[str, Any]] = []
         self.hints: list[Hint] = []
+        self.taken: list[Reading] = []
         self.error: Exception | None = None
         self.patience = 0.0
 
@@ -31,6 +32,11 @@ class Side:
             raise self.error
         self.acts.append(act)
         return len(self.acts)
+
+    async def take(self, readings: Sequence[Reading]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.taken += readings
 
     def hint(self, hint: Hint) -> None:
         self.hints.append(hint)
@@ -149,3 +155,16 @@ async def test_a_restarted_ingest_process_is_found_again(tmp_path: Path, side: S
     assert await link.act(ACT) == 2
     await link.close()
     await second.cleanup()
+
+
+async def test_imported_readings_come_through_and_what_is_none_is_refused(
+    link: Link, side: Side
+) -> None:
+    reading = Reading(Series.of("environment", "aq1"), 1_700_000_000_000_000_000, {"pm25": 3.5})
+    await link.take([reading])
+    assert side.taken == [reading]
+    with pytest.raises(BadItem, match="no readings"):
+        await link.call("POST", "/import", data=b"[1, 2]")
+    side.error = TryAgain("the journal is full")
+    with pytest.raises(TryAgain, match="full"):
+        await link.take([reading])

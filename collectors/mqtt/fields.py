@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hub.api import MOLAR_MASS, micrograms
+
 
 class Rule(NamedTuple):
     """`field` = payload value * `scale` + `offset`."""
@@ -21,17 +23,6 @@ class Rule(NamedTuple):
     offset: float = 0.0
     also: tuple[str, float] | None = None
     """A second field of the same value, and its scale."""
-
-
-MOLAR_VOLUME = 24.465
-"""Litres of a mole of ideal gas at 25 °C (298.15 K) and 1 atm."""
-MOLAR_MASS = {"so2": 64.066, "no2": 46.0055, "o3": 47.998, "co": 28.010}
-"""g/mol (IUPAC's atomic weights). Hydrocarbons are no one gas, so they have none."""
-
-
-def micrograms(gas: str, ppb: float) -> float:
-    """µg/m³ at 25 °C and 1 atm of a gas given in ppb (parts by volume). Raises KeyError."""
-    return ppb * MOLAR_MASS[gas] / MOLAR_VOLUME
 
 
 def _mixing_ratio(gas: str, ppb: float) -> Rule:
