@@ -31,9 +31,11 @@ from pydantic import BaseModel
 
 from hub.problems import Misconfigured, Problem
 from hub.reading import BadSeries, Quality, Reading, Series, Value
+from hub.units import MOLAR_MASS, micrograms
 from hub.yamlfile import read_model as read_yaml
 
 __all__ = [
+    "MOLAR_MASS",
     "BadItem",
     "BadSeries",
     "Check",
@@ -62,6 +64,7 @@ __all__ = [
     "Target",
     "TryAgain",
     "Value",
+    "micrograms",
     "read_yaml",
 ]
 

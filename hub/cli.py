@@ -18,6 +18,7 @@ from hub.cli_backtest import rules_backtest
 from hub.cli_common import DEFAULT, Settings, fail, out, plainly
 from hub.cli_discover import discover
 from hub.cli_groups import grafana, notify, rules, token
+from hub.cli_import import import_
 from hub.cli_journal import journal
 from hub.cli_maintenance import maintenance
 from hub.cli_plugins import Verbs
@@ -44,6 +45,7 @@ cli.add_typer(influx, name="influx")
 for verb in (alerts, ack, silence, silences, unsilence, oncall, reload, backup, restore, discover):
     cli.command()(verb)
 cli.command("acts")(acts_done)
+cli.command("import")(import_)
 
 
 @cli.callback(invoke_without_command=True)

@@ -41,6 +41,8 @@ TAKEN = 240
 """Buckets taken at a time."""
 TOGETHER = 12
 """Neighbouring buckets that are asked for in one question."""
+SPARSE = 96
+"""As many where only some devices are asked for, over gaps of an hour or less: imported hours."""
 DEVICES = 400
 """Devices of one question: bounds what memory holds of the answer."""
 ROWS = 2_000
@@ -254,14 +256,16 @@ class Rollups:
 
 
 def _neighbours(buckets: Sequence[Bucket]) -> Iterator[list[Bucket]]:
-    """Buckets of one measurement and the same devices that follow each other, newest first."""
+    """Buckets of one measurement and the same devices, newest first, that follow each other, or
+    nearly: what lies between is over, too, and computed again is the same."""
     run: list[Bucket] = []
     for bucket in sorted(buckets, key=lambda b: (b.measurement, -b.start_ns)):
+        most, gap_ns = (SPARSE, HOUR.width_ns) if bucket.devices else (TOGETHER, 0)
         if run and not (
-            len(run) < TOGETHER
+            len(run) < most
             and run[-1].measurement == bucket.measurement
             and run[-1].devices == bucket.devices
-            and run[-1].start_ns == bucket.stop_ns
+            and run[-1].start_ns - bucket.stop_ns <= gap_ns
         ):
             yield run
             run = []

@@ -20,11 +20,11 @@ from collectors.mqtt.backoff import Backoff
 from collectors.mqtt.config import Broker, MqttConfig, Tls
 from collectors.mqtt.delivery import Acknowledger, Delivery
 from collectors.mqtt.devices import Devices
-from collectors.mqtt.fields import ALIASES, CANONICAL, MOLAR_MASS, micrograms
+from collectors.mqtt.fields import ALIASES, CANONICAL
 from collectors.mqtt.parse import PARSERS, place
 from collectors.mqtt.sequence import MODULUS, Sequences
 from collectors.mqtt.topics import Template, TemplateError, widest
-from hub.api import BadItem, NeverWorks, Quality, Reading, TryAgain
+from hub.api import MOLAR_MASS, BadItem, NeverWorks, Quality, Reading, TryAgain, micrograms
 from hub.manifest import load
 from tests.collector_support import FakeHost, RecordingEmit
 
