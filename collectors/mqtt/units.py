@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collectors.mqtt.fields import ALIASES, CANONICAL, MOLAR_MASS, Rule
+from collectors.mqtt.fields import ALIASES, CANONICAL, Rule
+from hub.api import MOLAR_MASS
 
 _SAME: Mapping[str, tuple[str, ...]] = {
     "°C": ("Cel", "C", "degC", "℃", "celsius", "degree Celsius"),
