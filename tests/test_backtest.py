@@ -202,7 +202,7 @@ async def test_a_change_is_counted_beside_today_with_flaps_and_who_is_called() -
     readings = [
         Reading(AQ, START + n * MINUTE, {"pm25": 52.0 if n % 10 < 5 else 30.0}) for n in range(100)
     ]
-    changed = rules(PM.replace("above: 55.4", "above: 50"))
+    changed = rules(PM.replace("above: 55.4", "above: 50") + "    flapping: off\n")
     store = DuckStore(None)
     await store.write(Batch(readings, 0))
     stop = START + 100 * MINUTE
