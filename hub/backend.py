@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -26,15 +26,18 @@ from hub.inventory import Inventory
 from hub.ledger import Ledger
 from hub.link import Link
 from hub.notify import facts
+from hub.notify.digest import Day
 from hub.notify.message import Facts
 from hub.notify.notifier import Notifier
 from hub.problems import nearest
 from hub.store.base import Store
 from hub.store.query import Query, SeriesRows
+from hub.vigil import unwritable
 from hub.web.backend import ActKind, HealthReport, Regency, Sample
 from hub.web.live import LiveState
 from rules import airindex
 from rules.act import Act
+from rules.duration import DAY
 from rules.transition import Alert, Transition
 
 log = logs.get("board")
@@ -62,6 +65,8 @@ class HubBackend:
         self.regency = read_regency(conf.settings.regency_folder, conf.settings.timezone)
         self.live = LiveState()
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self.notes: Callable[[], list[str]] = list
+        """What a person should know although all is well, from other parts of this process."""
         self._conf = conf
         self._rules = {rule.name: rule for rule in conf.rules}
         self._ledger = ledger
@@ -164,6 +169,32 @@ class HubBackend:
         except LookupError as error:
             raise BadItem(str(error.args[0])) from None
 
+    def day(self, now_ns: int) -> Day:
+        """What the last 24 hours were like, for the digest."""
+        opened, closed = self._ledger.since(now_ns - DAY)
+        alerts = [one for one in self.alerts() if one.state in ("firing", "acknowledged")]
+        down = sorted((one.since_ns, one.name) for one in alerts if one.means == "down")
+        report, journal = self.health(), self._ingest.get("journal", {})
+        return Day(
+            opened,
+            closed,
+            len(alerts),
+            [(name, now_ns - since_ns) for since_ns, name in down],
+            report["drops"],
+            report["store"]["up"],
+            int(journal.get("bytes", 0)) // 2**20,
+            report["backlog"]["forward"],
+            () if report["ok"] else report["reasons"],
+        )
+
+    def disk_full(self) -> str:
+        """Why neither the journal nor anything else can be written; empty: something can."""
+        stuck = self._ingest.get("trouble", []) or ([self._ingest_why] if self._ingest_why else [])
+        if not stuck:
+            return ""
+        why = unwritable(self._conf.settings.data)
+        return f"{self._conf.settings.data}: {why}" if why else ""
+
     def silences(self) -> Sequence[Mapping[str, Any]]:
         if self._engine is None:
             return []
@@ -217,6 +248,7 @@ class HubBackend:
                 *reasons,
                 *([self._ledger.note] if self._ledger.note else []),
                 *self._ingest.get("notes", []),
+                *self.notes(),
             ],
             processes={"serve": True, "ingest": not self._ingest_why},
             store=store,  # type: ignore[typeddict-item]

@@ -175,6 +175,16 @@ class Ledger:
         )
         return [Acted(id_, time_ns, Act(**_unpack(body))) for id_, time_ns, body in rows]
 
+    def since(self, since_ns: int) -> tuple[int, int]:
+        """How many alerts began to fire since then, and how many were over."""
+        row = self.db.execute(
+            "SELECT count(*) FILTER"
+            " (WHERE after = 'firing' AND before IN ('ok', 'pending', 'resolved')),"
+            " count(*) FILTER (WHERE after = 'resolved') FROM transition WHERE time_ns >= ?",
+            (since_ns,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
     def open_alerts(self) -> dict[str, dict[str, Any]]:
         """The last transition of each alert that is pending, firing or acknowledged, by key."""
         last: dict[str, dict[str, Any]] = {}

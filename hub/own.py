@@ -38,6 +38,7 @@ FIELDS = {
     "store_down_s": "s",
     "store_behind": "",
     "rules_behind_s": "s",
+    "channels_dead": "",
     "broker_up": "",
     "broker_deaf": "",
     "broker_dropped": "",

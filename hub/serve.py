@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
-from hub import configuration, logs, own, rulebook, serveside, snapshot
+from hub import configuration, logs, own, rulebook, serveside, snapshot, vigil
 from hub.api import TryAgain
 from hub.backend import HubBackend
-from hub.clock import NS, now_ns
+from hub.clock import NS, monotonic, now_ns
 from hub.configuration import Configuration
 from hub.decoded import Decoded
 from hub.dirty import Dirty
@@ -24,9 +25,12 @@ from hub.ledger import of_journal
 from hub.link import Link
 from hub.notify import channels, desk, links, outbox
 from hub.notify.desk import Desk
+from hub.notify.digest import digest
 from hub.notify.links import Signer
+from hub.notify.message import Message, emergency, trial
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
+from hub.notify.words import Language
 from hub.own import Fresh
 from hub.planner import Planner
 from hub.plans import Plans
@@ -43,6 +47,11 @@ from rules.airindex import AirIndex
 from rules.watch import Transition
 
 log = logs.get("serve")
+
+DEAD_AFTER = 3
+"""A channel that failed so often in a row …"""
+DEAD_S = 120.0
+"""… while its oldest message has waited so long is dead."""
 
 
 async def serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
@@ -116,7 +125,16 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         group.create_task(planner.run(), name="maintenance")
         group.create_task(backend.run(), name="backend")
         group.create_task(_follow(reloaded, conf, people, backend, store), name="reload")
-        group.create_task(_tell_of_us(link, engine, forwarder, health), name="own health")
+        group.create_task(_tell_of_us(link, engine, forwarder, health, notifier), name="own health")
+        beat = vigil.Beat(settings.heartbeat, health, lambda: bool(backend.health()["ok"]))
+        backend.notes = beat.notes
+        group.create_task(beat.run(), name="heartbeat")
+        daily = vigil.Daily(
+            settings.digest, settings.zone, ledger.db, people.digest, notifier.wake, now_ns
+        )
+        group.create_task(daily.run(), name="digest")
+        call = vigil.Emergency(backend.disk_full, people.for_emergencies, monotonic)
+        group.create_task(call.run(), name="emergency")
         group.create_task(serving.serve(app, taken=taken), name="web")
 
 
@@ -137,6 +155,38 @@ class People:
 
     def owe(self, db: sqlite3.Connection, transitions: Sequence[Transition]) -> None:
         self._wake(self._desk.owe(db, transitions))
+
+    def digest(self, date: str, now_ns: int) -> list[Message]:
+        """The day's digest, a message for each channel of the settings' teams."""
+        settings, router = self._conf.settings, self._desk.router
+        hearers = router.for_people(router.hearers(settings.digest.teams, (), "critical", now_ns))
+        return [
+            digest(
+                self._backend.day(now_ns),
+                date,
+                channel,
+                language=hearer.language,
+                zone=router.zone,
+                now_ns=now_ns,
+                link=router.public_url,
+            )
+            for channel, hearer in hearers.items()
+        ]
+
+    def for_emergencies(self) -> dict[str, Callable[[str], Awaitable[None]]]:
+        """How to call for help through the channels that are for it."""
+        settings = self._conf.settings
+        return {
+            name: partial(self._call, name, policy.language or settings.language, policy.timeout_s)
+            for name, policy in settings.channels.items()
+            if policy.emergency and name in self._notifier.lanes
+        }
+
+    async def _call(self, name: str, language: Language, timeout_s: float, why: str) -> None:
+        zone = self._conf.settings.timezone
+        envelope = trial(name, language=language, zone=zone, now_ns=now_ns())
+        async with asyncio.timeout(timeout_s):
+            await self._notifier.lanes[name].channel.send(emergency(envelope, why))
 
     def wants(self, db: sqlite3.Connection, now_ns: int) -> bool:
         return self._desk.wants(db, now_ns)
@@ -193,7 +243,9 @@ async def _follow(
         await people.reload(found)
 
 
-async def _tell_of_us(link: Link, engine: Engine, forwarder: Forwarder, health: Health) -> None:
+async def _tell_of_us(
+    link: Link, engine: Engine, forwarder: Forwarder, health: Health, notifier: Notifier
+) -> None:
     """How this process is, through the journal, where rules see it."""
     fresh = Fresh()
     while True:
@@ -204,12 +256,18 @@ async def _tell_of_us(link: Link, engine: Engine, forwarder: Forwarder, health: 
             "store_down_s": 0 if down_ns is None else max(0, now - down_ns) // NS,
             "store_behind": max(0, engine.durable_id() - forwarder.stored_id),
             "rules_behind_s": engine.behind_ns(now) // NS,
+            "channels_dead": sum(map(_is_dead, notifier.statistics().values())),
         }
         # Without ingest nothing can be told; the board says that it is gone.
         with suppress(TryAgain):
             await link.tell("serve", states | fresh.of(**totals))
             fresh.told(**totals)
         await asyncio.sleep(own.EVERY_S)
+
+
+def _is_dead(channel: Mapping[str, int | float | str]) -> bool:
+    """Does a channel fail again and again while somebody should hear of something?"""
+    return float(channel["trouble"]) >= DEAD_AFTER and float(channel["oldest_s"]) >= DEAD_S
 
 
 def _signer(conf: Configuration) -> Signer | None:

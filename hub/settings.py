@@ -205,6 +205,24 @@ class Grafana(Part):
     """Rights to read are enough: whoever sees a dashboard may ask anything that these may read."""
 
 
+class Heartbeat(Part):
+    """A request to the outside while all is well: who misses it there raises the alarm."""
+
+    url: SecretStr = SecretStr("")
+    """Empty: none. Such addresses often hold a token."""
+    period_s: float = Field(60, ge=1, le=86_400)
+    timeout_s: float = Field(10, gt=0, le=300)
+
+
+class Digest(Part):
+    """What a day was like, once a day."""
+
+    at: str = Field("07:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    """Hour and minute in the regency's time zone."""
+    teams: list[str] = []
+    """Who gets it; none: nobody."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. The defaults run one regency on one machine."""
 
@@ -233,6 +251,8 @@ class Settings(BaseSettings):
     maintenance: list[Window] = []
     """Planned work: once, every week, or as cron says."""
     grafana: Grafana = Grafana()
+    heartbeat: Heartbeat = Heartbeat()
+    digest: Digest = Digest()
     _folder: FilePath = PrivateAttr(FilePath())
     _left_out: list[Path] = PrivateAttr([])
     """What was wrong in the file and is missing here."""
@@ -473,6 +493,8 @@ def _named_people(settings: Settings) -> Iterator[tuple[Path, str, str, str]]:
         for number, step in enumerate(team.escalation):
             for index, other in enumerate(step.teams):
                 yield (*at, "escalation", number, "teams", index), "teams", "team", other
+    for index, name in enumerate(settings.digest.teams):
+        yield ("digest", "teams", index), "teams", "team", name
 
 
 def _with_files(

@@ -50,6 +50,7 @@ FLOORS = [
         "hub.link",
         "hub.reload",
         "hub.ruleset",
+        "hub.vigil",
     ],
     [
         "hub.running",

@@ -102,6 +102,10 @@ class Desk:
         self._handover_ns = 0
         """The next hand-over of any team; 0: look."""
 
+    @property
+    def router(self) -> Router:
+        return self._router
+
     def owe(self, db: sqlite3.Connection, transitions: Iterable[Transition]) -> int:
         """Owe what these make known; the number of new messages."""
 

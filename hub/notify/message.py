@@ -164,6 +164,19 @@ def trial(channel: str, *, language: Language, zone: str, now_ns: int) -> Messag
     )
 
 
+def emergency(message: Message, why: str) -> Message:
+    """A trial message's envelope for the one message that no outbox holds."""
+    texts = {
+        "id": ("DISK PENUH: Toba Hub tidak dapat mencatat apa pun", "Kosongkan ruang sekarang: {}"),
+        "en": ("DISK FULL: Toba Hub can write nothing down", "Free some space now: {}"),
+    }
+    title, text = texts[message.language]
+    return replace(
+        message, key=f"emergency.{message.key}", severity="critical", title=title,
+        text=text.format(why),
+    )  # fmt: skip
+
+
 def collapse(earlier: Sequence[Message], last: Message) -> Message:
     """`last`, telling also what `earlier` messages of the same alert would have told."""
     if not earlier:
@@ -196,8 +209,9 @@ def again(message: Message, kind: str, number: int, after_ns: int, now_ns: int) 
 
 
 def worded(message: Message) -> Message:
-    """The message with title and text written from its facts; a hand-over's stand as they are."""
-    if message.kind == "handover":
+    """The message with title and text written from its facts; a hand-over's and a
+    digest's stand as they are."""
+    if message.kind in ("handover", "digest"):
         return message
     return replace(message, title=_title(message), text="\n".join(_lines(message)))
 

@@ -88,6 +88,8 @@ class Policy(BaseModel, extra="forbid", frozen=True):
     wait_s: float = Field(default=10, ge=0, le=600)
     """How long a message waits for others like it."""
     critical_wait_s: float = Field(default=2, ge=0, le=10)
+    emergency: bool = False
+    """Told directly when the disk is full and nothing can be written down any more."""
     per_minute: int = Field(default=0, ge=0, le=600)
     """More messages than that are told in one summary; 0: no limit."""
 
