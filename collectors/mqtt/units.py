@@ -6,6 +6,7 @@ Names are those of UCUM, SenML (RFC 8428 §12.1, RFC 8798), Home Assistant, Tasm
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from collectors.mqtt.fields import ALIASES, CANONICAL, Rule
 from hub.api import MOLAR_MASS
@@ -83,6 +84,7 @@ def _table() -> dict[tuple[str, str], tuple[float, float]]:
 _TABLE = _table()
 
 
+@lru_cache(4096)
 def into(field: str, stated: str) -> Rule | None:
     """How a value in the stated unit becomes `field`; None when it is no unit of that quantity.
 

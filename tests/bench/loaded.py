@@ -159,12 +159,14 @@ def loaded_hub(
     broker: Mosquitto,
     rules: Sequence[dict[str, Any]] = RULES,
     store: Mapping[str, Any] | None = None,
+    topics: Sequence[Mapping[str, Any]] | None = None,
 ) -> Iterator[Loaded]:
-    """`toba-hub run`, subscribed to that broker; on DuckDB if no `store` is given."""
+    """`toba-hub run`, subscribed to that broker; on DuckDB if no `store` is given, to the
+    project's own topics if there are no others."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rules.yaml").write_text(rule_file(rules), encoding="utf-8")
     settings = {
-        **mqtt(broker.port),
+        **mqtt(broker.port, **({"topics": list(topics)} if topics else {})),
         "store": dict(store or {"kind": "duckdb"}),
         "rules": {"library": False, "files": ["rules.yaml"]},
     }

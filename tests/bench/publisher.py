@@ -64,7 +64,16 @@ def _length(length: int) -> bytes:
             return bytes(out)
 
 
-def cycle(prefix: str) -> list[bytes]:
+Write = Callable[[int, float, float, float], tuple[str, bytes]]
+"""Number of the message, PM2.5, temperature, humidity → topic and payload."""
+
+
+def own(prefix: str) -> Write:
+    """The project's own convention."""
+    return lambda number, *values: (topic(prefix, number % SERIES), payload(*values))
+
+
+def cycle(write: Write) -> list[bytes]:
     """A cycle of messages, `CHUNK` of them in each element."""
     chance = random.Random(1)
     high = set(chance.sample(range(CYCLE), HIGH))
@@ -73,8 +82,8 @@ def cycle(prefix: str) -> list[bytes]:
         parts = []
         for number in range(begin, begin + CHUNK):
             pm25 = chance.uniform(80, 90) if number in high else chance.uniform(5, 40)
-            body = payload(pm25, chance.uniform(18, 30), chance.uniform(50, 95))
-            parts.append(publish_packet(topic(prefix, number % SERIES), number + 1, body))
+            to, body = write(number, pm25, chance.uniform(18, 30), chance.uniform(50, 95))
+            parts.append(publish_packet(to, number + 1, body))
         chunks.append(b"".join(parts))
     return chunks
 
@@ -82,10 +91,10 @@ def cycle(prefix: str) -> list[bytes]:
 class Publisher:
     """One connection to the broker."""
 
-    def __init__(self, port: int, prefix: str) -> None:
+    def __init__(self, port: int, prefix: str, write: Write | None = None) -> None:
         self.sent = 0
         self.acknowledged = 0
-        self._chunks = cycle(prefix)
+        self._chunks = cycle(write or own(prefix))
         self._next = 0
         self._rest = 0
         self._socket = socket.create_connection(("127.0.0.1", port))

@@ -190,7 +190,9 @@ class Values:
         self._count += 1
         if self._count > MAX_FIELDS:
             raise BadItem(f"too_many_fields: more than {MAX_FIELDS} values")
-        fields = self._by_sensor.setdefault(sensor, {})
+        fields = self._by_sensor.get(sensor)
+        if fields is None:
+            fields = self._by_sensor[sensor] = {}
         fields[rule.field] = value * rule.scale + rule.offset
         if rule.also is not None:
             fields[rule.also[0]] = value * rule.also[1]
@@ -203,8 +205,12 @@ class Values:
         """
         if len(said) > 4 * MAX_FIELDS:
             raise BadItem(f"too_many_fields: {len(said)} keys")
+        rules = self.where.fields
         for name, value in said.items():
-            if isinstance(value, dict):
+            rule = rules.get(name)
+            if rule is not None and type(value) is not dict:  # nearly all
+                self.put_by(rule, name, value, sensor=sensor)
+            elif isinstance(value, dict):
                 if deep:
                     self._put_part(name, value)
             elif type(value) in (int, float) or self._known(name):

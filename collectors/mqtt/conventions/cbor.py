@@ -72,8 +72,22 @@ def _simple(data: bytes, at: int, info: int) -> tuple[Any, int]:
 
 
 def _elements(data: bytes, at: int, major: int, depth: int, number: int) -> tuple[Any, int]:
-    found = []
+    found: list[Any] = []
+    end = len(data)
     for _ in range(number if major == 4 else 2 * number):
+        byte = data[at] if at < end else 0xFF
+        if byte < 0x18:  # small numbers and short texts: nearly all
+            found.append(byte)
+            at += 1
+            continue
+        if 0x20 <= byte < 0x38:
+            found.append(0x1F - byte)
+            at += 1
+            continue
+        if 0x60 <= byte < 0x78 and at + byte - 0x5F <= end:
+            found.append(_string(3, data[at + 1 : at + byte - 0x5F]))
+            at += byte - 0x5F
+            continue
         value, at = _item(data, at, depth - 1)
         if value is _BREAK:
             raise BadItem(f"bad_cbor: a break at byte {at - 1}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from collectors.mqtt import deviceclock
@@ -35,6 +36,7 @@ LABELS = {
     3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
 }  # fmt: skip
 """What labels are called in CBOR (RFC 8428, table 4)."""
+_BASE = frozenset({"bn", "bu", "bt", "bv"})
 BY_UNIT = {
     "Cel": "temperature", "K": "temperature", "%RH": "humidity", "Pa": "pressure",
     "hPa": "pressure", "lx": "illuminance_lx", "pH": "ph", "%EL": "battery_pct",
@@ -47,10 +49,9 @@ def read(heard: Heard, _memory: None, locate: Locate) -> Outcome:
     pack = _records(heard.payload)
     base = _Base(heard, locate)
     for record in pack:
-        if isinstance(record, dict):
-            base.take({LABELS.get(k, k) if isinstance(k, int) else k: v for k, v in record.items()})
-        else:
+        if not isinstance(record, dict):
             raise BadItem(f"wrong_shape: a record is {type(record).__name__}, not an object")
+        base.take({LABELS.get(label, label): value for label, value in record.items()})
     return base.outcome()
 
 
@@ -79,10 +80,11 @@ class _Base:
 
     def take(self, record: dict[Any, Any]) -> None:
         self._version(record)
-        self._name = _text(record, "bn", self._name)
-        self._unit = _text(record, "bu", self._unit)
-        self._time = _number(record, "bt", self._time)
-        self._value = _number(record, "bv", self._value)
+        if not record.keys().isdisjoint(_BASE):
+            self._name = _text(record, "bn", self._name)
+            self._unit = _text(record, "bu", self._unit)
+            self._time = _number(record, "bt", self._time)
+            self._value = _number(record, "bv", self._value)
         if "v" not in record:
             if any(label in record for label in ("vs", "vb", "vd", "s")):
                 name = f"{self._name}{_text(record, 'n', '')}"
@@ -98,7 +100,9 @@ class _Base:
             self._refuse("unknown_field", f"{name[:80]!r} in {unit[:20]!r}")
             return
         where = self._where(before)
-        values = self._values.setdefault((where.device, stamp), Values(where))
+        values = self._values.get((where.device, stamp))
+        if values is None:
+            values = self._values[where.device, stamp] = Values(where)
         sensor = before if self._heard.place.device and valid_name(before) else ""
         values.put_by(rule, last or name, value, unit=unit, sensor=sensor)
 
@@ -146,13 +150,19 @@ def _split(
     name: str, unit: str, rule_of: Callable[[str], Rule | None]
 ) -> tuple[str, Rule | None, str]:
     """Device or sensor part, rule, and last part of a name."""
-    found = _LAST.match(name)
-    before, last = (found[1] or "", found[2]) if found else ("", name)
+    before, last = _parted(name)
     rule = rule_of(last) or rule_of(last.lower())
     if rule is not None:
         return before, rule, last
     field = BY_UNIT.get(unit)
     return name.rstrip(":/.-_"), rule_of(field) if field else None, ""
+
+
+@lru_cache(4096)
+def _parted(name: str) -> tuple[str, str]:
+    """A name's device or sensor part, and its last part."""
+    found = _LAST.match(name)
+    return (found[1] or "", found[2]) if found else ("", name)
 
 
 _LAST = re.compile(r"^(?:(.{0,200})[:/._-])?([^:/]+)$", re.DOTALL)
@@ -166,8 +176,10 @@ def _text(record: dict[Any, Any], label: str, otherwise: str) -> str:
 
 
 def _number(record: dict[Any, Any], label: str, otherwise: float) -> float:
-    value = record.get(label, otherwise)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    value = record.get(label)
+    if value is None and label not in record:
+        return otherwise
+    if type(value) is not float and type(value) is not int:
         raise BadItem(f"wrong_type: {label} is {value!r:.40}, not a number")
     if not -BEYOND_EARTH < value < BEYOND_EARTH:
         raise BadItem(f"not_finite: {label} is beyond any sensor")
