@@ -12,7 +12,7 @@ import pytest
 import rules
 from rules import duration
 from rules.model import parse_rules
-from rules.rule import Rule
+from rules.rule import FUNCTIONS, Rule
 from rules.testing import load, load_rules, rules_of, run_cases
 from rules.text import span
 
@@ -41,7 +41,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("camera_silent", "sensor_silent", "snmp_refused"),
         *("snmp_break_in", "snmp_down", "broker", "hub"),
         *("air_index", "ambient_air", "lake_level_low", "dissolved_oxygen_watch"),
-        *("wind_strong", "noise_high", "rain_days"),
+        *("wind_strong", "noise_high", "rain_days", "fish_kill_signs", "link_flapping"),
         *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),
     }
 
@@ -68,7 +68,7 @@ def test_no_name_is_used_in_two_files() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_advice_repeats_no_number_of_the_rule_that_settings_may_change(path: Path) -> None:
     for rule in load_rules(path)["rules"]:
-        lengths = [rule["when"].get(key) for key in ("mean", "sum", "min", "max", "absent")]
+        lengths = [rule["when"].get(key) for key in LENGTHS]
         for length in filter(None, [*lengths, rule.get("for")]):
             for language, said in rule["advice"].items():
                 words = span(duration.parse(length), language)
@@ -92,6 +92,53 @@ def times(length: str, factor: float) -> str:
     return duration.text(int(duration.parse(length) * factor))
 
 
+LENGTHS = (*FUNCTIONS, "per", "absent")
+WHOLE = ("count", "changes")
+"""Nothing happens a fraction of a time."""
+TURNED = {"beside": "unless_beside", "unless_beside": "beside", "only": "outside", "all": "any"}
+TURNED |= {value: key for key, value in TURNED.items()}
+
+
+def wrong_conditions(when: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(what was done to it, the condition with one thing wrong); those of parts, too."""
+
+    def without(*keys: str) -> dict[str, Any]:
+        return {key: value for key, value in when.items() if key not in keys}
+
+    for key in ("all", "any"):
+        for number, part in enumerate(when.get(key, ())):
+            for what, wrong in wrong_conditions(part):
+                parts = [*when[key][:number], wrong, *when[key][number + 1 :]]
+                yield f"{number}: {what}", {**when, key: parts}
+    if any(key in when for key in FLIPPED):
+        yield "flipped comparison", flipped(when)
+    for key in (*FLIPPED, *CLEAR):
+        if key in when:
+            # The lake's bands are half a metre apart at 904 m: step there by what matters.
+            step = 0.06 if when[key] > 900 else max(0.05 * abs(when[key]), 0.1)
+            if when.get("field") == "count" or any(one in when for one in WHOLE):
+                step = 1.0
+            for sign in (-1, 1):
+                level = when[key] + sign * step
+                if key not in CLEAR or valid(when, key, level):
+                    yield f"{key} {level:g}", clamped({**when, key: level})
+    for key in LENGTHS:
+        if key in when:
+            yield f"{key} doubled", {**when, key: times(when[key], 2)}
+            yield f"{key} halved", {**when, key: times(when[key], 0.5)}
+    for key in set(FUNCTIONS) & set(when):
+        other = "sum" if key != "sum" else "mean"
+        yield f"{other} for {key}", {other if k == key else k: v for k, v in without("per").items()}
+    for key, other in TURNED.items():
+        if key in when:
+            yield f"{other} for {key}", {other if k == key else k: v for k, v in when.items()}
+    for key in (*CLEAR, "only_if", "beside", "unless_beside", "only", "outside", "as"):
+        if key in when:
+            yield f"no {key}", without(key)
+    if "against" in when:
+        yield "against nothing", without("against", "as")
+
+
 def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(what was done to it, the rule with one thing wrong)."""
 
@@ -99,45 +146,27 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         return {k: v for k, v in {**copy.deepcopy(rule), **values}.items() if v is not None}
 
     when = rule["when"]
-    if any(key in when for key in FLIPPED):
-        yield "flipped comparison", changed(when=flipped(when))
-    for key in (*FLIPPED, *CLEAR):
-        if key in when:
-            # The lake's bands are half a metre apart at 904 m: step there by what matters.
-            step = 0.06 if when[key] > 900 else max(0.05 * abs(when[key]), 0.1)
-            if when["field"] == "count":
-                step = 1.0  # nothing happens a fraction of a time
-            for sign in (-1, 1):
-                level = when[key] + sign * step
-                if key not in CLEAR or valid(when, key, level):
-                    yield f"{key} {level:g}", changed(when=clamped({**when, key: level}))
-    for key in CLEAR:
-        if key in when:
-            yield f"no {key}", changed(when={k: v for k, v in when.items() if k != key})
-    for key in ("mean", "sum", "min", "max", "absent"):
-        if key in when:
-            yield f"{key} doubled", changed(when={**when, key: times(when[key], 2)})
-            yield f"{key} halved", changed(when={**when, key: times(when[key], 0.5)})
-    for key in {"mean", "sum", "min", "max"} & set(when):
-        other = "sum" if key != "sum" else "mean"
-        swapped = {other if k == key else k: v for k, v in when.items()}
-        yield f"{other} for {key}", changed(when=swapped)
+    for what, wrong in wrong_conditions(when):
+        yield what, changed(when=wrong)
     if "for" in rule:
         yield "no for", changed(**{"for": None, "at_once_if": None})
         yield "for doubled", changed(**{"for": times(rule["for"], 2)})
         yield "for halved", changed(**{"for": times(rule["for"], 0.5)})
-    for key in ("beside", "unless_beside"):
-        if key in when:
-            yield f"no {key}", changed(when={k: v for k, v in when.items() if k != key})
-            other = "beside" if key != "beside" else "unless_beside"
-            turned = {other if k == key else k: v for k, v in when.items()}
-            yield f"{other} for {key}", changed(when=turned)
     if "at_once_if" in rule:
         yield "no witness", changed(at_once_if=None)
         none = dict.fromkeys(rule["at_once_if"], 0)
         yield "witness that denies", changed(at_once_if=none)
-    if "only_if" in when:
-        yield "no companion", changed(when={k: v for k, v in when.items() if k != "only_if"})
+    if "keep_firing" in rule:
+        yield "no keep_firing", changed(keep_firing=None)
+        yield "keep_firing doubled", changed(keep_firing=times(rule["keep_firing"], 2))
+        yield "keep_firing halved", changed(keep_firing=times(rule["keep_firing"], 0.5))
+    for key, value in (rule.get("flapping") or {}).items():
+        other = value + 1 if key == "times" else times(value, 2)
+        yield f"flapping {key} {other}", changed(flapping={**rule["flapping"], key: other})
+    if "together" in rule:
+        yield "not together", changed(together=None)
+        more = rule["together"]["at_least"] + 1
+        yield "more together", changed(together={**rule["together"], "at_least": more})
     for key in rule.get("where", {}) if "absent" not in when else ():
         rest = {k: v for k, v in rule["where"].items() if k != key}
         yield f"where without {key}", changed(where=rest)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules import duration
@@ -280,6 +280,7 @@ junk = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(junk)
 def test_no_junk_breaks_the_reader(data: Any) -> None:
     for whole in (
@@ -324,3 +325,83 @@ def test_what_is_beside_is_read_and_part_of_the_meaning() -> None:
         (Beside((("probe", "icmp"),), "up", 1.0, False),),
     ]
     assert len({rule.meaning() for rule in found}) == 3
+
+
+ENV = "measurement: m, field: f, above: 1"
+PART = "{measurement: m, field: f, above: 1}"
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "message"),
+    [
+        (when("{measurement: m, expression: 'a +'}"), ("when", "expression"), "column 4"),
+        (
+            when("{measurement: m, expression: a, above: 1, field: f}"),
+            ("when", "expression"),
+            "drop one",
+        ),
+        (when("{measurement: m, expression: a}"), ("when",), "compares with nothing"),
+        (when(f"{{{ENV}, per: 1h}}"), ("when", "per"), "`per` without `rate`"),
+        (when(f"{{{ENV}, rate: 1h, per: 0s}}"), ("when", "per"), "1s or longer"),
+        (when(f"{{{ENV}, p95: 1h, rate: 1h}}"), ("when", "rate"), "in one condition"),
+        (when(f"{{{ENV}, as: percent}}"), ("when", "as"), "without `against`"),
+        (when(f"{{{ENV}, against: tomorrow}}"), ("when", "against"), "yesterday"),
+        (when(f"{{{ENV}, against: {{}}}}"), ("when", "against"), "yesterday"),
+        (when(f"{{{ENV}, against: {{sensor: 5}}}}"), ("when", "against", "sensor"), "no name"),
+        (when(f"{{{ENV}, only: lunch}}"), ("when", "only"), "unknown calendar `lunch`"),
+        (when(f"{{{ENV}, only: {{days: mo}}}}"), ("when", "only", "days"), "no day"),
+        (
+            when(f"{{{ENV}, only: working_hours, outside: working_hours}}"),
+            ("when", "outside"),
+            "one of them",
+        ),
+        (when(f"{{all: [{PART}]}}"), ("when", "all"), "2 to 8"),
+        (when(f"{{all: [{PART}, {PART}], above: 1}}"), ("when", "above"), "beside `all`"),
+        (
+            when(f"{{any: [{PART}, {{measurement: m, absent: 5m}}]}}"),
+            ("when", "any", 1, "absent"),
+            "rule of its own",
+        ),
+        (
+            when(f"{{any: [{PART}, {{measurement: m, field: f}}]}}"),
+            ("when", "any", 1),
+            "compares with nothing",
+        ),
+        (rule(flapping={"time": 3}), ("flapping", "time"), "did you mean `times`"),
+        (rule(flapping={"times": 1}), ("flapping", "times"), "from 2 to 100"),
+        (rule(flapping="never"), ("flapping",), "here is text"),
+        (rule(together={"of": "site"}), ("together", "at_least"), "from 2"),
+        (rule(together={"at_least": 3, "of": "town"}), ("together", "of"), "unknown of `town`"),
+        (
+            {**when("{measurement: m, absent: 5m}"), "together": {"at_least": 2}},
+            ("together",),
+            "one comparison",
+        ),
+    ],
+)
+def test_a_mistake_in_a_newer_kind_is_named_with_its_key(
+    data: dict[str, Any], path: tuple[str | int, ...], message: str
+) -> None:
+    found = problems(data)
+    assert [p.path for p in found] == [("rules", 0, *path)], found
+    assert message in str(found[0])
+
+
+def test_every_new_key_is_part_of_a_rule_s_meaning() -> None:
+    ways = [
+        *("", ", mean: 1h", ", p95: 1h", ", rate: 1h", ", rate: 1h, per: 1m", ", count: 1h"),
+        *(", against: yesterday", ", against: yesterday, as: percent", ", against: {sensor: b}"),
+        *(", only: working_hours", ", outside: working_hours", ", quality: good"),
+    ]
+    found = [parse_rules({"rules": [when(f"{{{ENV}{way}}}")]}) for way in ways]
+    assert [wrong for _, wrong in found] == [[]] * len(ways)
+    more = [
+        when(f"{{all: [{PART}, {PART}]}}"),
+        when(f"{{any: [{PART}, {PART}]}}"),
+        when("{measurement: m, expression: f, above: 1}"),
+        {**when(f"{{{ENV}}}"), "flapping": "off"},
+        {**when(f"{{{ENV}}}"), "flapping": {"times": 6}},
+        {**when(f"{{{ENV}}}"), "together": {"at_least": 2}},
+    ]
+    rules = [one for (one,), _ in found] + [parse_rules({"rules": [data]})[0][0] for data in more]
+    assert len({one.meaning() for one in rules}) == len(rules)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from rules.rule import Rule, Text, When
+from rules import text
+from rules.duration import HOUR
+from rules.rule import (
+    COMPARISONS,
+    FUNCTIONS,
+    LANGUAGES,
+    Against,
+    Rule,
+    Text,
+    When,
+    Window,
+)
 from rules.text import detail
 
 
@@ -24,3 +35,28 @@ def test_everything_else_has_its_limit_in_both_languages() -> None:
     assert "sama dengan 2" in detail(rule(comparison="equals", threshold=2.0), 2.0).id
     assert "%" in detail(rule("%", comparison="equals", threshold=0.0), 0.0).id
     assert "30 detik" in detail(rule(absent_ns=20 * 10**9), 30.0).id
+
+
+def test_both_languages_have_every_word_of_the_catalogue() -> None:
+    for catalogue in (text._WORDS, text._FUNCTIONS, text._COMPARISONS, text._YESTERDAY):
+        assert set(catalogue) == set(LANGUAGES)
+    for words in (text._FUNCTIONS, text._COMPARISONS):
+        assert set(words["id"]) == set(words["en"])
+    assert set(text._FUNCTIONS["id"]) == set(FUNCTIONS)
+    assert set(text._COMPARISONS["id"]) == set(COMPARISONS)
+    assert set(text._JOINT) == {(lang, kind) for lang in LANGUAGES for kind in ("parts", "place")}
+    assert all(len(names) == 2 and all(names) for names in text._FIELDS.values())
+
+
+def test_the_detail_says_what_the_value_is_held_against() -> None:
+    window = Window("rate", 3 * HOUR, HOUR)
+    rule = Rule("r", Text("", ""), When("m", "do_mgl", "below", -0.5, window=window), unit="mg/L")
+    assert detail(rule, -0.7).en == (
+        "Dissolved oxygen rate of change 3 hours per 1 hour -0.7 mg/L (limit: below -0.5 mg/L)"
+    )
+    when = When("m", "util_pct", "above", 50.0, against=Against((), percent=True))
+    assert detail(Rule("r", Text("", ""), when), 80.0).id == (
+        "Pemakaian tautan dibanding kemarin 80 % (batas: di atas 50 %)"
+    )
+    when = When("m", "pm25", "above", 20.0, against=Against((("sensor", "reference"),)))
+    assert "dibanding reference 21" in detail(Rule("r", Text("", ""), when), 21.0).id
