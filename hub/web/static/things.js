@@ -189,7 +189,7 @@ export function showHistory(box, items) {
       say(node.querySelector("time"), moment(one.time_ms, state.regency.zone, "moment"));
       if (one.said) {
         turn(node.querySelector(".thing-icon"), "no_data", one.collector);
-        say(node.querySelector("b"), one.name);
+        say(node.querySelector("b"), has(`event.${one.name}`) ? t(`event.${one.name}`) : one.name);
         say(node.querySelector("small"), [state.info.get(one.device)?.name ?? one.device, one.text].filter(Boolean).join(" · "));
         return;
       }
