@@ -80,18 +80,21 @@ def read(
     return rules
 
 
-def reread(
-    text: str, name: str, changed: Mapping[str, Any], calendars: Calendars | None = None
-) -> list[Rule]:
-    """The rules of a file's text that `read` found good before; disabled ones are among them.
+def changed(text: str, changes: Mapping[str, Any]) -> Any:
+    """The data of a file's text that `read` found good, with the settings' changes in it."""
+    data = yamlfile.plain(text)
+    _apply(data, _changes(changes))
+    return data
+
+
+def reread(data: Any, name: str, calendars: Calendars | None = None) -> list[Rule]:
+    """The rules of what `changed` gave; disabled ones are among them.
 
     Raises `Misconfigured` where this version of the hub finds otherwise.
     """
-    data = yamlfile.plain(text)
-    _apply(data, _changes(changed))
     rules, wrong = parse_rules(data, name, calendars=calendars)
     if wrong:
-        file = yamlfile.parse(text, name)
+        file = YamlFile(name, data)
         raise Misconfigured([file.problem(where, *message) for where, *message in wrong])
     return rules
 

@@ -55,6 +55,11 @@ def of(conf: Configuration) -> RuleSet:
         {
             "calendars": calendars,
             "rules": dict(conf.rule_texts),
+            # Read already: parsing YAML would hold up the fold for longer than all the rest.
+            "data": {
+                name: rulebook.changed(text, conf.settings.rules.set)
+                for name, text in conf.rule_texts.items()
+            },
             "set": conf.settings.rules.set,
             "disable": conf.settings.rules.disable,
             "things": [asdict(thing) for thing in things],
@@ -115,8 +120,8 @@ def _rules(held: Mapping[str, Any], before: RuleSet | None) -> Iterator[Rule]:
             if before.texts.get(rule.source) == held["rules"].get(rule.source):
                 known.setdefault(rule.source, []).append(rule)
     calendars = Calendars.read(held.get("calendars", {}))
-    for name, text in held["rules"].items():
-        found = known.get(name) or rulebook.reread(text, name, held["set"], calendars)
+    for name in held["rules"]:
+        found = known.get(name) or rulebook.reread(held["data"][name], name, calendars)
         yield from (rule for rule in found if rule.name not in held["disable"])
 
 

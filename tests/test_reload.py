@@ -205,7 +205,7 @@ def test_rules_of_a_record_that_this_version_refuses_are_no_end() -> None:
     with pytest.raises(ValueError, match="not in its record"):
         ruleset.unpack(ruleset.unchanged("abc"))
     with pytest.raises(Misconfigured):
-        rulebook.reread("rules: [{name: x}]", "x.yaml", {})
+        rulebook.reread({"rules": [{"name": "x"}]}, "x.yaml")
 
 
 def test_a_running_hub_explains_an_alert_to_the_command_line_and_the_api(scene: Scene) -> None:

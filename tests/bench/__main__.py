@@ -11,7 +11,10 @@ from pathlib import Path
 
 from tests.bench.report import Options, Result, say, table
 
-NAMES = ("mqtt", "conventions", "write", "rules", "latency", "start", "snmp", "fleet", "backtest")
+NAMES = (
+    *("mqtt", "conventions", "write", "rules", "latency", "start"),
+    *("snmp", "fleet", "backtest", "reload"),
+)
 """Each is a module here with `run(folder, options) -> list[Result]`."""
 ROUND_S = 10.0
 LONG_S = {"soak": 1200.0}
