@@ -46,6 +46,7 @@ def watching(
         wait_for(
             "the subscription",
             lambda: server.log().count("Sending SUBACK") > before or process.poll() is not None,
+            90,
         )
     except AssertionError:
         process.kill()
@@ -55,7 +56,7 @@ def watching(
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     return out, err
 
@@ -117,7 +118,7 @@ def test_it_disturbs_no_hub_and_ctrl_c_ends_it_cleanly(server: Mosquitto, tmp_pa
     try:
         process = watching(server, tmp_path)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=90)
         assert process.returncode == 130
         assert "Traceback" not in err
         assert hub.is_connected()

@@ -150,12 +150,18 @@ def test_what_each_convention_publishes_stands_in_the_store(tmp_path: Path, stor
     inventory = {**INVENTORY, "devices": devices}
     try:
         with influxd(tmp_path) as url:
-            settings = mqtt(broker.port, topics=sample_topics())
+            settings = mqtt(broker.port, topics=sample_topics(), canary_s=0)
             if store == "influx":
                 settings["store"] = {"kind": "influxdb", "url": url, "database": "toba"}
             with running(tmp_path / "hub", settings, inventory) as hub:
                 wait_for("the subscription", lambda: "SUBACK" in broker.log())
                 publish_all(broker.port, cases)
+                count = sum(len(case.messages) for case in cases)
+                wait_for(
+                    "the hub to have acknowledged everything",
+                    lambda: broker.log().count("Received PUBACK from toba-hub") >= count,
+                    60,
+                )
                 wait_for(
                     "the store to have caught up",
                     lambda: hub.get("/api/v1/health")["backlog"]["forward"] == 0,
