@@ -2,6 +2,7 @@
 
     records ─► Watch (rules/, pure) ─► transitions ─► ledger: transition + owed + alert point,
        ├─────► AirIndex (likewise)  ─► `air_index` ──►  one transaction, ids from the record
+       ├─────► Presence ─► what answered since when, for reports of availability
        └─────► live board state
 
 The rules themselves are records, too: a reload takes hold where its record stands.
@@ -29,6 +30,7 @@ from hub.health import Health
 from hub.journal import Kind, Reader, Record
 from hub.journal.files import Cursor
 from hub.ledger import Acted, Ledger
+from hub.presence import Presence
 from hub.problems import Misconfigured
 from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map
@@ -117,6 +119,7 @@ class Engine:
         self.in_force = RuleSet(rules, things)
         self.watch = self._restore() or Watch(rules, things)
         self._air.know(self.in_force.things)
+        self.presence = self._presence()
         self._kept_set = self.in_force.sha256
         if not self.folded_id:
             self._tell_from_ns = now_ns - STALE_NS
@@ -152,6 +155,15 @@ class Engine:
             return None
         self.folded_id = last_id
         return watch or None
+
+    def _presence(self) -> Presence:
+        try:
+            return self._ledger.presence()
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            log.error("what answered until now can't be read, beginning anew", why=repr(error))
+            return Presence()
 
     def _know(self, payload: bytes) -> None:
         """The rule set of the snapshot; where this version refuses it, that of today's files."""
@@ -222,11 +234,17 @@ class Engine:
     def _fold(self, record: Record) -> list[Transition]:
         """One record into the board and, if it was not folded before, into the rules."""
         fresh = record.id > self.folded_id
+        # It has a place of its own in the journal: it may be younger than the rules' state.
+        told = record.id > self.presence.folded_id
         found: list[Transition] = []
         try:
+            if told:
+                self._witness(record)
             if record.kind == Kind.READINGS:
                 readings = self._decoded.readings(record)
                 self._show(readings, record.time_ns)
+                if told:
+                    self.presence.observe(readings, record.time_ns)
                 if fresh:
                     self._air.observe(readings)
                     found = self.watch.observe(record.id, readings, record.time_ns)
@@ -243,13 +261,26 @@ class Engine:
                 self._acted.append(Acted(record.id, record.time_ns, act))
             elif fresh and record.kind == Kind.CONFIG:
                 found = self._reload(record)
+            if told and record.kind == Kind.CONFIG:
+                self.presence.configured(self.in_force.things, record.time_ns)
         except Exception as error:
             # One record must not stop the fold for ever: neither one that this version can't
             # read, nor one that a fault in a rule trips over.
             self._skip(record, error)
         if fresh:
             self.folded_id, self.folded_ns = record.id, record.time_ns
+        self.presence.folded_id = max(self.presence.folded_id, record.id)
         return found
+
+    def _witness(self, record: Record) -> None:
+        """What reports of availability need of a record beside its readings."""
+        if not self.presence.folded_id:
+            self.presence.configured(self.in_force.things, record.time_ns)
+        if record.kind == Kind.TICK:
+            self.presence.tick(record.time_ns)
+        elif record.kind == Kind.ACT:
+            act = Act(**unpack_map(record.payload))
+            self.presence.act(record.id, record.time_ns, act)
 
     def _reload(self, record: Record) -> list[Transition]:
         """Judge by another rule set from this record on."""
@@ -347,7 +378,10 @@ class Engine:
         snapshot = (self.folded_id, self._state()) if keep else None
         in_force = self.in_force
         news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
-        new = self._ledger.commit(transitions, points, self._tell, snapshot, news, self._acted)
+        presence = self.presence if keep else None
+        new = self._ledger.commit(
+            transitions, points, self._tell, snapshot, news, self._acted, presence
+        )
         self._acted.clear()
         for t in transitions[:SAID_AT_ONCE]:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
@@ -357,6 +391,7 @@ class Engine:
         if keep:
             self._kept_id, self._kept_at = self.folded_id, monotonic()
             self._kept_set = in_force.sha256
+            self.presence.told()
             self._keeping_s = self._kept_at - began
             # Behind the commit: the journal may free what this snapshot has taken in.
             # An older cursor only keeps a segment longer.
