@@ -23,6 +23,7 @@ from hub.cli_journal import journal
 from hub.cli_maintenance import maintenance
 from hub.cli_plugins import Verbs
 from hub.cli_reload import reload
+from hub.cli_report import report
 from hub.cli_store import backup, influx, restore
 from hub.web.address import PortTaken
 
@@ -42,7 +43,9 @@ rules.command("backtest")(rules_backtest)
 cli.add_typer(rules, name="rules")
 cli.add_typer(token, name="token")
 cli.add_typer(influx, name="influx")
-for verb in (alerts, ack, silence, silences, unsilence, oncall, reload, backup, restore, discover):
+for verb in (alerts, ack, silence, silences, unsilence, oncall, reload, backup, restore):
+    cli.command()(verb)
+for verb in (discover, report):
     cli.command()(verb)
 cli.command("acts")(acts_done)
 cli.command("import")(import_)

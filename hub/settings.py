@@ -223,6 +223,23 @@ class Digest(Part):
     """Who gets it; none: nobody."""
 
 
+class Targets(Part):
+    """The availability that was promised, percent of the time."""
+
+    opd: float = Field(99.0, gt=0, le=100)
+    link: float = Field(99.0, gt=0, le=100)
+    """Uplinks of offices."""
+    camera: float = Field(95.0, gt=0, le=100)
+    device: float = Field(99.0, gt=0, le=100)
+    """Routers and whatever else is asked whether it is up."""
+
+
+class Report(Part):
+    """The monthly report of availability."""
+
+    targets: Targets = Targets()
+
+
 class Settings(BaseSettings):
     """Everything that can be set. The defaults run one regency on one machine."""
 
@@ -253,6 +270,7 @@ class Settings(BaseSettings):
     grafana: Grafana = Grafana()
     heartbeat: Heartbeat = Heartbeat()
     digest: Digest = Digest()
+    report: Report = Report()
     _folder: FilePath = PrivateAttr(FilePath())
     _left_out: list[Path] = PrivateAttr([])
     """What was wrong in the file and is missing here."""
