@@ -30,6 +30,8 @@ from hub.notify.digest import Day
 from hub.notify.message import Facts
 from hub.notify.notifier import Notifier
 from hub.problems import nearest
+from hub.report import asked
+from hub.report.model import Report
 from hub.store.base import Store
 from hub.store.query import Query, SeriesRows
 from hub.vigil import unwritable
@@ -82,6 +84,7 @@ class HubBackend:
         self._tags = tags_of(conf)
         self._engine: Engine | None = None
         self._forwarder: Forwarder | None = None
+        self._reporting = asyncio.Lock()
 
     def _unit_names(self) -> Mapping[tuple[str, str], str]:
         return {
@@ -219,6 +222,11 @@ class HubBackend:
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         return [{"time_ns": one.time_ns, **asdict(one.act)} for one in self._ledger.acts(limit)]
+
+    async def availability(self, month: str) -> Report:
+        """One at a time, in a thread: nobody else waits for it."""
+        async with self._reporting:
+            return await asyncio.to_thread(asked.of, self._conf, month, now_ns())
 
     def health(self) -> HealthReport:
         reasons = []

@@ -16,6 +16,7 @@ import yaml
 from hub import inventory as inventories
 from hub.clock import NS
 from hub.reading import Reading, Series, Value
+from hub.report.model import Report
 from hub.store.base import StoreDown
 from hub.store.query import Query, SeriesRows
 from hub.web.backend import HealthReport, Regency, Sample
@@ -112,6 +113,7 @@ class FakeBackend:
     answers: list[SeriesRows] = field(default_factory=list)
     asked: list[Query] = field(default_factory=list)
     store_down: bool = False
+    months: Report | None = None
     fired: int = 0
     said: list[dict[str, Any]] = field(default_factory=list)
 
@@ -148,6 +150,11 @@ class FakeBackend:
             {**one, "time_ns": self.time_ns, "matcher": one["matcher"] or {}}
             for one in reversed(self.acts[-limit:])
         ]
+
+    async def availability(self, month: str) -> Report:
+        if self.months is None:
+            raise ValueError(f"{month!r} is no month; write it as 2026-10")
+        return self.months
 
     def health(self) -> HealthReport:
         return self.report

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import asyncio
+import sqlite3
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from hub.clock import NS
+from hub.report import asked, page
+from hub.report.words import Language
 from hub.store.query import Aggregate
-from hub.web import charts, showing, views
+from hub.web import charts, pages, showing, views
 from hub.web.auth import Auth, Identity, needs
 from hub.web.backend import ActKind, Backend
 from hub.web.problems import WebProblem
@@ -221,6 +225,29 @@ async def query(
         where={key: value for key, value in given.items() if value},
     )
     return answer(await charts.chart(hub, wanted))
+
+
+@api.get("/report", summary="Availability of a month: page, table, document or JSON")
+async def report(
+    request: Request,
+    hub: Hub,
+    who: Viewer,
+    month: Annotated[str, Query(description="2026-10; empty: last month", max_length=16)] = "",
+    form: Annotated[asked.Form, Query(alias="format")] = "html",
+    lang: Literal["id", "en", ""] = "",
+) -> Response:
+    try:
+        found = await hub.availability(month)
+    except ValueError as error:
+        raise WebProblem(422, f"{error}.", "GET /api/v1/report?month=2026-10") from None
+    except sqlite3.Error as error:
+        raise WebProblem(503, f"What was kept can't be read: {error}.") from None
+    language: Language = lang or ("en" if pages.language_of(request) == "en" else "id")
+    content = await asyncio.to_thread(asked.written, found, form, language)
+    headers = {"Content-Disposition": f'inline; filename="{asked.file_name(found, form)}"'}
+    if form == "html":
+        headers["Content-Security-Policy"] = page.CSP
+    return Response(content, media_type=asked.TYPES[form], headers=headers)
 
 
 @api.get("/stream", summary="Server-sent events: snapshot, then delta")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 
 from hub.inventory import Inventory
+from hub.report.model import Report
 from hub.store.query import Query, SeriesRows
 from hub.web.live import LiveState
 from rules.transition import Alert
@@ -111,6 +112,11 @@ class Backend(Protocol):
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         """What people did, the newest first: `asdict(rules.act.Act)` and `time_ns`."""
+        ...
+
+    async def availability(self, month: str) -> Report:
+        """The report of a month (`2026-10`; empty: the last one). Raises ValueError with words
+        for who asked, sqlite3.Error."""
         ...
 
     def health(self) -> HealthReport: ...
