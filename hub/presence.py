@@ -7,7 +7,8 @@ rollups of five minutes can't tell the second, and alerts tell when people had t
 wait, are changed, switched off. So what the readings say is folded once, when they pass, and only
 changes are kept: some rows a day, for ever, the same with either store. Where each comes from:
 
-    device, camera   `up` of any probe of it, as the collectors say it
+    device, camera   `up` of any probe of it, as the collectors say it; a camera whose section says
+                     `maintenance: true` is SHUT
     link             `oper_up` of the ports that the inventory names as uplinks; one that somebody
                      shut on purpose (`admin_up` 0) is SHUT, not down
     hub              the ticks in the journal, one a second while the hub listens. (Its `hub`
@@ -39,6 +40,8 @@ LATE = 300 * SECOND
 
 DOWN, UP, SHUT = 0, 1, 2
 HUB = "hub"
+MAINTENANCE = 3
+"""A camera's `state` while nobody asks it."""
 _SAYS = {"device": "up", "camera": "up", "interface": "oper_up"}
 _NOT_LIVE = int(Quality.RETAINED | Quality.LATE)
 
@@ -89,9 +92,12 @@ class Presence:
         says = _SAYS.get
         for series, time_ns, fields, quality in readings:
             field = says(series.measurement)
-            if field is None or field not in fields:
+            if field is None or quality & _NOT_LIVE or time_ns < now_ns - LATE:
                 continue
-            if quality & _NOT_LIVE or time_ns < now_ns - LATE:
+            if fields.get("state") == MAINTENANCE and series.measurement == "camera":
+                self._say(series.key, SHUT, min(time_ns, now_ns))
+                continue
+            if field not in fields:
                 continue
             state = UP if fields[field] else DOWN
             if field == "oper_up":

@@ -3,7 +3,7 @@
 Every instant of the asked time has exactly one fate, the first of these that holds:
 
     ABSENT        it was not in the inventory
-    MAINTENANCE   planned work was announced, or the port was shut on purpose
+    MAINTENANCE   planned work was announced, or the port or camera was shut on purpose
     UNKNOWN       the hub did not listen
     UP            something of it answered
     UPSTREAM      it was down or silent, and so was something that it depends on

@@ -53,6 +53,15 @@ def test_a_port_that_is_no_uplink_is_nothing_and_one_shut_on_purpose_is_not_down
     assert ended(presence) == [Span(port.key, T + 60 * NS, T + 120 * NS, SHUT)]
 
 
+def test_a_camera_that_is_worked_on_is_not_down() -> None:
+    presence, camera = Presence(), Series.of("camera", "cam-1")
+    see(presence, camera, 0, state=3)
+    see(presence, camera, 30, state=0, up=0)
+    see(presence, camera, 60, fps=12)
+    see(presence, camera, 90, state=2, up=1)
+    assert [span.state for span in ended(presence)] == [SHUT, 0]
+
+
 @pytest.mark.parametrize("quality", [Quality.RETAINED, Quality.LATE])
 def test_what_is_no_news_says_nothing(quality: int) -> None:
     presence = Presence()
