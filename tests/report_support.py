@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -25,6 +26,8 @@ from hub.ledger import Ledger, of_journal
 from hub.presence import DOWN, HUB, UP, Span, watched
 from hub.reading import Reading, Series
 from hub.records import pack_map, pack_readings
+from rules.thing import Thing
+from rules.transition import Transition
 
 WIB = ZoneInfo("Asia/Jakarta")
 Draft = tuple[int, Kind, Class, bytes]
@@ -122,6 +125,37 @@ async def fold(conf: Configuration, drafts: Sequence[Draft], parts: int = 1) -> 
         journal.close()
 
 
+class Nobody:
+    """Nobody is told of anything."""
+
+    def owe(self, db: sqlite3.Connection, transitions: Sequence[Transition]) -> None: ...
+
+    def wants(self, db: sqlite3.Connection, now_ns: int) -> bool:
+        return False
+
+    def tick(self, db: sqlite3.Connection, now_ns: int) -> None: ...
+
+
+def folding(
+    journal: Path,
+    ledger: Ledger,
+    things: Sequence[Thing],
+    changed: Callable[[], None] = lambda: None,
+) -> Engine:
+    """An engine without rules."""
+    return Engine(
+        journal,
+        ledger,
+        [],
+        things,
+        Health(),
+        telling=Nobody(),
+        show=lambda found, now_ns: None,
+        event=lambda event: None,
+        changed=changed,
+    )
+
+
 async def _folded(conf: Configuration) -> None:
     data = conf.settings.data
     ledger = of_journal(data / "serve.db", identity(data / "journal"))
@@ -131,17 +165,7 @@ async def _folded(conf: Configuration) -> None:
         if engine.backlog() == 0:
             done.set()
 
-    engine = Engine(
-        data / "journal",
-        ledger,
-        [],
-        [],
-        Health(),
-        owe=lambda db, transitions: None,
-        show=lambda found, now_ns: None,
-        event=lambda event: None,
-        changed=changed,
-    )
+    engine = folding(data / "journal", ledger, [], changed)
     work = asyncio.create_task(engine.run())
     waiting = asyncio.create_task(done.wait())
     try:

@@ -11,7 +11,6 @@ import pytest
 from hub import engine as module
 from hub.clock import NS
 from hub.engine import Engine
-from hub.health import Health
 from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.ledger import Ledger
 from hub.presence import HOLD, HUB, SHUT, UP, Presence, Span, Work, watched
@@ -19,6 +18,7 @@ from hub.reading import Quality, Reading, Series
 from hub.records import pack_map, pack_readings
 from rules.act import Act
 from rules.thing import Thing
+from tests.report_support import folding
 
 T = 1_790_000_000 * NS
 PING = Series.of("device", "r1", probe="icmp")
@@ -135,11 +135,7 @@ class World:
         journal.close()
 
     def engine(self) -> Engine:
-        nothing = {"show": lambda *_: None, "event": lambda _: None, "changed": lambda: None}
-        return Engine(
-            self.folder / "journal", self.ledger, [], THINGS, Health(),
-            owe=lambda *_: None, **nothing,  # type: ignore[arg-type]
-        )  # fmt: skip
+        return folding(self.folder / "journal", self.ledger, THINGS)
 
     def crash(self) -> None:
         self.ledger.close()
