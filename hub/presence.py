@@ -33,8 +33,8 @@ from rules.thing import Thing
 SECOND = 1_000_000_000
 HOLD = 300 * SECOND
 """How long a reading is believed: ten polls of thirty seconds, five of a minute."""
-DEAF = 10 * SECOND
-"""A longer pause between ticks: the hub did not listen."""
+DEAF = 60 * SECOND
+"""A longer pause between ticks: the hub did not listen. The rules think so, too."""
 LATE = 300 * SECOND
 """A reading that took longer to arrive is history."""
 

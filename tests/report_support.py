@@ -103,8 +103,8 @@ def readings(time_ns: int, collector: str, found: Sequence[Reading]) -> Draft:
 
 
 def ticking(start: str, stop: str, away: tuple[str, str]) -> Iterator[Draft]:
-    """The clock's ticks, every ten seconds; the hub is gone between two of them."""
-    for time_ns in range(at(start), at(stop) + 1, 10 * NS):
+    """The clock's ticks, every minute; the hub is gone between two of them."""
+    for time_ns in range(at(start), at(stop) + 1, MINUTE):
         if not at(away[0]) < time_ns < at(away[1]):
             yield time_ns, Kind.TICK, Class.ACT, b""
 

@@ -124,8 +124,8 @@ class World:
             payload = pack_readings("netprobe", [Reading(PING, now, {"up": up})])
             drafts.append((now, Kind.READINGS, Class.POLLED, payload))
             for second in range(0, 60, 10):
-                # Nobody listens in the twentieth minute.
-                if minute != 20:
+                # Nobody listens for two minutes.
+                if minute not in (20, 21):
                     drafts.append((now + second * NS, Kind.TICK, Class.ACT, b""))
             if minute in (5, 31):
                 said = pack_map({**act, "until_ns": now + 600 * NS})

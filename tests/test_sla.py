@@ -123,7 +123,7 @@ def test_what_is_folded_is_what_the_readings_said_second_by_second(
     for number, (what, pause) in enumerate(given_steps):
         begin = now
         now += pause
-        for second in [*(range(begin + 10, now, 10) if what != "away" else ()), now]:
+        for second in [*(range(begin + 60, now, 60) if what != "away" else ()), now]:
             presence.tick(second * NS)
             ticks.append(second)
         if what in ("up", "down"):
