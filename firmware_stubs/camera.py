@@ -1,23 +1,69 @@
-"""A CCTV camera: an RTSP server that answers OPTIONS and DESCRIBE, and the agent's heartbeats.
+"""A CCTV camera: RTSP's OPTIONS and DESCRIBE, snapshots and ONVIF's clock, the agent's heartbeats.
 
-It streams nothing: the hub asks whether a camera lives, not what it sees. RTSP as in RFC 2326.
+It streams nothing: the hub asks whether a camera lives and sees. RTSP as in RFC 2326; HTTP answers
+on the same port, which saves a regency of cameras half of its sockets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from PIL import Image, ImageDraw
 
 from firmware_stubs.micropython import camera_core, node_core
 from firmware_stubs.node import Message
 from firmware_stubs.physics import NS, Physics
+from hub import clock
 
-FAULTS = ("dead", "hang", "frozen", "wrong_auth", "unreachable")
+FAULTS = ("dead", "hang", "frozen", "black", "wrong_auth", "unreachable")
 """dead: power is gone. hang: RTSP accepts and never answers, the agent goes on. frozen: the same
-picture for ever. wrong_auth: somebody changed the password. unreachable: the way is broken."""
+picture for ever. black: lens covered, pictures go on. wrong_auth: somebody changed the password.
+unreachable: the way is broken."""
 
 MAX_REQUEST = 16 * 1024
 METHODS = "OPTIONS, DESCRIBE, SETUP, TEARDOWN, PLAY"
+
+
+def page(request: str, picture: Callable[[], bytes], time_ns: int) -> bytes:
+    """The reply to one HTTP request's head: a snapshot, or the clock."""
+    if request.startswith("GET /snapshot.jpg "):
+        return _http("200 OK", "image/jpeg", picture())
+    if request.startswith("POST /onvif/device_service "):
+        now = datetime.fromtimestamp(time_ns / NS, UTC)
+        return _http("200 OK", "application/soap+xml", now.strftime(CLOCK).encode())
+    return _http("404 Not Found", "text/plain", b"")
+
+
+def _http(status: str, kind: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def draw(seed: str, frame: int, black: bool) -> bytes:
+    """A small JPEG: a street of boxes, always the same for a seed; its noise and a car are new."""
+    if black:
+        lens = Image.effect_noise((320, 240), 4).point(lambda tone: tone // 32)
+        return _jpeg(lens)
+    dice, image = random.Random(seed), Image.new("L", (320, 240), 140)
+    pen = ImageDraw.Draw(image)
+    for _ in range(30):
+        x, y = dice.randrange(320), dice.randrange(240)
+        pen.rectangle(
+            (x, y, x + dice.randrange(8, 60), y + dice.randrange(8, 60)), dice.randrange(256)
+        )
+    pen.rectangle((frame * 7 % 320, 180, frame * 7 % 320 + 30, 200), 20)
+    return _jpeg(Image.blend(image, Image.effect_noise((320, 240), 60), 0.05))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    made = io.BytesIO()
+    image.save(made, "JPEG", quality=70)
+    return made.getvalue()
 
 
 def answer(request: str, *, wants_auth: bool, realm: str = "CCTV") -> str:
@@ -42,6 +88,13 @@ def answer(request: str, *, wants_auth: bool, realm: str = "CCTV") -> str:
     return _reply("501 Not Implemented", cseq)
 
 
+CLOCK = (
+    '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body>'
+    "<GetSystemDateAndTimeResponse><UTCDateTime>"
+    "<Time><Hour>%H</Hour><Minute>%M</Minute><Second>%S</Second></Time>"
+    "<Date><Year>%Y</Year><Month>%m</Month><Day>%d</Day></Date>"
+    "</UTCDateTime></GetSystemDateAndTimeResponse></s:Body></s:Envelope>"
+)
 SDP = "\r\n".join(
     (
         "v=0",
@@ -83,10 +136,16 @@ class Camera:
     _open: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _beaten_ns: int = field(init=False, default=0)
     _frame: int = field(init=False, default=0)
+    _still: bytes = field(init=False, default=b"")
+    """The picture at which it froze."""
 
     @property
     def url(self) -> str:
         return f"rtsp://{self.host}:{self.port}/stream1"
+
+    @property
+    def web(self) -> str:
+        return f"http://{self.host}:{self.port}"
 
     async def start(self) -> int:
         """Listen; the port. A camera that comes back takes the same one."""
@@ -147,6 +206,11 @@ class Camera:
         size = round(frames * 17_500 * (1 + self.physics.wobble(self.device, "kbps", time_ns, 0.1)))
         self._agent.count(frames, size, camera_core.fingerprint(picture))
 
+    def _picture(self) -> bytes:
+        if "frozen" not in self.faults or not self._still:
+            self._still = draw(self.device, self._frame, "black" in self.faults)
+        return self._still
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 a server's callback always runs in one
@@ -166,5 +230,9 @@ class Camera:
                 await reader.read()  # until the client gives up
                 return
             text = request.decode("utf-8", "replace")
+            if " HTTP/1." in text.partition("\r\n")[0]:
+                writer.write(page(text, self._picture, clock.now_ns()))
+                await writer.drain()
+                return
             writer.write(answer(text, wants_auth="wrong_auth" in self.faults).encode())
             await writer.drain()

@@ -55,6 +55,7 @@ def _kinds() -> dict[str, Kind]:
             {"id": f"Kata sandi {it} diganti", "en": f"{it}: password was changed"},
             "camera",
         ),
+        Kind("camera_black", {"id": f"{it} gelap", "en": f"{it} turns black"}, "camera"),
         Kind(
             "pm25_rises",
             {"id": f"PM2.5 naik di {place}", "en": f"PM2.5 rises at {place}"},

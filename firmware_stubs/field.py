@@ -38,6 +38,7 @@ CAMERA_FAULTS = {
     "camera_dead": "dead",
     "camera_hangs": "hang",
     "camera_password": "wrong_auth",
+    "camera_black": "black",
 }
 
 
@@ -276,6 +277,7 @@ class Field:
                 collect["snmp"]["port"] = port
             if camera := self._cameras.get(device["id"]):
                 collect["camera"]["rtsp"] = camera.url
+                collect["camera"]["web"] = camera.web
                 collect["camera"]["heartbeat_s"] = self._beat_s
             if not self._ping:
                 # The kernel answers pings to loopback: a dead router would seem alive.

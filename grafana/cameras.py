@@ -141,6 +141,26 @@ def _states() -> list[Placed]:
             12,
             9,
         ),
+        (
+            timeline(
+                "Aliran video",
+                "Whether each camera's RTSP DESCRIBE gave a video; the worst of each bucket.",
+                [ask(windowed('min("stream_ok")', "camera", CHOSEN), "$tag_device")],
+                UP,
+            ),
+            12,
+            9,
+        ),
+        (
+            lines(
+                "Ketajaman gambar",
+                "Edges of each camera's snapshot by its contrast; under 0.1 it is blurred.",
+                [_line("sharpness")],
+                unit="short",
+            ),
+            12,
+            9,
+        ),
     ]
 
 

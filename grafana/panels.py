@@ -31,7 +31,12 @@ GAP_MS = 300_000
 """A line breaks where nothing came for five minutes: five polls of the slowest usual tier."""
 
 UP: Words = {"0": ("Mati", RED), "1": ("Hidup", GREEN)}
-CAMERA_STATE: Words = {"0": ("Luring", RED), "1": ("Terganggu", ORANGE), "2": ("Daring", GREEN)}
+CAMERA_STATE: Words = {
+    "0": ("Luring", RED),
+    "1": ("Terganggu", ORANGE),
+    "2": ("Daring", GREEN),
+    "3": ("Pemeliharaan", BLUE),
+}
 ALERT_STATE: Words = {
     "ok": ("Normal", GREEN),
     "pending": ("Menunggu", YELLOW),

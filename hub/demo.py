@@ -146,7 +146,16 @@ def settings_for(
         "rules": {"set": QUICK},
         "collectors": {
             "mqtt": {"brokers": [broker]},
-            "camera": {"broker": broker, "tiers": {"rtsp": {"period_s": 10}}},
+            "camera": {
+                "broker": broker,
+                "credentials": {"default": {"username": "hub", "password": "demo"}},
+                "tiers": {
+                    "rtsp": {"period_s": 10},
+                    "stream": {"period_s": 10},
+                    "onvif": {"period_s": 30},
+                    "snapshot": {"period_s": 10},
+                },
+            },
             "snmp": {
                 "timeout_s": 1.0,
                 "retries": 1,
@@ -175,6 +184,7 @@ QUICK: dict[str, Any] = {
     "lake_level_critical.for": "5s",
     "sensor_silent.when.absent": "20s",
     "camera_silent.when.absent": "25s",
+    "camera_degraded.for": "5s",
 }
 """Rule values that a demo changes: minutes become seconds."""
 

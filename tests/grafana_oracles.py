@@ -319,6 +319,8 @@ ORACLES: dict[tuple[str, str, str], Oracle | Whole] = {
     ("toba-cameras", "Keadaan kamera", "A"): Oracle("camera", "state", min),
     ("toba-cameras", "Ketersediaan per kamera", "A"): Oracle("camera", "up", _percent),
     ("toba-cameras", "RTSP menjawab", "A"): Oracle("camera", "rtsp_ok", min),
+    ("toba-cameras", "Aliran video", "A"): Oracle("camera", "stream_ok", min),
+    ("toba-cameras", "Ketajaman gambar", "A"): Oracle("camera", "sharpness", _mean),
     ("toba-cameras", "Umur detak (heartbeat)", "A"): Oracle("camera", "heartbeat_age_s", max),
     ("toba-cameras", "Laju gambar", "A"): Oracle("camera", "fps", _mean),
     ("toba-cameras", "Waktu jawab RTSP", "A"): Oracle("camera", "rtsp_ms", _mean),

@@ -101,8 +101,9 @@ def test_the_inventory_comes_back_with_nothing_changed_but_addresses(field: Fiel
         for device in (ours, theirs):
             device.pop("address")
             device["collect"].pop("netprobe", None)
-            for section, key in (("snmp", "port"), ("camera", "rtsp"), ("camera", "heartbeat_s")):
-                device["collect"].get(section, {}).pop(key, None)
+            device["collect"].get("snmp", {}).pop("port", None)
+            for key in ("rtsp", "web", "heartbeat_s"):
+                device["collect"].get("camera", {}).pop(key, None)
         assert ours == theirs
 
 
@@ -275,6 +276,7 @@ def test_heavy_rain_tips_the_bucket(field: FieldProcess) -> None:
         ("camera_dead", "refused", None),
         ("camera_hangs", "timeout", 12.5),
         ("camera_password", "RTSP/1.0 401 Unauthorized", 12.5),
+        ("camera_black", "RTSP/1.0 200 OK", 12.5),
     ],
 )
 def test_a_camera_fault_shows_on_rtsp_and_heartbeat_and_clears(

@@ -8,9 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from collectors.camera.collector import CameraCollector
+from collectors.camera.config import CameraConfig
 from firmware_stubs.camera import FAULTS, Camera, answer
 from firmware_stubs.micropython.camera_core import Agent, fingerprint
 from firmware_stubs.physics import NS, Physics
+from hub.api import Target
+from tests.collector_support import FakeHost, RecordingEmit
 
 START = 1_790_000_000 * NS
 
@@ -145,3 +149,33 @@ async def test_an_endless_request_ends_the_connection_and_not_the_camera(camera:
 async def test_an_unknown_fault_names_the_ones_there_are(camera: Camera) -> None:
     with pytest.raises(ValueError, match=", ".join(FAULTS)):
         await camera.fault("melts")
+
+
+async def seen(camera: Camera, times: int = 2) -> str:
+    """Why the hub's collector finds it no better, after so many looks; empty: it is fine."""
+    section = {"rtsp": camera.url, "web": camera.web, "onvif": True, "snapshot": "/snapshot.jpg"}
+    host = FakeHost([Target(camera.device, "camera", "", section)])
+    login = {"default": {"username": "hub", "password": "demo"}}
+    config = {"broker": None, "timeout_s": 5, "credentials": login}
+    collector, emit = CameraCollector(CameraConfig.model_validate(config), host), RecordingEmit()
+    await collector.start()
+    for _ in range(times):
+        for tier in ("rtsp", "stream", "onvif", "snapshot"):
+            await collector.poll(host.devices[0], tier, emit)
+        camera.turn(host.now_ns())
+    drift = [r.fields["clock_drift_s"] for r in emit.readings if "clock_drift_s" in r.fields]
+    assert all(abs(float(one)) < 5 for one in drift)
+    return collector._judged[camera.device].why
+
+
+async def test_the_hub_sees_what_a_camera_is_made_to_do(camera: Camera) -> None:
+    assert await seen(camera) == ""
+    for fault, why in [
+        ("black", "snapshot: the picture is black"),
+        ("wrong_auth", "stream: wrong password"),
+    ]:
+        await camera.fault(fault)
+        assert await seen(camera) == why
+        await camera.fault(fault, False)
+    await camera.fault("frozen")
+    assert await seen(camera, 3) == "snapshot: the picture is frozen"

@@ -102,6 +102,7 @@ def _cameras(minute: int) -> Iterator[Point]:
         yield Point("camera", labels, at, {
             "up": int(state > 0), "state": state, "heartbeat_age_s": 5.0 + minute % 4 + number,
             "fps": 15.0 + number / 3, "rtsp_ms": 40.0 + minute, "rtsp_ok": int(state == 2),
+            "stream_ok": int(state == 2), "sharpness": 0.5 - number / 10,
             "clock_drift_s": number - 1.5, "frozen": int(state == 1),
         })  # fmt: skip
 
