@@ -38,6 +38,8 @@ from hub.report.words import WORDS
 from hub.sla import Figures
 from tests.report_support import at, known_month
 
+pytestmark = pytest.mark.timeout(900)
+"""A month is 90 000 records through journal and engine: minutes on a machine that is busy."""
 MONTH = 31 * 86_400
 HUB_AWAY = 5407  # 90 minutes, and the seven seconds until somebody is asked
 NOW = at("11-02 08:00:00")
