@@ -41,7 +41,7 @@ BEHIND = "wx-uluan"
 
 FIRING = {
     ("router_down", ROUTER), ("pm25_unhealthy", SMOKE), ("sensor_silent", SILENT),
-    ("camera_silent", DEAD), ("sensor_silent", BEHIND),
+    ("camera_silent", DEAD), ("camera_degraded", FROZEN), ("sensor_silent", BEHIND),
 }  # fmt: skip
 CALM_S = 5
 AWAY_S = 10.0

@@ -199,6 +199,21 @@ def test_a_url_is_taken_apart() -> None:
     assert rtsp.address("rtsp://[::1]:8554/a")[:3] == ("::1", 8554, "rtsp://[::1]:8554/a")
 
 
+def test_an_answer_from_before_the_silence_keeps_no_camera_alive() -> None:
+    camera = Camera(since_ns=T0)
+    camera.proved("snapshot", OK, T0)  # asked every ten minutes
+    camera.proved("rtsp", OK, T0)
+    for number in range(1, 4):
+        camera.proved("rtsp", SILENT, T0 + number * 30 * NS)
+    judged = camera.judge(T0 + 91 * NS)
+    assert judged is not None
+    assert judged.state is State.OFFLINE
+    camera.proved("snapshot", OK, T0 + 100 * NS)
+    judged = camera.judge(T0 + 101 * NS)
+    assert judged is not None
+    assert judged.state is State.DEGRADED, "it answers another question since"
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(ValidationError) as caught:
         CameraSection.model_validate({"rtsp": "rtsp://admin:geheim@10.0.0.1/"})

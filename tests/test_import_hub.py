@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hub.reading import Quality
 from tests.hub_support import INVENTORY, Hub, running, wait_for
 
 STATIONS = ("aq1", "aq2", "aq3")
@@ -114,7 +115,7 @@ def test_a_year_of_three_stations_pages_nobody_and_the_rollups_follow(tmp_path: 
         assert hub.get("/api/v1/alerts") == []
         assert metric(hub, "transitions_total") == 0
     rows = hub.rows("SELECT count(*), count(DISTINCT time), min(quality) FROM environment")
-    assert rows == [(3 * HOURS, HOURS, 256)]
+    assert rows == [(3 * HOURS, HOURS, Quality.LATE | Quality.DELAYED)]
     for suffix in ("5m", "1h"):
         assert hub.rows(f"SELECT count(*) FROM environment_{suffix}") == [(3 * HOURS,)]
     means = hub.rows(

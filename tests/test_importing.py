@@ -56,7 +56,7 @@ def test_a_wide_file_gives_one_reading_a_row_in_the_fields_own_units(tmp_path: P
     first = found[0]
     assert isinstance(first, Reading)
     assert first.series.key == "environment,device=aq1,sensor=pm"
-    assert (first.time_ns, first.quality) == (NOON_WIB, Quality.LATE)
+    assert (first.time_ns, first.quality) == (NOON_WIB, Quality.LATE | Quality.DELAYED)
     assert first.fields == {
         "pm25": 12.5,
         "temperature": pytest.approx(20.0),
@@ -181,7 +181,7 @@ def test_a_column_that_is_no_field_is_left_out_and_named(tmp_path: Path) -> None
 def test_what_lies_outside_the_fields_range_is_kept_and_flagged(tmp_path: Path) -> None:
     (one,) = read(tmp_path, "time,device,pm25\n1704085200,aq1,-5\n")
     assert isinstance(one, Reading)
-    assert one.quality == Quality.LATE | Quality.RANGE
+    assert one.quality == Quality.LATE | Quality.DELAYED | Quality.RANGE
 
 
 cell = st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=12), st.booleans())

@@ -237,7 +237,7 @@ async def test_a_phone_scrolls_no_page_sideways(board: Board) -> None:
 
 
 async def test_a_trap_stands_on_the_timeline_of_its_device_and_of_all(board: Board) -> None:
-    said = "return document.querySelector('BOX .event')?.textContent.includes('linkDown')"
+    said = "return document.querySelector('BOX .event')?.textContent.includes('Port putus')"
     async with browser() as page:
         await page.open(f"{board.url}/device/r-dinkes")
         await page.until(said.replace("BOX", "#history"), 20)

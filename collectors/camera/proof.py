@@ -17,6 +17,10 @@ class Proof:
     verdict: Verdict | None = field(default=None, init=False)
     """The newest."""
     at_ns: int = field(default=0, init=False)
+    answered_ns: int = field(default=0, init=False)
+    """When it answered last."""
+    silent_ns: int = field(default=0, init=False)
+    """When the misses in a row began."""
     misses: int = field(default=0, init=False)
     """Without any answer, in a row."""
     faults: int = field(default=0, init=False)
@@ -26,7 +30,11 @@ class Proof:
 
     def take(self, verdict: Verdict, now_ns: int) -> None:
         self.verdict, self.at_ns = verdict, now_ns
-        self.misses = 0 if verdict.alive else self.misses + 1
+        if verdict.alive:
+            self.answered_ns, self.misses = now_ns, 0
+        else:
+            self.silent_ns = self.silent_ns if self.misses else now_ns
+            self.misses += 1
         self.faults = 0 if verdict.good else self.faults + 1
         self._answered = verdict.alive or (self._answered and self.misses < self.patience)
         self._good = verdict.good or (self._good and self.faults < self.patience)
@@ -35,6 +43,11 @@ class Proof:
         """Who told us can't be asked any more."""
         self.verdict, self._answered, self._good = None, False, False
         self.misses = self.faults = 0
+
+    @property
+    def silent(self) -> bool:
+        """Missed so often that it is no chance."""
+        return self.misses >= self.patience
 
     def alive(self, now_ns: int) -> bool:
         """The camera answered this way lately."""

@@ -130,11 +130,18 @@ class Camera:
         for name, (label, _, _) in PROOFS.items():
             if name in self.proofs and (fault := self.proofs[name].fault(now_ns)):
                 faults.append(f"{label}: {fault}")
-        if heart is not True and not any(proof.alive(now_ns) for proof in self.proofs.values()):
+        if heart is not True and not self._answers(now_ns):
             return Judgement(State.OFFLINE, ", ".join(faults)) if faults else None
         if heart:
             faults += self._picture_faults()
         return Judgement(State.DEGRADED if faults else State.ONLINE, ", ".join(faults))
+
+    def _answers(self, now_ns: int) -> bool:
+        """Does any proof vouch for it? Not with an answer from before another one fell silent:
+        what is asked every ten minutes would keep a dead camera alive for as long."""
+        proofs = self.proofs.values()
+        silent_ns = max((proof.silent_ns for proof in proofs if proof.silent), default=0)
+        return any(proof.alive(now_ns) and proof.answered_ns >= silent_ns for proof in proofs)
 
     def _heartbeat_good(self, now_ns: int) -> bool | None:
         expected = self.expects_heartbeats
