@@ -122,7 +122,7 @@ def test_a_year_of_three_stations_pages_nobody_and_the_rollups_follow(tmp_path: 
         "SELECT key, avg(pm25_sum / pm25_count), max(temperature_last) FROM environment_1h"
         " JOIN hub_series ON hub_series.id = series GROUP BY key ORDER BY key"
     )
-    assert [key for key, _, _ in means] == [f"environment_1h,device={one}" for one in STATIONS]
+    assert [key for key, _, _ in means] == [f"environment,device={one}" for one in STATIONS]
     for number, (_, mean, celsius) in enumerate(means):
         assert mean == pytest.approx(fmean(value(number, hour) for hour in range(HOURS)))
         assert celsius == pytest.approx((68 + number - 32) * 5 / 9)
