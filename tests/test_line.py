@@ -41,7 +41,7 @@ NOBODY_HAS = {
     "toba-cameras / Ketajaman gambar / A": "how sharp a picture is, the hub alone finds out",
     "toba-cameras / Aliran video / A": "whether a stream has video, likewise",
 }
-"""Queries about what nobody publishes here."""
+"""Queries about what nobody publishes here; test_grafana_panels.py has them."""
 
 ONLY_WHILE_CALM = {
     "toba-cameras / Ketersediaan / A",
