@@ -139,9 +139,11 @@ class Camera:
     def _answers(self, now_ns: int) -> bool:
         """Does any proof vouch for it? Not with an answer from before another one fell silent:
         what is asked every ten minutes would keep a dead camera alive for as long."""
-        proofs = self.proofs.values()
-        silent_ns = max((proof.silent_ns for proof in proofs if proof.silent), default=0)
-        return any(proof.alive(now_ns) and proof.answered_ns >= silent_ns for proof in proofs)
+        doors = [self.proofs[name] for name in ("rtsp", "tcp") if name in self.proofs]
+        silent_ns = max((door.silent_ns for door in doors if door.silent), default=0)
+        return any(
+            proof.alive(now_ns) and proof.answered_ns >= silent_ns for proof in self.proofs.values()
+        )
 
     def _heartbeat_good(self, now_ns: int) -> bool | None:
         expected = self.expects_heartbeats
