@@ -64,7 +64,7 @@ def take_over(roster: Roster, snapshot: Mapping[str, Any]) -> list[Plain]:
         line = roster.lines.get((series_key, field, own))
         if line is not None:
             line.load(state)
-    return closing
+    return sorted(closing, key=lambda face: str(face["key"]))
 
 
 def _find(roster: Roster, rule: Rule, device: str, series_key: str, state: Any) -> Track | None:

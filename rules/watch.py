@@ -192,7 +192,8 @@ class Watch:
         before, silences = self._roster, self._telling.silences
         self._take(Roster(rules, things, before.late_after_ns))
         self._telling.silences = silences
-        for track, why in adopt(self._roster, before):
+        # In the order of their keys, so that no order of rules or inventory shows.
+        for track, why in sorted(adopt(self._roster, before), key=lambda found: found[0].key):
             if not track.calm:
                 face = saying.face(self._now, track, before.thing(track.device))
                 out.append(saying.farewell(self._id(), self._now, {**face, "why": why}))
