@@ -215,8 +215,12 @@ def run_resumed(folder: Path, mutant: str = "") -> Order:
         code = life.wait(60)
         assert code == KILLED, f"the first process ended with {code}"
         life.close()
-        publisher.finish()
+        old = publisher.sent
         with traced(parts) as trace:
+            # New messages come after the old ones in the same connection. Without them all would be
+            # there as soon as the journal is opened, and no PUBACK need have left.
+            wait_for("new ones", lambda: parts.witness.numbers >= old + 100, 60)
+            publisher.finish()
             wait_for("all of it", lambda: parts.witness.numbers >= publisher.sent, 60)
         parts.witness.finish()
         order = judge(trace, Order(parts.broker.port, resumed=True))
