@@ -17,7 +17,7 @@ def main() -> None:
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _settle_streams()
-    from hub.cli import cli
+    from hub.cli.main import cli
 
     signal.signal(signal.SIGINT, before)
     try:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub import backtest
-from hub.cli_backtest import rules_backtest
+from hub.cli.backtest import rules_backtest
 from hub.clock import now_ns
 from hub.reading import Quality, Reading, Series
 from hub.store.base import Batch

@@ -20,7 +20,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from hub.cli import cli
+from hub.cli.main import cli
 from tests.hub_support import Hub, running, wait_for
 
 ROOT = Path(__file__).parent.parent

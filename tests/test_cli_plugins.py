@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hub import cli_plugins
-from hub.cli import cli
-from hub.cli_plugins import Installation
+from hub.cli import plugins as cli_plugins
+from hub.cli.main import cli
+from hub.cli.plugins import Installation
 
 PLUGIN = """\
 import typer

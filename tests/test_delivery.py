@@ -22,7 +22,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from typer.testing import CliRunner
 
-from hub.cli import cli
+from hub.cli.main import cli
 from hub.clock import now_ns
 from hub.journal import Class, Journal, Kind, Reader
 from hub.reading import Reading, Series

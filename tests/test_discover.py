@@ -23,7 +23,7 @@ from collectors.snmp.search import search
 from firmware_stubs.router import RouterStub
 from hub import inventory, registry
 from hub.api import Found, Search
-from hub.cli import cli
+from hub.cli.main import cli
 from tests.collector_support import until
 from tests.snmp_support import free_udp_port, real_snmpd
 

@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 from hub import configuration
-from hub.cli import cli
+from hub.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

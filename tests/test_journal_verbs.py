@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from hub.cli import cli
+from hub.cli.main import cli
 from hub.journal import Class, Journal, Kind, Reader
 from hub.journal.files import Cursor, segments
 from hub.journal.survey import status, verify

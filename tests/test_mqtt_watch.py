@@ -16,7 +16,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
-from hub.cli import cli
+from hub.cli.main import cli
 from tests.hub_support import INVENTORY, wait_for
 from tests.mosquitto_support import Mosquitto, broker
 

@@ -18,7 +18,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from hub.cli import cli
+from hub.cli.main import cli
 from hub.configuration import Configuration
 from hub.report import asked
 from hub.web.app import create_app

@@ -18,7 +18,7 @@ from collectors.snmp import codec
 from collectors.snmp.oids import oid
 from firmware_stubs.router import RouterStub
 from firmware_stubs.snmp_mib import Mib, read_snmprec
-from hub.cli import cli
+from hub.cli.main import cli
 from tests.snmp_support import free_udp_port, real_snmpd
 
 CASES = Path(__file__).parents[1] / "collectors" / "snmp" / "testcases"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from hub.api import BadItem, TryAgain
-from hub.cli import cli
+from hub.cli.main import cli
 from hub.planner import Planner
 from hub.plans import NAME, Plan, PlanError, Plans
 from hub.windows import Window, begun, cron, next_begin

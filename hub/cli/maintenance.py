@@ -8,8 +8,8 @@ import typer
 from pydantic import ValidationError
 
 from hub import acts, configuration
-from hub.cli_alerts import Who, Why, matcher_of, user
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.alerts import Who, Why, matcher_of, user
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.plans import Plan, PlanError, Plans
 from hub.problems import from_pydantic

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hub import configuration, supervisor, yamlfile
 from hub.api import Misconfigured, TryAgain
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.configuration import Configuration
 from hub.importing import BadFile, BadRow, Mapped, Reader, Summary, rows

@@ -13,18 +13,18 @@ from rich.table import Table
 
 from hub import __version__, configuration, logs
 from hub import app as hub_app
-from hub.cli_alerts import ack, acts_done, alerts, oncall, silence, silences, unsilence
-from hub.cli_backtest import rules_backtest
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly
-from hub.cli_discover import discover
-from hub.cli_groups import grafana, notify, rules, token
-from hub.cli_import import import_
-from hub.cli_journal import journal
-from hub.cli_maintenance import maintenance
-from hub.cli_plugins import Verbs
-from hub.cli_reload import reload
-from hub.cli_report import report
-from hub.cli_store import backup, influx, restore
+from hub.cli.alerts import ack, acts_done, alerts, oncall, silence, silences, unsilence
+from hub.cli.backtest import rules_backtest
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly
+from hub.cli.discover import discover
+from hub.cli.groups import grafana, notify, rules, token
+from hub.cli.importing import import_
+from hub.cli.journal import journal
+from hub.cli.maintenance import maintenance
+from hub.cli.plugins import Verbs
+from hub.cli.reload import reload
+from hub.cli.report import report
+from hub.cli.store import backup, influx, restore
 from hub.web.address import PortTaken
 
 cli = typer.Typer(
@@ -166,10 +166,3 @@ def new_collector(
     except scaffold.Refused as error:
         fail(str(error))
     out.print("Next: read hub/api.py, then collector.py; `pip install -e .` makes it known.")
-
-
-def main() -> None:
-    """Where the installed command of before begins; the new one begins in `hub/__main__.py`."""
-    from hub.__main__ import main as begin
-
-    begin()

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from hub import clock, configuration
 from hub.api import Target
-from hub.cli_common import fail, plainly
+from hub.cli.common import fail, plainly
 from hub.problems import Misconfigured, Problem
 
 GROUP = "toba_hub.commands"

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hub import configuration, discovery, registry, yamlfile
 from hub.api import BadItem, Found, Misconfigured, Search
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.discovery import TO_FILL, Changes, Known, Thing, Words
 from hub.inventory import Device, Inventory

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from hub import acts, configuration, supervisor
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.ledger import Ledger
 from hub.link import Link

@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hub import configuration
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import to_datetime
 from hub.journal import Class, Kind, Lost, Reader, Record
 from hub.journal.survey import Status, status, verify

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from hub import backup as copying
 from hub import configuration
 from hub import influx_setup as setting_up
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly
 from hub.clock import to_datetime
 from hub.settings import MIB
 from hub.snapshot import READINGS

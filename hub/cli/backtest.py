@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hub import backtest, configuration, rulebook, supervisor
 from hub.backtest import Report, RuleTally
 from hub.backtest_page import page
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import from_datetime, monotonic, now_ns, to_datetime
 from hub.configuration import Configuration
 from hub.registry import declared

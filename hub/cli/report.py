@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hub import configuration
-from hub.cli_common import DEFAULT, Settings, fail, plainly
+from hub.cli.common import DEFAULT, Settings, fail, plainly
 from hub.clock import now_ns
 
 

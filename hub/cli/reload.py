@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hub import settings as all_settings
 from hub import supervisor
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly
 from hub.link import Link
 from hub.reload import Changes
 

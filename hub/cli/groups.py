@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hub import configuration, logs
-from hub.cli_common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.web.tokens import ROLES, TokenError, Tokens
 
