@@ -21,7 +21,7 @@ from hub.cli.groups import grafana, notify, rules, token
 from hub.cli.importing import import_
 from hub.cli.journal import journal
 from hub.cli.maintenance import maintenance
-from hub.cli.plugins import Verbs
+from hub.cli.plugins import DEVICES, Verbs
 from hub.cli.reload import reload
 from hub.cli.report import report
 from hub.cli.store import backup, influx, restore
@@ -35,20 +35,11 @@ cli = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-cli.add_typer(grafana, name="grafana")
-cli.add_typer(journal, name="journal")
-cli.add_typer(maintenance, name="maintenance")
-cli.add_typer(notify, name="notify")
 rules.command("backtest")(rules_backtest)
-cli.add_typer(rules, name="rules")
-cli.add_typer(token, name="token")
-cli.add_typer(influx, name="influx")
-for verb in (alerts, ack, silence, silences, unsilence, oncall, reload, backup, restore):
-    cli.command()(verb)
-for verb in (discover, report):
-    cli.command()(verb)
-cli.command("acts")(acts_done)
-cli.command("import")(import_)
+
+RUNNING = "The hub"
+ALERTS = "Alerts and people"
+DATA = "Data"
 
 
 @cli.callback(invoke_without_command=True)
@@ -60,7 +51,7 @@ def version(
         raise typer.Exit
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUNNING)
 @plainly
 def demo(
     store: Annotated[
@@ -103,14 +94,14 @@ def demo(
         sys.stdout.write(json.dumps(summary) + "\n")
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUNNING)
 @plainly
 def run(settings: Settings = DEFAULT) -> None:
     """Run the hub: collectors, journal, rules, store, board."""
     raise typer.Exit(hub_app.run(settings))
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUNNING)
 @plainly
 def check(settings: Settings = DEFAULT) -> None:
     """Find every mistake in settings, inventory and rules at once, without touching the network."""
@@ -122,7 +113,7 @@ def check(settings: Settings = DEFAULT) -> None:
     )
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUNNING)
 @plainly
 def doctor(settings: Settings = DEFAULT) -> None:
     """Look at what the hub needs around it: disk, store, brokers, rights; say what to mend."""
@@ -140,7 +131,7 @@ def doctor(settings: Settings = DEFAULT) -> None:
         raise typer.Exit(1)
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUNNING)
 @plainly
 def secrets(folder: Annotated[Path, typer.Argument(help="Where .env goes.")] = Path()) -> None:
     """Make random passwords for docker compose; what is there already is kept."""
@@ -150,7 +141,7 @@ def secrets(folder: Annotated[Path, typer.Argument(help="Where .env goes.")] = P
         out.print(line)
 
 
-@cli.command("new-collector")
+@cli.command("new-collector", rich_help_panel=DEVICES)
 def new_collector(
     name: Annotated[str, typer.Argument(help="A noun, for example weather.")],
     folder: Annotated[Path, typer.Option(help="Where the plugin's folder goes.")] = Path(
@@ -166,3 +157,21 @@ def new_collector(
     except scaffold.Refused as error:
         fail(str(error))
     out.print("Next: read hub/api.py, then collector.py; `pip install -e .` makes it known.")
+
+
+for panel, verbs in (
+    (RUNNING, {"reload": reload}),
+    (ALERTS, {"alerts": alerts, "ack": ack, "silence": silence, "silences": silences}),
+    (ALERTS, {"unsilence": unsilence, "acts": acts_done, "oncall": oncall, "report": report}),
+    (DEVICES, {"discover": discover}),
+    (DATA, {"import": import_, "backup": backup, "restore": restore}),
+):
+    for name, verb in verbs.items():
+        cli.command(name, rich_help_panel=panel)(verb)
+for panel, groups in (
+    (ALERTS, {"rules": rules, "maintenance": maintenance, "notify": notify}),
+    (DATA, {"journal": journal, "influx": influx, "grafana": grafana}),
+    (RUNNING, {"token": token}),
+):
+    for name, group in groups.items():
+        cli.add_typer(group, name=name, rich_help_panel=panel)

@@ -16,6 +16,8 @@ from hub.cli.common import fail, plainly
 from hub.problems import Misconfigured, Problem
 
 GROUP = "toba_hub.commands"
+DEVICES = "Devices"
+"""Where `--help` lists them."""
 
 
 class Installation:
@@ -54,7 +56,9 @@ class Verbs(TyperGroup):
         if point is None:
             return None
         ctx.obj = ctx.obj or Installation()
-        return command(point)
+        verb = command(point)
+        verb.rich_help_panel = DEVICES
+        return verb
 
 
 def _points() -> dict[str, EntryPoint]:
