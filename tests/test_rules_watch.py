@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.reading import Quality, Reading, Series
@@ -493,6 +493,8 @@ INVENTORIES = (
     values=st.lists(st.sampled_from([None, 10.0, 50.0, 60.0, 90.0]), min_size=40, max_size=60),
     sets=st.lists(st.tuples(st.sampled_from(SETS), st.sampled_from(INVENTORIES)), max_size=3),
 )
+@example([90.0] * 45, [(SETS[4], INVENTORIES[0]), (SETS[4], INVENTORIES[1])])
+@example([90.0] * 45, [(SETS[4], INVENTORIES[2]), (SETS[5], INVENTORIES[1])])
 @settings(max_examples=40, deadline=None)
 def test_a_reload_is_what_a_restart_with_other_files_would_be(
     values: list[float | None], sets: list[tuple[tuple[str, ...], tuple[Thing, ...]]]
