@@ -106,6 +106,24 @@ async def test_a_state_that_changes_by_time_alone_is_told() -> None:
     assert [(one["id"], one["state"]) for one in delta["devices"]] == [("aq-1", "no_data")]
 
 
+async def test_one_alert_more_is_told_of_a_device_whose_state_stays_the_same() -> None:
+    backend = FakeBackend()
+    backend.observe("environment", "aq-1", {"pm25": 60.0}, sensor="a")
+    backend.fire("pm25", "aq-1")
+    feed = await feed_of(backend)
+    seen, _ = await feed.snapshot()
+    for rule, number in (("humidity", 2), ("battery", 3)):
+        backend.fire(rule, "aq-1")
+        await feed.beat()
+        _, delta = parsed(feed.since(seen))
+        (now,) = delta["devices"]
+        assert (now["id"], now["state"], now["alerts"]) == ("aq-1", "warning", number)
+    del backend.current["pm25/aq-1"]
+    await feed.beat()
+    _, delta = parsed(feed.since(seen))
+    assert delta["devices"][0]["alerts"] == 2
+
+
 async def test_a_new_inventory_starts_every_client_over() -> None:
     backend = FakeBackend()
     feed = await feed_of(backend)

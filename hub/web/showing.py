@@ -55,6 +55,10 @@ class Showing:
             found = self._state[id] = states.device_state(live, alerts, self.now_ns)
         return found
 
+    def loud(self, id: str) -> int:
+        """How many alerts of a device are told of."""
+        return sum(one.state in states.LOUD for one in self._by_device.get(id, ()))
+
     @cached_property
     def _children(self) -> Mapping[str, list[str]]:
         return states.dependents(self.inventory)
@@ -103,7 +107,7 @@ class Showing:
             id=id,
             state=state,
             heard_ms=ms(live.heard_ns) if live.heard_ns else None,
-            alerts=sum(a.state in states.LOUD for a in alerts),
+            alerts=self.loud(id),
             headline=[self.metric(one, field) for one, field in shown],
             spark=_spark(ring, spark),
             off_since_ms=ms(since_ns) if since_ns else None,

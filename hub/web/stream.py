@@ -184,9 +184,10 @@ class Feed:
                 self._tell_alerts()
                 if id not in showing.inventory.devices:
                     continue  # removed meanwhile
-            known, heard, state = self._devices.get(id), live.devices.get(id), showing.state(id)
+            known, heard = self._devices.get(id), live.devices.get(id)
             moved = heard is not None and heard.generation > self._seen_generation
-            if again or known is None or moved or known[1].state != state:
+            told = (showing.state(id), showing.loud(id))
+            if again or known is None or moved or (known[1].state, known[1].alerts) != told:
                 changed[id] = showing.device(id, 1)
         return changed
 
