@@ -64,11 +64,9 @@ class Configuration:
 def load(path: Path) -> Configuration:
     """Read everything, without touching the network. Raises `Misconfigured` with all problems."""
     found, problems = settings.read_leniently(path)
-    try:
-        plugins = registry.find()
-    except Misconfigured as error:
-        problems += error.problems
-        plugins = {}
+    plugins, broken, promises_known = registry.find_leniently()
+    problems += broken
+    tags = identity_tags(plugins.values()) if promises_known else None
     configs, wrong = _collector_configs(path, found, plugins)
     problems += wrong
     try:
@@ -86,8 +84,8 @@ def load(path: Path) -> Configuration:
     try:
         rules = rulebook.read(
             found.rules,
-            declared={**registry.declared(plugins.values()), **OWN_FIELDS},
-            tags=identity_tags(plugins.values()),
+            declared=_declared(plugins.values()) if promises_known else None,
+            tags=tags,
             teams=set(found.teams),
             settings_file=_again(path),
             texts=texts,
@@ -95,7 +93,7 @@ def load(path: Path) -> Configuration:
         )
     except Misconfigured as error:
         problems += error.problems
-    problems += _maintenance(path, found, identity_tags(plugins.values()))
+    problems += _maintenance(path, found, tags)
     if problems:
         raise Misconfigured(sorted(set(problems), key=lambda p: (p.file, p.line, p.key)))
     return Configuration(path, found, things, plugins, rules, texts, calendars)
@@ -106,9 +104,15 @@ def matchable(tags: Iterable[str]) -> set[str]:
     return {*THING_KEYS, "rule", "severity", "key", "port", *tags}
 
 
-def _maintenance(path: Path, found: Settings, tags: set[str]) -> list[Problem]:
-    """What is wrong with the planned windows beyond their shape."""
-    problems, file, known, names = [], _again(path), matchable(tags), set()
+def _declared(plugins: Iterable[Plugin]) -> dict[str, set[str]]:
+    """Measurement → fields that rules may ask for."""
+    return {**registry.declared(plugins), **OWN_FIELDS}
+
+
+def _maintenance(path: Path, found: Settings, tags: set[str] | None) -> list[Problem]:
+    """What is wrong with the planned windows beyond their shape. `tags`: None, nobody knows all."""
+    problems, file, names = [], _again(path), set()
+    known = matchable(tags or ())
     for index, window in enumerate(found.maintenance):
         at = found.written(("maintenance", index))
         if window.name in names:
@@ -118,7 +122,7 @@ def _maintenance(path: Path, found: Settings, tags: set[str]) -> list[Problem]:
         problems += [
             file.problem((*at, "match", key), "a window can't match by this", nearest(key, known))
             for key in window.match
-            if key not in known
+            if tags is not None and key not in known
         ]
     return problems
 

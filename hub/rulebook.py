@@ -24,8 +24,8 @@ LIBRARY = FilePath(str(files("rules"))) / "library"
 def read(
     settings: RuleSettings,
     *,
-    declared: Mapping[str, Collection[str]],
-    tags: Collection[str],
+    declared: Mapping[str, Collection[str]] | None,
+    tags: Collection[str] | None,
     teams: Collection[str],
     settings_file: YamlFile | None = None,
     texts: dict[str, str] | None = None,
@@ -33,7 +33,8 @@ def read(
 ) -> list[Rule]:
     """Every rule in force. Raises `Misconfigured` with all problems of all files.
 
-    `texts` takes each file's text by its name, exactly as it was read.
+    `declared` and `tags` are checked against when given. `texts` takes each file's text by its
+    name, exactly as it was read.
     """
     problems: list[Problem] = []
     rules: list[Rule] = []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 
-from hub import configuration
+from hub import configuration, registry
 from hub.problems import Misconfigured, Problem, folded
 
 SETTINGS = """\
@@ -234,3 +235,49 @@ def test_a_missing_settings_file_says_so_in_one_line(tmp_path: Path) -> None:
     first, last = done.stderr.splitlines()
     assert "none.yaml: can't be read: No such file or directory (name it by -s FILE" in first
     assert last == "toba-hub: 1 problem(s)"
+
+
+WITH_A_PLUGIN_THAT_IS_GONE = """\
+store: {kind: duckdb}
+inventory: [inventory.yaml]
+rules: {library: false, files: [rules.yaml]}
+collectors: {weather: {station: 3}}
+maintenance: [{name: m, match: {gauge: a}, weekly: sun 02:00, lasts: 2h}]
+"""
+
+
+def break_plugin(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Another plugin of that name, which can't be imported."""
+    others = [point for point in entry_points(group=registry.GROUP) if point.name != name]
+    broken = EntryPoint(name, value, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*others, broken])
+
+
+def test_a_plugin_that_can_t_be_imported_is_named_once_and_nothing_is_blamed_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest still tells the library's rules what it measures; other plugins are checked."""
+    break_plugin(monkeypatch, "snmp", "collectors.snmp.gone:SnmpCollector")
+    path = tmp_path / "toba-hub.yaml"
+    inventory = Path(configuration.__file__).parent / "regency" / "toba" / "inventory.yaml"
+    path.write_text(f"regency: toba\nstore: {{kind: duckdb}}\ninventory: [{inventory}]\n")
+    (problem,) = problems(path)
+    assert problem.file == "entry point toba_hub.collectors:snmp"
+    assert "collectors.snmp.gone" in problem.message
+    path.write_text(path.read_text() + "collectors: {mqtt: {brokers: [{nam: x}]}}\n")
+    assert {p.key for p in problems(path)} == {problem.key, "collectors.mqtt.brokers[0].nam"}
+
+
+def test_what_only_a_broken_plugin_knows_is_not_called_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings, sections of devices, fields and tags: without its manifest, who can say?"""
+    break_plugin(monkeypatch, "weather", "weather_gone.collector:Weather")
+    path = tmp_path / "toba-hub.yaml"
+    path.write_text(WITH_A_PLUGIN_THAT_IS_GONE, encoding="utf-8")
+    (tmp_path / "inventory.yaml").write_text(
+        "sites: [{id: b, name: B}]\n"
+        "devices: [{id: w, kind: sensor, site: b, collect: {weather: {gauge: a}}}]\n"
+    )
+    (tmp_path / "rules.yaml").write_text(RULES.replace("temprature", "wetness"))
+    assert [p.key for p in problems(path)] == ["weather_gone.collector:Weather"]
