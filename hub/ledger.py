@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS transition (
   before TEXT NOT NULL, after TEXT NOT NULL, body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS transition_time ON transition (time_ns);
+CREATE INDEX IF NOT EXISTS transition_device ON transition (device, time_ns);
 CREATE TABLE IF NOT EXISTS act (
   id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
@@ -60,6 +61,14 @@ CREATE TABLE IF NOT EXISTS work (
   matcher BLOB NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL
 ) STRICT;
 """
+
+_OPEN = (
+    "CREATE TABLE open_alert (key TEXT PRIMARY KEY, transition TEXT NOT NULL UNIQUE) "
+    "STRICT, WITHOUT ROWID"
+)
+"""Each alert that is not over and its last transition, so that to ask for them costs what they are,
+not what ever was."""
+UP = ("pending", "firing", "acknowledged")
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -94,9 +103,34 @@ class Ledger:
             # FULL: a committed transition survives a power cut, and no message is sent before that.
             self.db.execute("PRAGMA synchronous = FULL")
             self.db.executescript(_SCHEMA)
+            self._keep_open_apart()
         except sqlite3.Error:
             self.db.close()
             raise
+
+    def _keep_open_apart(self) -> None:
+        """Once for each file: find what is open. Others may be opening the file right now."""
+        known = "SELECT 1 FROM sqlite_master WHERE name = 'open_alert'"
+        if self.db.execute(known).fetchone():
+            return
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            if not self.db.execute(known).fetchone():
+                self.db.execute(_OPEN)
+                # In the order of the journal: the clock may have been set back in between.
+                for (body,) in self.db.execute("SELECT body FROM transition ORDER BY rowid"):
+                    t = _unpack(body)
+                    self._note_open(t["key"], t["id"], t["after"])
+            self.db.execute("COMMIT")
+        except BaseException:
+            self.db.rollback()
+            raise
+
+    def _note_open(self, key: str, id: str, after: str) -> None:
+        if after in UP:
+            self.db.execute("INSERT OR REPLACE INTO open_alert VALUES (?, ?)", (key, id))
+        else:
+            self.db.execute("DELETE FROM open_alert WHERE key = ?", (key,))
 
     def claim(self, journal: str) -> bool:
         """Make this the ledger of that journal; False if it is another's."""
@@ -173,7 +207,10 @@ class Ledger:
             "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)",
             (t.id, t.time_ns, t.device, t.rule, t.before, t.after, _pack(t)),
         )
-        return cursor.rowcount > 0
+        if cursor.rowcount <= 0:
+            return False
+        self._note_open(t.key, t.id, t.after)
+        return True
 
     def _keep(self, presence: Presence) -> None:
         spans, works = presence.news()
@@ -225,12 +262,22 @@ class Ledger:
 
     def history(self, limit: int, device: str = "") -> list[dict[str, Any]]:
         """The newest transitions first."""
+        where = "WHERE device = ?" if device else ""
         rows = self.db.execute(
-            "SELECT body FROM transition WHERE ? IN ('', device) "
-            "ORDER BY time_ns DESC, rowid DESC LIMIT ?",
-            (device, limit),
+            f"SELECT body FROM transition {where} ORDER BY time_ns DESC, rowid DESC LIMIT ?",  # noqa: S608 (ours)
+            (device, limit) if device else (limit,),
         )
         return [_unpack(body) for (body,) in rows]
+
+    def forget(self, before_ns: int, most: int) -> int:
+        """Delete the oldest transitions from before that time, `most` at once; how many there were.
+        The last word of an alert that is not over stays, however old it is."""
+        return self.db.execute(
+            "DELETE FROM transition WHERE rowid IN (SELECT rowid FROM transition"
+            " WHERE time_ns < ? AND id NOT IN (SELECT transition FROM open_alert)"
+            " ORDER BY time_ns LIMIT ?)",
+            (before_ns, most),
+        ).rowcount
 
     def acts(self, limit: int) -> list[Acted]:
         """What people did, the newest first; the journal forgets it, this file doesn't."""
@@ -251,18 +298,17 @@ class Ledger:
 
     def open_alerts(self) -> dict[str, dict[str, Any]]:
         """The last transition of each alert that is pending, firing or acknowledged, by key."""
-        last: dict[str, dict[str, Any]] = {}
-        # In the order of the journal: the clock may have been set back in between.
-        for (body,) in self.db.execute("SELECT body FROM transition ORDER BY rowid"):
-            transition = _unpack(body)
-            if transition["after"] in ("pending", "firing", "acknowledged"):
-                last[transition["key"]] = transition
-            else:
-                last.pop(transition["key"], None)
-        return last
+        # CROSS JOIN keeps SQLite from reading every transition in order instead.
+        rows = self.db.execute(
+            "SELECT body FROM open_alert CROSS JOIN transition"
+            " ON transition.id = open_alert.transition"
+            " ORDER BY transition.rowid"
+        )
+        return {found["key"]: found for found in (_unpack(body) for (body,) in rows)}
 
     def counts(self) -> dict[str, int]:
-        """How many alerts were raised and resolved; told late is not raised again."""
+        """How many alerts were raised and resolved, as far back as is kept; told late is not raised
+        again."""
         row = self.db.execute(
             "SELECT count(*) FILTER (WHERE after = 'firing'"
             "                        AND before NOT IN ('firing', 'acknowledged')),"

@@ -97,7 +97,7 @@ def find_leniently(points: Iterable[EntryPoint] | None = None) -> Installed:
             )
         promise = _promise(point)
         promises_known = promises_known and promise is not None
-        nothing = Manifest.model_construct(name=point.name, measurements={}, tiers={})
+        nothing = Manifest(name=point.name, kind="poll", owner="", summary={}, measurements={})
         found[point.name] = Plugin(point.name, Unloaded, promise or nothing, Path())
     return Installed(found, problems, promises_known)
 

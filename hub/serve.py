@@ -21,13 +21,13 @@ from hub.forward import Forwarder
 from hub.gate import Gate
 from hub.health import Health
 from hub.journal.files import identity
-from hub.ledger import of_journal
+from hub.ledger import Ledger, of_journal
 from hub.link import Link
 from hub.notify import channels, desk, links, outbox
 from hub.notify.desk import Desk
 from hub.notify.digest import digest
 from hub.notify.links import Signer
-from hub.notify.message import Message, emergency, trial
+from hub.notify.message import Message, emergency
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router
 from hub.notify.words import Language
@@ -52,6 +52,10 @@ DEAD_AFTER = 3
 """A channel that failed so often in a row …"""
 DEAD_S = 120.0
 """… while its oldest message has waited so long is dead."""
+
+FORGET_EVERY_S = 3600.0
+FORGET_AT_ONCE = 1_000
+FORGET_PAUSE_S = 0.2
 
 
 async def serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
@@ -123,6 +127,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         group.create_task(engine.run(), name="engine")
         group.create_task(notifier.run(), name="notify")
         group.create_task(planner.run(), name="maintenance")
+        group.create_task(_forget(ledger, settings.alerts.keep_ns), name="history")
         group.create_task(backend.run(), name="backend")
         group.create_task(_follow(reloaded, conf, people, backend, store), name="reload")
         group.create_task(_tell_of_us(link, engine, forwarder, health, notifier), name="own health")
@@ -184,9 +189,9 @@ class People:
 
     async def _call(self, name: str, language: Language, timeout_s: float, why: str) -> None:
         zone = self._conf.settings.timezone
-        envelope = trial(name, language=language, zone=zone, now_ns=now_ns())
+        message = emergency(name, why, language=language, zone=zone, now_ns=now_ns())
         async with asyncio.timeout(timeout_s):
-            await self._notifier.lanes[name].channel.send(emergency(envelope, why))
+            await self._notifier.lanes[name].channel.send(message)
 
     def wants(self, db: sqlite3.Connection, now_ns: int) -> bool:
         return self._desk.wants(db, now_ns)
@@ -263,6 +268,19 @@ async def _tell_of_us(
             await link.tell("serve", states | fresh.of(**totals))
             fresh.told(**totals)
         await asyncio.sleep(own.EVERY_S)
+
+
+async def _forget(ledger: Ledger, keep_ns: int | None) -> None:
+    """Let go of transitions that are older than they are kept: a few at a time, since the fold
+    waits for the same file."""
+    while keep_ns is not None:
+        pause_s = FORGET_EVERY_S
+        try:
+            if ledger.forget(now_ns() - keep_ns, FORGET_AT_ONCE):
+                pause_s = FORGET_PAUSE_S
+        except sqlite3.Error as error:  # a full disk: they are still there in an hour
+            log.warning("old alerts can't be let go yet", why=str(error))
+        await asyncio.sleep(pause_s)
 
 
 def _is_dead(channel: Mapping[str, int | float | str]) -> bool:

@@ -94,6 +94,19 @@ _LENGTH = re.compile(r"(\d{1,6})\s*(h|d|w|y)")
 _HOURS = {"h": 1, "d": 24, "w": 168, "y": 8766}
 
 
+def _length(given: Any, why_a_day: str) -> str:
+    """A length of time as it is written. Raises ValueError for none, or one under a day."""
+    text = str(given).strip()
+    match = _LENGTH.fullmatch(text)
+    if text == "forever":
+        return text
+    if match is None:
+        raise ValueError("is no length of time; write 48h, 30d, 8w, 10y or forever")
+    if int(match[1]) * _HOURS[match[2]] < 24:
+        raise ValueError(f"is too short: {why_a_day}")
+    return text
+
+
 class Retention(Part):
     """How long readings and their rollups are kept: `48h`, `30d`, `8w`, `10y` or `forever`.
 
@@ -107,15 +120,7 @@ class Retention(Part):
     @field_validator("raw", "five_minutes", "hourly", mode="before")
     @classmethod
     def _is_a_length(cls, given: Any) -> str:
-        text = str(given).strip()
-        match = _LENGTH.fullmatch(text)
-        if text == "forever":
-            return text
-        if match is None:
-            raise ValueError("is no length of time; write 48h, 30d, 8w, 10y or forever")
-        if int(match[1]) * _HOURS[match[2]] < 24:
-            raise ValueError("is too short: rollups are made of the readings of a day at least")
-        return text
+        return _length(given, "rollups are made of the readings of a day at least")
 
     @model_validator(mode="after")
     def _grows(self) -> Retention:
@@ -181,6 +186,24 @@ class Rules(Part):
     set: dict[str, Any] = {}
     """Change one value of a rule: `pm25_unhealthy.for: 30m`, `pm25_unhealthy.when.above: 50`."""
     disable: list[str] = []
+
+
+class Alerts(Part):
+    """What became of alerts: each transition with who and why."""
+
+    keep: str = "400d"
+    """How long, as in `store.retention`. The last word of one that is still on is kept in any case.
+    """
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _is_a_length(cls, given: Any) -> str:
+        return _length(given, "the digest tells of the last 24 hours")
+
+    @property
+    def keep_ns(self) -> int | None:
+        """Nanoseconds; None: for ever."""
+        return _length_ns(self.keep)
 
 
 class AirIndex(Part):
@@ -258,6 +281,7 @@ class Settings(BaseSettings):
     journal: Journal = Journal()
     store: Store = Store(kind="influxdb")
     rules: Rules = Rules()
+    alerts: Alerts = Alerts()
     air_index: AirIndex = AirIndex()
     collectors: dict[str, dict[str, Any]] = {}
     """By collector; see each collector's README. `enabled: false` leaves one out."""

@@ -92,6 +92,56 @@ def test_open_alerts_are_the_last_word_of_each_in_the_journal_s_order(ledger: Le
     assert {k: t["after"] for k, t in ledger.open_alerts().items()} == {"pm:aq2": "acknowledged"}
 
 
+def test_a_file_from_before_knows_what_is_open_as_soon_as_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "serve.db"
+    before = Ledger(path)
+    before.commit([transition(1), transition(2, key="pm:aq2"), transition(3, "ok")], [], nobody)
+    before.db.execute("DROP TABLE open_alert")
+    before.close()
+    again = Ledger(path)
+    assert list(again.open_alerts()) == ["pm:aq2"]
+    again.close()
+
+
+def test_old_transitions_are_let_go_except_the_last_word_of_what_is_still_on(
+    ledger: Ledger,
+) -> None:
+    ledger.commit(
+        [
+            transition(10, "pending"),
+            transition(11, "firing"),
+            transition(12, "firing", key="pm:aq2"),
+            transition(13, "resolved", key="pm:aq2"),
+            transition(90, "firing", key="pm:aq3"),
+        ],
+        [],
+        nobody,
+    )
+    assert [ledger.forget(50, 2) for _ in range(3)] == [2, 1, 0]
+    assert [t["id"] for t in ledger.history(10)] == ["90-0", "11-0"]
+    assert sorted(ledger.open_alerts()) == ["pm:aq1", "pm:aq3"]
+    ledger.commit([transition(95, "resolved", before="firing")], [], nobody)
+    assert ledger.forget(50, 10) == 1
+    assert list(ledger.open_alerts()) == ["pm:aq3"]
+
+
+def test_what_is_open_and_what_is_old_are_asked_without_reading_the_whole_past(
+    ledger: Ledger,
+) -> None:
+    """By SQLite's own plan of each question: no scan of the transitions."""
+    asked: list[str] = []
+    ledger.db.set_trace_callback(asked.append)
+    ledger.open_alerts()
+    ledger.history(10, "aq1")
+    ledger.history(10)
+    ledger.forget(50, 10)
+    ledger.db.set_trace_callback(None)
+    for question in asked:
+        plan = [row[3] for row in ledger.db.execute(f"EXPLAIN QUERY PLAN {question}")]
+        assert not [step for step in plan if step == "SCAN transition"], (question, plan)
+    assert len(asked) == 4
+
+
 def test_of_two_points_at_one_time_the_later_wins_even_over_one_on_its_way(ledger: Ledger) -> None:
     ledger.commit([], [Reading(ALERT, 5, {"state": "pending"})], nobody)
     on_its_way = ledger.points(10)

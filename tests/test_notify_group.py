@@ -12,7 +12,7 @@ import pytest
 
 from hub.notify import outbox
 from hub.notify.channels.base import NeverWorks, Policy, TryAgain
-from hub.notify.group import LINES, group, handover
+from hub.notify.group import LINES, Shift, group, handover
 from hub.notify.lane import LONGEST_S, MOST_IN_ONE
 from hub.notify.message import Facts, Message, collapse
 from hub.notify.pace import Pace
@@ -103,8 +103,8 @@ def test_a_hand_over_names_what_is_open_worst_first_and_who_has_it() -> None:
         (change(severity="warning", title={"id": "Debu di Balige"}, since_ns=NOON - HOUR), ""),
         (change(severity="critical", title={"id": "Router mati"}, since_ns=NOON), "Budi"),
     ]
-    people = {"team": "DLH", "person": "Andi", "before": "Citra"}
-    one = handover("tg", "k:tg", people, known, 2, language="id", zone=ZONE, now_ns=NOON)
+    shift = Shift("DLH", "Andi", "Citra", known, 2)
+    one = handover("tg", "k:tg", shift, language="id", zone=ZONE, now_ns=NOON)
     assert one.title == "Serah terima piket DLH: Andi"
     assert one.text.splitlines() == [
         "Gangguan terbuka: 2, ditangani: 1.",

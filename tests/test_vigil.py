@@ -17,7 +17,7 @@ from hub.clock import from_datetime
 from hub.health import Health
 from hub.notify import outbox
 from hub.notify.digest import Day, digest
-from hub.notify.message import Message, emergency, instead, trial
+from hub.notify.message import Message, emergency, instead
 from hub.settings import Digest, Heartbeat
 
 ZONE = ZoneInfo("Asia/Jakarta")
@@ -162,8 +162,9 @@ async def test_help_is_called_once_when_the_disk_stays_full_and_again_when_it_fa
 
 
 def test_the_call_for_help_says_what_to_do() -> None:
-    envelope = trial("sms", language="id", zone="Asia/Jakarta", now_ns=1)
-    made = emergency(envelope, "/srv/toba: No space left on device")
+    why = "/srv/toba: No space left on device"
+    made = emergency("sms", why, language="id", zone="Asia/Jakarta", now_ns=1)
+    assert (made.state, made.key) == ("emergency", "emergency.1:sms")
     assert made.severity == "critical"
     assert "DISK PENUH" in made.title
     assert "/srv/toba" in made.text

@@ -22,7 +22,7 @@ import msgspec
 
 from hub.clock import NS
 from hub.notify import outbox
-from hub.notify.group import handover
+from hub.notify.group import Shift, handover
 from hub.notify.message import Message
 from hub.notify.routing import Hearer, Router, Team
 from rules.duration import DAY, MINUTE
@@ -251,24 +251,15 @@ class Desk:
         self, db: sqlite3.Connection, name: str, now_ns: int, key: str = "handover"
     ) -> list[Message]:
         """What the team's people are told at a hand-over, one message for each channel."""
-        router, team = self._router, self._router.teams[name]
-        duty = router.duty(name, now_ns)
-        if duty is None:
+        router, shift = self._router, self.shift(db, name, now_ns)
+        if shift is None:
             return []
-        before = router.duty(name, duty.since_ns - 1)
-        known = [(call.transition, call.taken) for call in self.calls(db, name)]
         hearers = router.for_people(router.hearers([name], (), "critical", now_ns))
         return [
             handover(
                 channel,
                 f"{key}:{channel}",
-                {
-                    "team": team.name or name,
-                    "person": self._name(duty.person),
-                    "before": self._name(before.person) if before else "",
-                },
-                known,
-                self._silences(),
+                shift,
                 language=hearer.language,
                 zone=router.zone,
                 now_ns=now_ns,
@@ -276,6 +267,20 @@ class Desk:
             )
             for channel, hearer in hearers.items()
         ]
+
+    def shift(self, db: sqlite3.Connection, name: str, now_ns: int) -> Shift | None:
+        """What there is to hand over to who is on duty then; None: the team has no rota."""
+        duty = self._router.duty(name, now_ns)
+        if duty is None:
+            return None
+        before = self._router.duty(name, duty.since_ns - 1)
+        return Shift(
+            team=self._router.teams[name].name or name,
+            person=self._name(duty.person),
+            before=self._name(before.person) if before else "",
+            open_alerts=[(call.transition, call.taken) for call in self.calls(db, name)],
+            silences=self._silences(),
+        )
 
     def _name(self, person: str) -> str:
         known = self._router.people.get(person)

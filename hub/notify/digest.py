@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hub.notify.message import Message
+from hub.notify.message import Message, notice
 from hub.notify.words import Language
 from rules.text import span
 
@@ -79,23 +79,14 @@ def digest(
     lines += [words["trouble"].format(trouble=trouble) for trouble in day.trouble]
     if link:
         lines.append(link)
-    return Message(
-        key=f"digest.{date}:{channel}",
-        channel=channel,
-        transition="",
-        alert=f"digest {date}",
-        device="hub",
-        rule="digest",
-        tags={},
-        state="digest",
-        severity="info",
+    return notice(
+        "digest",
+        f"digest.{date}:{channel}",
+        channel,
+        about=f"digest {date}",
         language=language,
         zone=zone,
-        time_ns=now_ns,
-        since_ns=now_ns,
-        titles={},
-        advices={},
-        kind="digest",
+        now_ns=now_ns,
         link=link,
         title=words["title"].format(date=date),
         text="\n".join(lines),

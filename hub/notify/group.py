@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from hub.clock import NS
-from hub.notify.message import Message, in_language
+from hub.notify.message import Message, in_language, notice
 from hub.notify.words import Language, label, say, short
 from rules.transition import Transition
 
@@ -25,6 +26,21 @@ LINES = 15
 _PLACES = 5
 _SEVERITIES = ("critical", "warning", "info")
 _STATES = ("firing", "acknowledged", "resolved")
+
+Open = tuple[Transition, str]
+"""What was told and is not over, and who has acknowledged it."""
+
+
+class Shift(NamedTuple):
+    """One person's time on duty for a team, as it begins."""
+
+    team: str
+    person: str
+    before: str
+    """Who had it before; empty: nobody. All three as people call them."""
+    open_alerts: Sequence[Open]
+    silences: int
+    """In force."""
 
 
 def group(messages: Sequence[Message]) -> Message:
@@ -51,66 +67,58 @@ def group(messages: Sequence[Message]) -> Message:
 def handover(
     channel: str,
     key: str,
-    people: Mapping[str, str],
-    open_alerts: Sequence[tuple[Transition, str]],
-    silences: int,
+    shift: Shift,
     *,
     language: Language,
     zone: str,
     now_ns: int,
     link: str = "",
 ) -> Message:
-    """What somebody who comes on duty must know. `people`: team, person, before (names);
-    `open_alerts`: what was told and is not over, and who has acknowledged it."""
-    where = ZoneInfo(zone)
+    """What somebody who comes on duty must know."""
+    lines = [_opening(shift.open_alerts, language)]
+    if shift.before:
+        lines.append(say(language, "handover.from", person=shift.before))
+    lines += _still_open(shift.open_alerts, language, ZoneInfo(zone))
+    if shift.silences:
+        lines.append(say(language, "handover.silences", number=shift.silences))
+    if link:
+        lines.append(say(language, "board", link=link))
+    return notice(
+        "handover",
+        key,
+        channel,
+        about=f"handover {shift.team}",
+        language=language,
+        zone=zone,
+        now_ns=now_ns,
+        link=link,
+        title=say(language, "handover.title", team=shift.team, person=shift.person),
+        text="\n".join(lines),
+    )
+
+
+def _opening(open_alerts: Sequence[Open], language: Language) -> str:
+    if not open_alerts:
+        return say(language, "handover.none")
     taken = sum(1 for _, who in open_alerts if who)
-    lines = [say(language, "handover.none")]
-    if open_alerts:
-        lines = [say(language, "handover.open", number=len(open_alerts), taken=taken)]
-    if people.get("before"):
-        lines.append(say(language, "handover.from", person=people["before"]))
+    return say(language, "handover.open", number=len(open_alerts), taken=taken)
+
+
+def _still_open(open_alerts: Sequence[Open], language: Language, zone: ZoneInfo) -> Iterator[str]:
+    """A line for each of the worst, and one for the others together."""
     by_urgency = sorted(open_alerts, key=lambda one: (_rank(one[0].severity), one[0].since_ns))
     for one, who in by_urgency[:LINES]:
-        by = say(language, "handover.taken", who=who) if who else ""
-        lines.append(
-            say(
-                language,
-                "handover.line",
-                severity=label(language, "severity", one.severity),
-                what=in_language(one.title, language) or one.rule,
-                since=short(one.since_ns, where, language),
-                taken=by,
-            )
+        yield say(
+            language,
+            "handover.line",
+            severity=label(language, "severity", one.severity),
+            what=in_language(one.title, language) or one.rule,
+            since=short(one.since_ns, zone, language),
+            taken=say(language, "handover.taken", who=who) if who else "",
         )
     rest = Counter(one.device for one, _ in by_urgency[LINES:])
     if rest:
-        lines.append(_more(language, rest))
-    if silences:
-        lines.append(say(language, "handover.silences", number=silences))
-    if link:
-        lines.append(say(language, "board", link=link))
-    title = say(language, "handover.title", team=people["team"], person=people["person"])
-    return Message(
-        key=key,
-        channel=channel,
-        transition="",
-        alert=f"handover {people['team']}",
-        device="hub",
-        rule="handover",
-        tags={},
-        state="handover",
-        severity="info",
-        language=language,
-        zone=zone,
-        time_ns=now_ns,
-        since_ns=now_ns,
-        titles={},
-        advices={},
-        kind="handover",
-        link=link,
-        title=title,
-        text="\n".join(lines),
-    )
+        yield _more(language, rest)
 
 
 def _title(messages: Sequence[Message]) -> str:

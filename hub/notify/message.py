@@ -21,6 +21,9 @@ from hub.notify.words import Language, label, moment, say
 from rules.text import span
 from rules.transition import Transition
 
+NOTICES = ("trial", "handover", "digest", "emergency")
+"""Kinds of messages that are about no alert of a device."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -58,7 +61,7 @@ class Message:
     rule: str
     tags: Mapping[str, str]
     state: str
-    """pending, firing, acknowledged, resolved; or trial."""
+    """pending, firing, acknowledged, resolved; or a kind of notice."""
     severity: str
     language: Language
     zone: str
@@ -80,7 +83,7 @@ class Message:
     """Act → signed link to a page that asks whether to do it; empty without a public URL."""
     kind: str = ""
     """Empty: the news of a change. `escalation`, `reminder`: nothing changed, which is the news.
-    `group`, `handover`: about several alerts."""
+    `group`: about several alerts. Or one of `NOTICES`."""
     after_ns: int = 0
     """For an escalation or a reminder: how long it has been told without help."""
     bunch: str = ""
@@ -141,40 +144,72 @@ def make(
     )
 
 
-def trial(channel: str, *, language: Language, zone: str, now_ns: int) -> Message:
-    """A message that only proves that a channel works (`toba-hub notify test CHANNEL`)."""
+def notice(
+    kind: str,
+    key: str,
+    channel: str,
+    *,
+    language: Language,
+    zone: str,
+    now_ns: int,
+    title: str,
+    text: str,
+    about: str = "",
+    severity: str = "info",
+    link: str = "",
+) -> Message:
+    """A message about the hub or a team and no alert of a device, one of `NOTICES`. Its words stand
+    as they are. `about` tells apart what must not be collapsed."""
     return Message(
-        key=f"trial.{now_ns}:{channel}",
+        key=key,
         channel=channel,
         transition="",
-        alert="",
+        alert=about,
         device="hub",
-        rule="trial",
+        rule=kind,
         tags={},
-        state="trial",
-        severity="info",
+        state=kind,
+        severity=severity,
         language=language,
         zone=zone,
         time_ns=now_ns,
         since_ns=now_ns,
         titles={},
         advices={},
+        kind=kind,
+        link=link,
+        title=title,
+        text=text,
+    )
+
+
+def trial(channel: str, *, language: Language, zone: str, now_ns: int) -> Message:
+    """A message that only proves that a channel works (`toba-hub notify test CHANNEL`)."""
+    return notice(
+        "trial",
+        f"trial.{now_ns}:{channel}",
+        channel,
+        language=language,
+        zone=zone,
+        now_ns=now_ns,
         title=say(language, "trial.title"),
         text=say(language, "trial.text", channel=channel),
     )
 
 
-def emergency(message: Message, why: str) -> Message:
-    """A trial message's envelope for the one message that no outbox holds."""
-    texts = {
-        "id": ("DISK PENUH: Toba Hub tidak dapat mencatat apa pun", "Kosongkan ruang sekarang: {}"),
-        "en": ("DISK FULL: Toba Hub can write nothing down", "Free some space now: {}"),
-    }
-    title, text = texts[message.language]
-    return replace(
-        message, key=f"emergency.{message.key}", severity="critical", title=title,
-        text=text.format(why),
-    )  # fmt: skip
+def emergency(channel: str, why: str, *, language: Language, zone: str, now_ns: int) -> Message:
+    """The one message that no outbox holds: the disk takes nothing any more."""
+    return notice(
+        "emergency",
+        f"emergency.{now_ns}:{channel}",
+        channel,
+        language=language,
+        zone=zone,
+        now_ns=now_ns,
+        severity="critical",
+        title=say(language, "emergency.title"),
+        text=say(language, "emergency.text", why=why),
+    )
 
 
 def collapse(earlier: Sequence[Message], last: Message) -> Message:
@@ -209,9 +244,8 @@ def again(message: Message, kind: str, number: int, after_ns: int, now_ns: int) 
 
 
 def worded(message: Message) -> Message:
-    """The message with title and text written from its facts; a hand-over's and a
-    digest's stand as they are."""
-    if message.kind in ("handover", "digest"):
+    """The message with title and text written from its facts; a notice's stand as they are."""
+    if message.kind in NOTICES:
         return message
     return replace(message, title=_title(message), text="\n".join(_lines(message)))
 

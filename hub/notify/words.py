@@ -69,6 +69,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "trial.title": "Pesan uji dari Toba Hub",
         "trial.text": "Jika pesan ini terbaca, saluran {channel} berfungsi. "
         "Tidak ada yang perlu dilakukan.",
+        "emergency.title": "DISK PENUH: Toba Hub tidak dapat mencatat apa pun",
+        "emergency.text": "Kosongkan ruang sekarang: {why}",
         "kind.router": "router",
         "kind.switch": "switch",
         "kind.ap": "titik akses",
@@ -135,6 +137,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "instead": "Sent through this channel because channel {channel} failed.",
         "trial.title": "Test message from Toba Hub",
         "trial.text": "If you can read this, channel {channel} works. Nothing needs to be done.",
+        "emergency.title": "DISK FULL: Toba Hub can write nothing down",
+        "emergency.text": "Free some space now: {why}",
         "kind.router": "router",
         "kind.switch": "switch",
         "kind.ap": "access point",

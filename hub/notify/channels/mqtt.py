@@ -63,7 +63,7 @@ class MqttChannel:
                     topic(config.prefix, message),
                     msgspec.json.encode(state(message)),
                     qos=1,
-                    retain=message.state != "trial",
+                    retain=bool(message.transition),  # a notice is no state of anything
                     timeout=config.timeout_s,
                 )
             _accept(place, reasons)
