@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from hub import inventory, own, registry, rulebook, settings, yamlfile
+from hub import inventory, own, registry, rulebook, settings_file, yamlfile
 from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
@@ -63,7 +63,7 @@ class Configuration:
 
 def load(path: Path) -> Configuration:
     """Read everything, without touching the network. Raises `Misconfigured` with all problems."""
-    found, problems = settings.read_leniently(path)
+    found, problems = settings_file.read_leniently(path)
     plugins, broken, promises_known = registry.find_leniently()
     problems += broken
     tags = identity_tags(plugins.values()) if promises_known else None

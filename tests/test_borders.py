@@ -52,7 +52,7 @@ FLOORS = [
         "hub.rulebook",
     ],
     ["hub.committer", "hub.decoded", "hub.records", "hub.supervisor", "hub.store.choose"],
-    ["hub.settings", "hub.inventory", "hub.registry", "hub.notify"],
+    ["hub.settings", "hub.settings_file", "hub.inventory", "hub.registry", "hub.notify"],
 ]
 """Imports only run down this list (each floor may use itself). What is not named stands below."""
 

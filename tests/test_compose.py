@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from hub.deploy import secrets
-from hub.settings import read_leniently
+from hub.settings_file import read_leniently
 from tests.mosquitto_support import free_port
 
 ROOT = Path(__file__).parent.parent

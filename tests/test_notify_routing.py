@@ -10,7 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 import hub.notify
-from hub import settings
+from hub import settings_file
 from hub.notify.channels import ChannelConfig, Policy, build, unknown_fallbacks
 from hub.notify.message import Facts
 from hub.notify.routing import Router, Team
@@ -141,7 +141,7 @@ def test_a_fallback_that_leads_nowhere_is_a_mistake_of_the_settings_with_its_lin
     file = tmp_path / "toba-hub.yaml"
     file.write_text("channels:\n  a: {type: log}\n  b:\n    type: log\n    fallback: c\n")
     with pytest.raises(Misconfigured) as error:
-        settings.read(file, {})
+        settings_file.read(file, {})
     (problem,) = error.value.problems
     assert problem.line == 5
     assert "no channel 'c'" in str(problem)

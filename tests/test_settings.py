@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub import settings
+from hub import settings_file
 from hub.problems import Misconfigured
 from hub.settings import Settings
 
@@ -18,7 +18,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def read(folder: Path, text: str = "", **environment: str) -> Settings:
-    return settings.read(write(folder, text), environment)
+    return settings_file.read(write(folder, text), environment)
 
 
 def problems(folder: Path, text: str, **environment: str) -> list[tuple[str, int, str, str]]:
@@ -34,7 +34,7 @@ def test_a_public_address_that_no_phone_could_follow_is_a_mistake(
     path = tmp_path / "toba-hub.yaml"
     path.write_text(f"web:\n  public_url: '{wrong}'\n")
     with pytest.raises(Misconfigured, match=r"yaml:2: web.public_url: must be http"):
-        settings.read(path, {})
+        settings_file.read(path, {})
 
 
 def test_an_empty_file_means_the_defaults_of_toba(tmp_path: Path) -> None:
@@ -130,6 +130,6 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_all_mistakes_are_found_at_once_and_the_good_parts_stay(tmp_path: Path) -> None:
     path = write(tmp_path, "web: {port: -1, host: 10.0.0.9}\nlanguage: jv\nstore: {batch: 0}\n")
-    found, wrong = settings.read_leniently(path, {"TOBA_WEB__HOST": "10.0.0.8"})
+    found, wrong = settings_file.read_leniently(path, {"TOBA_WEB__HOST": "10.0.0.8"})
     assert {p.key for p in wrong} == {"web.port", "language", "store.batch"}
     assert (found.web.port, found.web.host, found.language) == (8080, "10.0.0.8", "id")

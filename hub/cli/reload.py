@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from hub import settings as all_settings
-from hub import supervisor
+from hub import settings_file, supervisor
 from hub.cli.common import DEFAULT, Settings, fail, out, plainly
 from hub.link import Link
 from hub.reload import Changes
@@ -20,7 +19,7 @@ def reload(settings: Settings = DEFAULT) -> None:
     as before. Alerts keep their state where their rule still means the same; those of rules that
     went away are closed and say so. What needs a restart is named. SIGHUP does the same.
     """
-    data = all_settings.read(settings).data
+    data = settings_file.read(settings).data
     if supervisor.running(data) is None:
         fail(f"no hub is running on {data}; start it with `toba-hub run`")
     changes = asyncio.run(_ask(data))
