@@ -5,6 +5,7 @@
     journal         the ingest process                full
     serve           the serve process, by link.py     parked … lost
     broker <name>   the MQTT collector                broker_up … broker_lost
+    netprobe        the netprobe collector            probe_up
 
 They come through the journal like all that rules see, so a replay gives the same alerts. What ends
 in `lost` or `parked` is what is new since the reading before; the others are totals or states.
@@ -43,6 +44,7 @@ FIELDS = {
     "broker_deaf": "",
     "broker_dropped": "",
     "broker_lost": "",
+    "probe_up": "",
 }
 """Each with its unit; all are integers."""
 

@@ -2,12 +2,13 @@
 # The real servers that the tests talk to. As root they are installed; otherwise say what to install.
 set -eu
 
-packages="mosquitto mosquitto-clients snmpd snmp influxdb victoria-metrics chromium chromium-driver iproute2 iputils-ping libcap2-bin strace faketime prometheus-alertmanager python3 python3-gi gir1.2-gst-rtsp-server-1.0 poppler-utils"
+packages="mosquitto mosquitto-clients snmpd snmp influxdb victoria-metrics chromium chromium-driver iproute2 iputils-ping libcap2-bin strace faketime prometheus-alertmanager dnsmasq-base fping python3 python3-gi gir1.2-gst-rtsp-server-1.0 poppler-utils"
 missing=""
 for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients snmpd:snmpd snmpget:snmp \
             influxd:influxdb victoria-metrics:victoria-metrics chromium:chromium \
             chromedriver:chromium-driver ip:iproute2 setcap:libcap2-bin strace:strace faketime:faketime \
-            prometheus-alertmanager:prometheus-alertmanager pdftotext:poppler-utils; do
+            prometheus-alertmanager:prometheus-alertmanager pdftotext:poppler-utils \
+            dnsmasq:dnsmasq-base fping:fping; do
     command=${pair%%:*}
     # Debian keeps daemons in /usr/sbin, which is on root's path only.
     PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null 2>&1 || missing="$missing ${pair#*:}"

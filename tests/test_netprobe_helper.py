@@ -44,12 +44,24 @@ async def helper(
         await pinger.close()
 
 
+@asynccontextmanager
+async def streaming(collector: NetprobeCollector, emit: RecordingEmit) -> AsyncIterator[None]:
+    """Its stream runs meanwhile."""
+    task = asyncio.create_task(collector.run(emit))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 @root
 async def test_loopback_answers_with_a_round_trip_and_no_loss() -> None:
     async with helper() as pinger:
         ping = await pinger.ping("127.0.0.1")
         assert (ping.sent, ping.lost, ping.why) == (3, 0, "")
         assert ping.rtt_ms is not None
+        assert ping.jitter_ms is not None
         assert 0 < ping.rtt_ms < 500
 
 
@@ -71,7 +83,7 @@ async def test_the_helper_keeps_no_privilege_but_its_socket() -> None:
         status = Path(f"/proc/{pinger._process.pid}/status").read_text()
         told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert told["Uid"].split() == ["65534"] * 4
-        assert {int(told[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")} == {0}
+        assert {int(told[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb", "Bnd")} == {0}
         assert told["NoNewPrivs"] == "1"
         assert (await pinger.ping("127.0.0.1")).lost == 0
 
@@ -111,9 +123,12 @@ async def test_without_any_permission_the_remedy_is_named_once_and_the_rest_goes
     forbidden = in_a_namespace("sysctl -qw net.ipv4.ping_group_range='1 0'", program=UNPRIVILEGED)
     collector._pinger = HelperPinger(host, count=1, gap_s=0, timeout_s=1, program=forbidden)
     await collector.start()
-    for _ in range(3):
-        await collector.poll(host.devices[0], "ping", emit)
+    async with streaming(collector, emit):
+        for _ in range(3):
+            await collector.poll(host.devices[0], "ping", emit)
+        await until(lambda: emit.events)
     assert host.log.events() == ["netprobe idles: nothing is pinged"]
+    assert host.told == {"netprobe": {"probe_up": 0}}
     (event,) = emit.events
     assert event.name == "netprobe_idle"
     for remedy in ("AmbientCapabilities", "cap_add", "ping_group_range"):
@@ -192,21 +207,29 @@ async def test_a_router_that_knows_no_way_is_quoted(two_namespaces: tuple[str, s
 
 @root
 async def test_a_helper_that_dies_is_started_again_and_nobody_waits_in_vain() -> None:
-    host = FakeHost()
-    pinger = HelperPinger(host, count=1, gap_s=0, timeout_s=5)
-    await pinger.open()
+    host, emit = FakeHost([Target("r1", "router", "240.0.0.1", {})]), RecordingEmit()
+    collector = NetprobeCollector(NetprobeConfig(count=1, timeout_s=5), host)
+    await collector.start()
+    pinger = collector._pinger
+    assert isinstance(pinger, HelperPinger)
     try:
-        assert pinger._process is not None
-        waiting = asyncio.ensure_future(pinger.ping("240.0.0.1"))
-        await asyncio.sleep(0)
-        os.kill(pinger._process.pid, signal.SIGKILL)
-        with pytest.raises(TryAgain):
-            await waiting
-        await until(lambda: "netprobe helper runs again" in host.log.events(), within_s=30)
-        assert (await pinger.ping("127.0.0.1")).lost == 0
-        assert host.counts["helper_restarts"] == 1
+        async with streaming(collector, emit):
+            assert pinger._process is not None
+            waiting = asyncio.ensure_future(collector.poll(host.devices[0], "ping", emit))
+            await asyncio.sleep(0)
+            assert host.told == {"netprobe": {"probe_up": 1}}
+            os.kill(pinger._process.pid, signal.SIGKILL)
+            with pytest.raises(TryAgain):
+                await waiting
+            await until(lambda: emit.events)
+            await until(lambda: host.told == {"netprobe": {"probe_up": 0}})
+            await until(lambda: len(emit.events) == 2, within_s=30)
+            assert (await pinger.ping("127.0.0.1")).lost == 0
     finally:
-        await pinger.close()
+        await collector.stop()
+    assert host.counts["helper_restarts"] == 1
+    assert [event.name for event in emit.events] == ["netprobe_down", "netprobe_up"]
+    assert "signal 9" in emit.events[0].text
 
 
 async def test_a_helper_that_talks_nonsense_is_refused_and_does_not_start() -> None:
@@ -223,7 +246,8 @@ async def test_nonsense_after_the_start_is_counted_and_the_rest_is_taken() -> No
         "sys.stdin.readline()\n"
         "print('rubbish')\nprint('[1]')\nprint(json.dumps({'target': 1, 'sent': 'x'}))\n"
         "print(json.dumps({'refused': 'too much'}))\n"
-        "print(json.dumps({'target': 1,'sent':3,'lost':0,'rtt_ms':2.5,'why':''}), flush=True)\n"
+        "said = {'target': 1, 'sent': 3, 'lost': 0, 'rtt_ms': 2.5, 'jitter_ms': None, 'why': ''}\n"
+        "print(json.dumps(said), flush=True)\n"
         "sys.stdin.read()\n"
     )
     host = FakeHost()

@@ -166,10 +166,27 @@ def test_an_order_that_cannot_be_is_refused(order: dict[str, Any]) -> None:
 
 
 def test_a_result_gives_the_median_and_nothing_for_silence() -> None:
-    assert as_json(Result(4, 3, (9.0, 1.0, 2.0), ""))["rtt_ms"] == 2.0
+    said = as_json(Result(4, 3, (9.0, 1.0, 2.0), ""))
+    assert (said["rtt_ms"], said["jitter_ms"]) == (2.0, 4.5)
+    assert as_json(Result(4, 3, (9.0,), ""))["jitter_ms"] is None
     assert as_json(Result(4, 3, (), "No route to host")) == {
-        "target": 4, "sent": 3, "lost": 3, "rtt_ms": None, "why": "No route to host",
+        "target": 4, "sent": 3, "lost": 3, "rtt_ms": None, "jitter_ms": None,
+        "why": "No route to host",
     }  # fmt: skip
+
+
+STAMP = (socket.SOL_SOCKET, 35, struct.pack("@ll", 1_000, 250_000_000))
+
+
+def test_what_a_packet_waited_for_us_is_not_its_round_trip() -> None:
+    assert wire.waited_s([STAMP], 1_000.75) == 0.5
+    assert wire.waited_s([], 1_000.75) == 0
+    assert wire.waited_s([(socket.SOL_SOCKET, 35, b"short")], 1_000.75) == 0
+
+
+def test_a_clock_that_was_set_makes_no_round_trip_absurd() -> None:
+    assert wire.waited_s([STAMP], 999.0) == 0
+    assert wire.waited_s([STAMP], 9_999.0) == 0
 
 
 def test_without_raw_sockets_a_datagram_one_is_taken_and_without_both_it_says_so() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from hub.api import Host, TryAgain
@@ -27,6 +27,8 @@ class Ping(NamedTuple):
     lost: int
     rtt_ms: float | None
     """Median round trip of the answers."""
+    jitter_ms: float | None
+    """Mean step from one round trip to the next."""
     why: str
     """What the network said about the lost ones."""
 
@@ -45,6 +47,8 @@ class Pinger(Protocol):
     async def open(self) -> str: ...
     async def ping(self, address: str) -> Ping: ...
     async def close(self) -> None: ...
+    @property
+    def is_up(self) -> bool: ...
 
 
 class HelperPinger:
@@ -57,9 +61,12 @@ class HelperPinger:
         count: int,
         gap_s: float,
         timeout_s: float,
+        told: Callable[[bool, str], None] = lambda up, why: None,
         program: Sequence[str] = PROGRAM,
     ) -> None:
+        """`told` hears when the helper died (False, why) and when it runs again."""
         self._host = host
+        self._told = told
         self._program = tuple(program)
         self._order = {
             "count": count,
@@ -72,6 +79,10 @@ class HelperPinger:
         self._waiting: dict[int, asyncio.Future[Ping]] = {}
         self._asked: list[tuple[int, str]] = []
         self._next = 0
+
+    @property
+    def is_up(self) -> bool:
+        return self._process is not None
 
     async def open(self) -> str:
         """Start the helper: "raw" or "datagram". Raises `NotPermitted` or `TryAgain`."""
@@ -128,11 +139,13 @@ class HelperPinger:
                 status = await self._end()
                 self._host.count("helper_restarts")
                 self._host.log.warning("netprobe helper died, starting it again", status=status)
+                self._told(False, f"the probe process died ({_ending(status)}); starting it again")
             await asyncio.sleep(random.uniform(pause / 2, pause))
             pause = min(pause * 2, RESTART_S[1])
             try:
                 await self._start()
                 self._host.log.info("netprobe helper runs again")
+                self._told(True, "the probe process runs again")
             except (NotPermitted, TryAgain, OSError) as error:
                 self._host.log.debug("netprobe helper does not start", why=str(error))
 
@@ -146,7 +159,13 @@ class HelperPinger:
                 if target is None:
                     self._host.refuse("helper_order", str(said.get("refused", said))[:200])
                     continue
-                ping = Ping(int(said["sent"]), int(said["lost"]), said["rtt_ms"], str(said["why"]))
+                ping = Ping(
+                    int(said["sent"]),
+                    int(said["lost"]),
+                    said["rtt_ms"],
+                    said["jitter_ms"],
+                    str(said["why"]),
+                )
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 self._host.refuse("helper_answer", repr(error))
                 continue
@@ -206,6 +225,11 @@ async def _finish(process: asyncio.subprocess.Process) -> int:
     except TimeoutError:
         process.kill()
         return await process.wait()
+
+
+def _ending(status: int | None) -> str:
+    """How a process ended, in words."""
+    return f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
 
 
 async def _line(process: asyncio.subprocess.Process) -> bytes:

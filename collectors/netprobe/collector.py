@@ -2,6 +2,7 @@
 
 poll, poll, poll ─► HelperPinger ─ one line ─► helper (scapy, CAP_NET_RAW)
                                  ◄─ a line each ─
+run ─► every ten seconds: does the helper run (`hub`, part netprobe); when it dies, an event
 """
 
 from __future__ import annotations
@@ -28,9 +29,14 @@ from hub.api import (
     Value,
 )
 
+TELL_S = 10.0
+MOST_NEWS = 16
+PART = "netprobe"
+"""What the hub's own health calls the helper."""
+
 
 class NetprobeCollector(Collector):
-    """Round trip and loss of ICMP echo."""
+    """Round trip, jitter and loss of ICMP echo."""
 
     Config = NetprobeConfig
     Section = NetprobeSection
@@ -43,10 +49,11 @@ class NetprobeCollector(Collector):
             count=self.config.count,
             gap_s=self.config.gap_s,
             timeout_s=self.config.timeout_s,
+            told=self._happened,
         )
         self._idle = ""
         """Why nothing is probed; empty: everything is."""
-        self._told = False
+        self._news: asyncio.Queue[Event] = asyncio.Queue(MOST_NEWS)
 
     @classmethod
     async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
@@ -68,18 +75,34 @@ class NetprobeCollector(Collector):
         except NotPermitted as error:
             self._idle = str(error)
             self.host.log.warning("netprobe idles: nothing is pinged", why=self._idle)
+            if self.host.targets():
+                self._say("netprobe_idle", self._idle)
 
     async def stop(self) -> None:
         """End the helper."""
         await self._pinger.close()
 
+    async def run(self, emit: Emit) -> None:
+        """Tell how the helper stands, for rules to watch, and what happened to it."""
+        while True:
+            if self.host.targets():
+                self.host.tell(PART, {"probe_up": int(self._pinger.is_up)})
+            try:
+                async with asyncio.timeout(TELL_S):
+                    emit(await self._news.get())
+            except TimeoutError:
+                pass
+
+    def _happened(self, up: bool, why: str) -> None:
+        self._say("netprobe_up" if up else "netprobe_down", why)
+
+    def _say(self, name: str, text: str) -> None:
+        if not self._news.full():  # nobody can read more of these than a few
+            self._news.put_nowait(Event("hub", name, self.host.now_ns(), text))
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Ping one device. That it does not answer is a reading, not a failure."""
         if self._idle:
-            if not self._told:
-                self._told = True
-                now_ns = self.host.now_ns()
-                emit(Event("hub", "netprobe_idle", now_ns, self._idle))
             return
         section = NetprobeSection.model_validate(target.section)
         address = await resolve(section.address or target.address)
@@ -90,6 +113,8 @@ class NetprobeCollector(Collector):
         }
         if ping.rtt_ms is not None:
             fields["rtt_ms"] = float(ping.rtt_ms)
+        if ping.jitter_ms is not None:
+            fields["jitter_ms"] = float(ping.jitter_ms)
         self.host.count("probes", ping.sent)
         self.host.count("probes_lost", ping.lost)
         emit(Reading(Series.of("device", target.id, probe="icmp"), self.host.now_ns(), fields))

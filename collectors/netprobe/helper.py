@@ -5,7 +5,8 @@
 #
 #   hub    {"ping": [[1, "10.12.1.7"], …], "count": 3, "gap_ms": 200, "timeout_ms": 2000}
 #   helper {"ready": "raw"}                                    first line; or {"error", "remedy"}
-#   helper {"target": 1, "sent": 3, "lost": 1, "rtt_ms": 1.9, "why": ""}   as each is done
+#   helper {"target": 1, "sent": 3, "lost": 1, "rtt_ms": 1.9, "jitter_ms": 0.2, "why": ""}
+#                                                              as each is done
 """Sends ICMP echo requests for the hub: opens its socket, drops every privilege, then listens."""
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from scapy.config import conf
@@ -35,7 +37,7 @@ from scapy.packet import Raw  # noqa: E402
 from collectors.netprobe import wire  # noqa: E402
 from collectors.netprobe.probes import Job, Probes, Result  # noqa: E402
 
-SOL_RAW, ICMP_FILTER = 255, 1  # linux/icmp.h; Python has no names for them
+SOL_RAW, ICMP_FILTER, SO_TIMESTAMPNS = 255, 1, 35  # linux; Python has no names for them
 MAX_LINE = 1 << 20
 BURST = 64
 """Packets sent before answers are read again, so that round trips stay true."""
@@ -65,17 +67,20 @@ def _ready(sock: socket.socket) -> socket.socket:
     sock.setblocking(False)
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     return sock
 
 
 def drop_privileges() -> None:
     """Become nobody without any capability, for good; what isn't permitted needs no dropping."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(64):
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: no program gets it back either
     if os.geteuid() == 0:
         with suppress(OSError):
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-    libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL
     header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     libc.capset(header, bytes(24))
@@ -92,9 +97,11 @@ class Helper:
         orders: int,
         results: int,
         now: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
-        """`orders` and `results` are the pipe's ends; `now` gives seconds that never jump."""
-        self._now = now
+        """`orders` and `results` are the pipe's ends; `now` gives seconds that never jump, `wall`
+        those of the clock by which the kernel stamps packets."""
+        self._now, self._wall = now, wall
         self._sock = sock
         self._raw = mode == "raw"
         self._orders = orders
@@ -133,25 +140,28 @@ class Helper:
         return bool(data)
 
     def _send(self) -> None:
-        for probe in self._probes.due(self._now(), BURST):
+        for _ in range(BURST):
+            due = self._probes.due(self._now(), 1)
+            if not due:
+                break
             try:
-                self._sock.sendto(wire.fill(self._template, probe.number), (probe.address, 0))
+                self._sock.sendto(wire.fill(self._template, due[0].number), (due[0].address, 0))
             except OSError as error:
-                self._probes.failed(probe.number, error.strerror or repr(error))
+                self._probes.failed(due[0].number, error.strerror or repr(error))
 
     def _hear(self) -> bool:
         for _ in range(4 * BURST):
             try:
-                packet, (source, _port) = self._sock.recvfrom(2048)
+                packet, notes, _flags, (source, _port) = self._sock.recvmsg(2048, 64)
             except BlockingIOError:
                 break
             except OSError:
                 continue  # an ICMP error about an earlier packet, told through the socket
-            now = self._now()
             message = wire.without_ip(packet) if self._raw else packet
             number = wire.answered(message, self._secret)
             if number is not None:
-                self._probes.heard(number, source, now)
+                waited_s = wire.waited_s(notes, self._wall())
+                self._probes.heard(number, source, self._now() - waited_s)
             elif message[:1] == b"\x03":
                 self._unreachable(message, source)
         return True
@@ -191,13 +201,15 @@ def jobs(order: dict[str, Any]) -> list[Job]:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """A result as the hub reads it; `rtt_ms` is the median, null when nothing came back."""
-    median = statistics.median(result.rtt_ms) if result.rtt_ms else None
+    """A result as the hub reads it; `rtt_ms` is the median, null when nothing came back,
+    `jitter_ms` the mean step from one round trip to the next, null for fewer than two."""
+    steps = [abs(after - before) for before, after in pairwise(result.rtt_ms)]
     return {
         "target": result.target,
         "sent": result.sent,
         "lost": result.lost,
-        "rtt_ms": None if median is None else round(median, 3),
+        "rtt_ms": round(statistics.median(result.rtt_ms), 3) if result.rtt_ms else None,
+        "jitter_ms": round(statistics.fmean(steps), 3) if steps else None,
         "why": result.why,
     }
 
@@ -208,7 +220,8 @@ def main() -> int:
     except PermissionError:
         tell(1, {"error": "no permission to send ICMP", "remedy": REMEDY})
         return CANT
-    helper = Helper(sock, mode, 0, 1, partial(time.clock_gettime, time.CLOCK_MONOTONIC))
+    now = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+    helper = Helper(sock, mode, 0, 1, now, partial(time.clock_gettime, time.CLOCK_REALTIME))
     drop_privileges()
     with suppress(BrokenPipeError, KeyboardInterrupt):  # the hub may be gone before we are ready
         tell(1, {"ready": mode})

@@ -6,13 +6,18 @@ the same raw socket, and forged ones, are told from ours.
 
 from __future__ import annotations
 
+import socket
 import struct
+from collections.abc import Iterable
 
 SECRET_BYTES = 12
 PAYLOAD_BYTES = SECRET_BYTES + 4
 ECHO_REPLY = 0
 _HEADER = struct.Struct("!BBHHH")
 _NUMBER = struct.Struct("!I")
+_STAMP = struct.Struct("@ll")
+_STAMPED = 35  # SCM_TIMESTAMPNS of linux
+LONGEST_WAIT_S = 5.0
 
 
 def payload(secret: bytes, number: int) -> bytes:
@@ -61,3 +66,17 @@ def numbered(body: bytes, secret: bytes) -> int | None:
     if len(body) < PAYLOAD_BYTES or body[:SECRET_BYTES] != secret:
         return None
     return int.from_bytes(body[SECRET_BYTES:PAYLOAD_BYTES])
+
+
+def waited_s(notes: Iterable[tuple[int, int, bytes]], wall_s: float) -> float:
+    """How long a packet lay in the socket, by the kernel's stamp among its ancillary data.
+
+    So a busy machine, which wakes us late, makes no round trip longer. 0 where there is no stamp,
+    or none that can be: somebody set the clock.
+    """
+    for level, kind, data in notes:
+        if level == socket.SOL_SOCKET and kind == _STAMPED and len(data) >= _STAMP.size:
+            seconds, nanoseconds = _STAMP.unpack_from(data)
+            waited = wall_s - (seconds + nanoseconds / 1e9)
+            return waited if 0 <= waited <= LONGEST_WAIT_S else 0.0
+    return 0.0

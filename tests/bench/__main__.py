@@ -13,7 +13,7 @@ from tests.bench.report import Options, Result, say, table
 
 NAMES = (
     *("mqtt", "conventions", "write", "rules", "latency", "start"),
-    *("snmp", "fleet", "cameras", "backtest", "reload"),
+    *("snmp", "fleet", "cameras", "icmp", "backtest", "reload"),
 )
 """Each is a module here with `run(folder, options) -> list[Result]`."""
 ROUND_S = 10.0
