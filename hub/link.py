@@ -62,59 +62,8 @@ class IngestSide(Protocol):
 
 async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     """Listen on a socket that only this user may open; close the runner to end."""
-
-    async def act(request: web.Request) -> web.Response:
-        said = await _json(request)
-        act_of(said)
-        return web.json_response({"id": await side.act(said)})
-
-    async def tell(request: web.Request) -> web.Response:
-        said = await _json(request)
-        numbers = said.get("numbers")
-        if not isinstance(numbers, dict):
-            raise BadItem("no numbers")
-        await side.tell(str(said.get("part", "")), numbers)
-        return web.json_response({})
-
-    async def take(request: web.Request) -> web.Response:
-        try:
-            found = readings_in(await request.read())
-        except (msgspec.DecodeError, BadSeries) as error:
-            raise BadItem(f"no readings: {error}") from None
-        await side.take(found)
-        return web.json_response({})
-
-    async def hint(request: web.Request) -> web.Response:
-        said = await _json(request)
-        words = (str(said.get(key, "")) for key in ("device", "reason", "tier"))
-        side.hint(Hint(*words))
-        return web.json_response({})
-
-    async def health(_request: web.Request) -> web.Response:
-        return web.json_response(side.health())
-
-    async def reload(_request: web.Request) -> web.Response:
-        try:
-            changes = await side.reload()
-        except Misconfigured as error:
-            return web.json_response({"problems": [asdict(one) for one in error.problems]})
-        return web.json_response(changes.plain())
-
-    async def route(request: web.Request) -> web.Response:
-        body = await request.read()
-        answer = await side.route(request.method, request.match_info["path"], body)
-        if answer is None:
-            return web.json_response({"error": "no such route"}, status=404)
-        return web.json_response(dict(answer))
-
     app = web.Application(middlewares=[_errors], client_max_size=BODY)
-    app.router.add_post("/act", act)
-    app.router.add_post("/tell", tell)
-    app.router.add_post("/import", take)
-    app.router.add_post("/hint", hint)
-    app.router.add_get("/health", health)
-    app.router.add_post("/reload", reload)
-    app.router.add_route("*", "/route/{path:.*}", route)
+    app.add_routes(_Answers(side).routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     path.unlink(missing_ok=True)
@@ -122,6 +71,68 @@ async def serve(path: Path, side: IngestSide) -> web.AppRunner:
     await site.start()
     path.chmod(0o600)
     return runner
+
+
+class _Answers:
+    """Requests to calls of `IngestSide`, and back."""
+
+    def __init__(self, side: IngestSide) -> None:
+        self._side = side
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/act", self._act),
+            web.post("/tell", self._tell),
+            web.post("/import", self._take),
+            web.post("/hint", self._hint),
+            web.get("/health", self._health),
+            web.post("/reload", self._reload),
+            web.route("*", "/route/{path:.*}", self._route),
+        ]
+
+    async def _act(self, request: web.Request) -> web.Response:
+        said = await _json(request)
+        act_of(said)
+        return web.json_response({"id": await self._side.act(said)})
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        said = await _json(request)
+        numbers = said.get("numbers")
+        if not isinstance(numbers, dict):
+            raise BadItem("no numbers")
+        await self._side.tell(str(said.get("part", "")), numbers)
+        return web.json_response({})
+
+    async def _take(self, request: web.Request) -> web.Response:
+        try:
+            found = readings_in(await request.read())
+        except (msgspec.DecodeError, BadSeries) as error:
+            raise BadItem(f"no readings: {error}") from None
+        await self._side.take(found)
+        return web.json_response({})
+
+    async def _hint(self, request: web.Request) -> web.Response:
+        said = await _json(request)
+        words = (str(said.get(key, "")) for key in ("device", "reason", "tier"))
+        self._side.hint(Hint(*words))
+        return web.json_response({})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._side.health())
+
+    async def _reload(self, _request: web.Request) -> web.Response:
+        try:
+            changes = await self._side.reload()
+        except Misconfigured as error:
+            return web.json_response({"problems": [asdict(one) for one in error.problems]})
+        return web.json_response(changes.plain())
+
+    async def _route(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        answer = await self._side.route(request.method, request.match_info["path"], body)
+        if answer is None:
+            return web.json_response({"error": "no such route"}, status=404)
+        return web.json_response(dict(answer))
 
 
 @web.middleware

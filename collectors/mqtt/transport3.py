@@ -48,7 +48,30 @@ async def serve(
     host: Host,
 ) -> None:
     """Connect, subscribe and take messages until it breaks. Raises `TryAgain` with the reason."""
-    client = aiomqtt.Client(
+    client = _client(broker, tls)
+    inbox = _Inbox(client._client, delivery, link, canary, host)  # see the module's docstring
+    try:
+        async with client:
+            await _subscribe(client, broker, canary)
+            link.up()
+            delivery.publish = inbox.publish
+            await _until_over(
+                inbox.ended,
+                _disconnected(client),
+                _send_canaries(client, canary, broker, inbox.acknowledger),
+            )
+    except aiomqtt.MqttError as error:
+        raise TryAgain(_why(error, broker)) from error
+    except (OSError, ssl.SSLError) as error:
+        raise TryAgain(str(error) or repr(error)) from error
+    finally:
+        delivery.publish = None
+        inbox.acknowledger.close()
+        canary.ended()
+
+
+def _client(broker: Broker, tls: ssl.SSLContext | None) -> aiomqtt.Client:
+    return aiomqtt.Client(
         broker.host,
         broker.port,
         identifier=broker.client_id,
@@ -61,28 +84,28 @@ async def serve(
         tls_context=tls,
         max_queued_incoming_messages=1,
     )
-    paho: Paho = client._client  # see the module's docstring
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def fail(error: Exception) -> None:
-        if not ended.done():
-            ended.set_exception(error)
-            ended.exception()
 
-    def send(messages: Sequence[Publish]) -> None:
-        for message in messages:
-            if message.packet_id:
-                paho.ack(message.packet_id, 1)
-        link.progress()
+class _Inbox:
+    """What a connection brings goes to the delivery, and is acknowledged when that is safe."""
 
-    def publish(topic: str, payload: bytes) -> None:
-        paho.publish(topic, payload)
+    def __init__(
+        self, paho: Paho, delivery: Delivery, link: Link, canary: Canary, host: Host
+    ) -> None:
+        self._paho, self._delivery, self._link = paho, delivery, link
+        self._canary, self._host = canary, host
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when we can't go on."""
+        self.acknowledger = Acknowledger(self._send, self._fail)
+        paho.manual_ack_set(True)
+        paho.on_message = self._take
 
-    acknowledger = Acknowledger(send, fail)
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._paho.publish(topic, payload)
 
-    def take(_client: Paho, _userdata: Any, incoming: MQTTMessage) -> None:
-        host.count("messages")
-        host.count("bytes", len(incoming.payload))
+    def _take(self, _client: Paho, _userdata: Any, incoming: MQTTMessage) -> None:
+        self._host.count("messages")
+        self._host.count("bytes", len(incoming.payload))
         message = PublishedMessage(
             incoming._topic.decode(errors="replace"),  # a topic of bad UTF-8 matches no template
             bytes(incoming.payload),
@@ -91,38 +114,34 @@ async def serve(
             incoming.dup,
             incoming.mid if incoming.qos else None,
         )
-        before = delivery.take((message,), host.now_ns())
-        canary.heard()
+        before = self._delivery.take((message,), self._host.now_ns())
+        self._canary.heard()
         if incoming.qos:
-            acknowledger.add([message], before)
-        if acknowledger.waiting > MAX_WAITING:
-            acknowledger.close()
-            fail(TryAgain(f"{MAX_WAITING} messages wait for the journal"))
+            self.acknowledger.add([message], before)
+        if self.acknowledger.waiting > MAX_WAITING:
+            self.acknowledger.close()
+            self._fail(TryAgain(f"{MAX_WAITING} messages wait for the journal"))
 
-    paho.manual_ack_set(True)
-    paho.on_message = take
-    try:
-        async with client:
-            filters = [(one, 1) for one in broker.filters]
-            if canary.wanted:
-                filters.append((canary.topic, 1))
-            if broker.dropped_topic:
-                filters.append((broker.dropped_topic, 0))
-            granted = await client.subscribe(filters)
-            _check_granted(granted, broker, canary)
-            link.up()
-            delivery.publish = publish
-            await _until_over(
-                ended, _disconnected(client), _send_canaries(client, canary, broker, acknowledger)
-            )
-    except aiomqtt.MqttError as error:
-        raise TryAgain(_why(error, broker)) from error
-    except (OSError, ssl.SSLError) as error:
-        raise TryAgain(str(error) or repr(error)) from error
-    finally:
-        delivery.publish = None
-        acknowledger.close()
-        canary.ended()
+    def _send(self, messages: Sequence[Publish]) -> None:
+        for message in messages:
+            if message.packet_id:
+                self._paho.ack(message.packet_id, 1)
+        self._link.progress()
+
+    def _fail(self, error: Exception) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(error)
+            self.ended.exception()
+
+
+async def _subscribe(client: aiomqtt.Client, broker: Broker, canary: Canary) -> None:
+    """To all of it in one packet. Raises `TryAgain` for what is not granted."""
+    filters = [(one, 1) for one in broker.filters]
+    if canary.wanted:
+        filters.append((canary.topic, 1))
+    if broker.dropped_topic:
+        filters.append((broker.dropped_topic, 0))
+    _check_granted(await client.subscribe(filters), broker, canary)
 
 
 async def _until_over(ended: asyncio.Future[None], *work: Coroutine[Any, Any, None]) -> None:
