@@ -17,7 +17,9 @@ from zlib import crc32
 
 from collectors.mqtt.config import Broker, Topic
 from collectors.mqtt.conventions import CONVENTIONS
+from collectors.mqtt.conventions.base import TooEarly, Unexplained
 from collectors.mqtt.devices import Devices
+from collectors.mqtt.early import Early
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.parse import PARSERS, Parser, Place, place
 from collectors.mqtt.reader import Reader
@@ -82,6 +84,15 @@ class Route(NamedTuple):
     """The parser's name in the settings."""
 
 
+class Held(NamedTuple):
+    """A message that came before what explains it."""
+
+    publish: Publish
+    route: Route
+    received_ns: int
+    again: Redelivery | None
+
+
 class Shape(NamedTuple):
     """One configured topic, ready to be matched."""
 
@@ -133,6 +144,7 @@ class Delivery:
         self._routes: dict[str, Route | Ignored] = {}
         self.publish: Callable[[str, bytes], None] | None = None
         """How to answer a device, while there is a connection."""
+        self._early: Early[Held] = Early(self._take_again)
         self._memories: dict[str, Any] = {}
         """What conventions remember, by their name."""
         self._shapes = [self._shape(topic) for topic in broker.topics]
@@ -151,6 +163,11 @@ class Delivery:
         if self.publish is not None:
             self._host.count("answers")
             self.publish(topic, payload)
+
+    def connected(self) -> None:
+        """A connection begins, and with it what the broker kept for us, in whatever order."""
+        if any(memory is not None for memory in self._memories.values()):
+            self._early.connected()
 
     def convention_of(self, topic: str) -> str:
         """The parser of a topic that was heard before; empty: it belongs to none."""
@@ -180,7 +197,7 @@ class Delivery:
                     continue
             packet_id = publish.packet_id
             if not packet_id:
-                handed += self._read(publish, route, received_ns)
+                handed += self._read(publish, route, received_ns, None)
                 received_ns += 1
                 continue
             digest = crc32(payload, route.crc) << 32 | len(payload)
@@ -191,14 +208,27 @@ class Delivery:
                 if receipt is not None:
                     before[receipt.batch] = None
                     continue
-            items = self._read(publish, route, received_ns)
+            items = self._read(publish, route, received_ns, again)
             received_ns += 1
             if items:
                 handed.append(_new(Message, (again, items, len(payload))))
         self._received_ns = received_ns
         if handed:
             before[self._emit(*handed).batch] = None
+        if self._early.done is not None:
+            before[self._early.done] = None
         return tuple(before)
+
+    def _take_again(self, held: Sequence[Held]) -> Batch | None:
+        """Read what was too early, and hand it over."""
+        handed: list[Item] = []
+        for publish, route, received_ns, again in held:
+            items = self._read(publish, route, received_ns, again)
+            if items and again is not None:
+                handed.append(Message(again, items, len(publish.payload)))
+            else:
+                handed += items
+        return self._emit(*handed).batch if handed else None
 
     def _route(self, publish: Publish) -> Route | None:
         """Where a message belongs whose topic is not known yet; None when it is not to be read."""
@@ -221,12 +251,23 @@ class Delivery:
             return None
         return route
 
-    def _read(self, publish: Publish, route: Route, received_ns: int) -> Sequence[Content]:
+    def _read(
+        self, publish: Publish, route: Route, received_ns: int, again: Redelivery | None
+    ) -> Sequence[Content]:
         """What one message holds; what is refused is counted."""
         topic, payload = publish.topic, publish.payload
         parser, where, _, _ = route
         try:
             items, seq, faults = parser(where, payload, publish.retain, received_ns)
+        except TooEarly as error:
+            held = Held(publish, route, received_ns, again)
+            if self._early.hold(held, len(payload)):
+                return ()
+            if isinstance(error, Unexplained):
+                self._host.count("ignored")
+            else:
+                self._refuse(str(error), topic, where.device)
+            return ()
         except (BadItem, BadSeries) as error:
             self._refuse(str(error), topic, where.device)
             return ()

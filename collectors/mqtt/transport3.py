@@ -50,9 +50,11 @@ async def serve(
     """Connect, subscribe and take messages until it breaks. Raises `TryAgain` with the reason."""
     client = _client(broker, tls)
     inbox = _Inbox(client._client, delivery, link, canary, host)  # see the module's docstring
+    delivery.connected()  # what the session kept comes before `async with` is through
     try:
         async with client:
             await _subscribe(client, broker, canary)
+            delivery.connected()
             link.up()
             delivery.publish = inbox.publish
             await _until_over(

@@ -203,6 +203,7 @@ class Connection(asyncio.Protocol):
             self._keepalive_s = float(packet.server_keep_alive)
         if not packet.session_present:
             self._link.note_new_session()
+        self._delivery.connected()
         filters = [
             TopicFilter(
                 one,

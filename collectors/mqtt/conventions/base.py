@@ -55,6 +55,14 @@ class Heard(NamedTuple):
         return RETAINED if self.retained else 0
 
 
+class TooEarly(BadItem):
+    """What explains this message was not heard yet; the broker may be about to send it."""
+
+
+class Unexplained(TooEarly):
+    """The same, and without an explanation it is nothing that anybody misses."""
+
+
 class Outcome(NamedTuple):
     """What a message held."""
 

@@ -26,6 +26,8 @@ from collectors.mqtt.conventions.base import (
     Heard,
     Locate,
     Outcome,
+    TooEarly,
+    Unexplained,
     Values,
     alive,
     decode_object,
@@ -89,9 +91,9 @@ def read(heard: Heard, memory: Memory, locate: Locate) -> Outcome:
         return _state(heard, memory.states[heard.topic], locate)
     if heard.topic in memory.availability:
         return _availability(heard, memory.availability[heard.topic], locate)
-    if heard.retained or heard.topic.endswith("/status"):
-        return NOTHING  # Home Assistant's own birth, or a state whose config is still to come
-    raise BadItem("no_config: no discovery message says how this topic is read")
+    # Home Assistant's own birth, perhaps, or what another program left at the broker.
+    kind = Unexplained if heard.retained or heard.topic.endswith("/status") else TooEarly
+    raise kind("no_config: no discovery message says how this topic is read")
 
 
 def _config(heard: Heard, memory: Memory) -> Outcome:

@@ -14,6 +14,8 @@ from collectors.mqtt.conventions.base import (
     Heard,
     Locate,
     Outcome,
+    TooEarly,
+    Unexplained,
     Values,
     alive,
     decode_object,
@@ -82,9 +84,10 @@ def _value(heard: Heard, about: dict[str, str] | None, node: str, name: str) -> 
     values = Values(heard.place)
     known = name in heard.place.fields
     if about is None or "datatype" not in about:
-        if heard.retained or not known:
+        if not known:
             return NOTHING
-        raise BadItem(f"no_datatype: {node}/{name}: its $datatype or $description was not heard")
+        kind = Unexplained if heard.retained else TooEarly
+        raise kind(f"no_datatype: {node}/{name}: its $datatype or $description was not heard")
     if about["datatype"] not in NUMBERS:
         return NOTHING
     number = to_number(decode_text(heard.payload))

@@ -22,6 +22,7 @@ from collectors.mqtt.conventions.base import (
     Heard,
     Locate,
     Outcome,
+    TooEarly,
     Values,
     decode_object,
     remember,
@@ -64,7 +65,7 @@ def read(heard: Heard, memory: Memory, locate: Locate) -> Outcome:
         name, unit = memory.get(key, ("", ""))
         rule = _by_name(name, where.fields)
     if rule is None:
-        raise BadItem(f"unknown_datastream: {key}: give it a field in the topic's `fields`")
+        raise TooEarly(f"unknown_datastream: {key}: give it a field in the topic's `fields`")
     if not where.device:
         where = _named(locate, key, number)
     values = Values(where)
