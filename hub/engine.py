@@ -33,7 +33,7 @@ from hub.ledger import Acted, Ledger
 from hub.presence import Presence
 from hub.problems import Misconfigured
 from hub.reading import BadSeries, Reading, Series
-from hub.records import unpack_event, unpack_map
+from hub.records import unpack_event, unpack_map, unpack_verdict
 from hub.ruleset import RuleSet
 from rules.act import Act
 from rules.airindex import AirIndex
@@ -259,6 +259,9 @@ class Engine:
                 act = Act(**unpack_map(record.payload))
                 found = self.watch.act(record.id, record.time_ns, act)
                 self._acted.append(Acted(record.id, record.time_ns, act))
+            elif fresh and record.kind == Kind.VERDICT:
+                device, up = unpack_verdict(record.payload)
+                found = self.watch.verdict(record.id, record.time_ns, device, up)
             elif fresh and record.kind == Kind.CONFIG:
                 found = self._reload(record)
             if told and record.kind == Kind.CONFIG:

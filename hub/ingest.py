@@ -20,6 +20,7 @@ from hub.journal import Class, Journal, Kept, Kind
 from hub.journal.files import identity
 from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
+from hub.probing import Prober
 from hub.problems import Misconfigured, Problem
 from hub.records import pack_event, pack_map, pack_readings
 from hub.redelivery import Window
@@ -96,6 +97,7 @@ class Ingest:
                     self.runners.append(self._runner(plugin, conf.inventory, section))
                 except Exception:  # a plugin's code may fail in any way; the others go on
                     log.error("left out: it can't be made", collector=name, exc_info=True)
+        self._prober = Prober(self.runners, self.committer, now_ns)
         self._routes = _compile(r for runner in self.runners for r in runner.collector.routes())
 
     def _runner(self, plugin: Plugin, inventory: Inventory, section: Mapping[str, Any]) -> Runner:
@@ -141,6 +143,7 @@ class Ingest:
                     group.create_task(runner.run(), name=runner.name)
         finally:
             await server.cleanup()
+            await self._prober.close()
             self.committer.close()
             await asyncio.wait({commit})
             self.journal.close()
@@ -174,6 +177,9 @@ class Ingest:
                 await self.committer.submit([draft], Class.ACKNOWLEDGED)
         except TimeoutError:
             raise TryAgain(self.committer.trouble or "the disk is slow") from None
+
+    def probe(self, devices: Sequence[str]) -> None:
+        self._prober.ask(devices)
 
     def hint(self, hint: Hint) -> None:
         for runner in self.runners:

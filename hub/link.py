@@ -1,7 +1,7 @@
 """The wire between the two processes: HTTP over a local socket in the data folder.
 
 The log is their only border for data; this carries what can't wait in it: a person's act on its
-way into the log, how the serve process is, a hint to poll now, a reload, a plugin's HTTP request,
+way into the log, how the serve process is, devices to poll now, a reload, a plugin's HTTP request,
 and the ingest process' health.
 """
 
@@ -19,7 +19,7 @@ from aiohttp import web
 
 from hub import logs
 from hub.acts import act_of
-from hub.api import BadItem, BadSeries, Hint, Reading, TryAgain
+from hub.api import BadItem, BadSeries, Reading, TryAgain
 from hub.problems import Misconfigured, Problem
 from hub.records import pack_readings, readings_in
 from hub.reload import Changes
@@ -47,7 +47,9 @@ class IngestSide(Protocol):
         """Append old readings that a person imports; returns once durable. Raises `TryAgain`."""
         ...
 
-    def hint(self, hint: Hint) -> None: ...
+    def probe(self, devices: Sequence[str]) -> None:
+        """Begin to poll these now; each verdict becomes a record."""
+        ...
 
     def health(self) -> dict[str, Any]: ...
 
@@ -84,7 +86,7 @@ class _Answers:
             web.post("/act", self._act),
             web.post("/tell", self._tell),
             web.post("/import", self._take),
-            web.post("/hint", self._hint),
+            web.post("/probe", self._probe),
             web.get("/health", self._health),
             web.post("/reload", self._reload),
             web.route("*", "/route/{path:.*}", self._route),
@@ -111,10 +113,11 @@ class _Answers:
         await self._side.take(found)
         return web.json_response({})
 
-    async def _hint(self, request: web.Request) -> web.Response:
-        said = await _json(request)
-        words = (str(said.get(key, "")) for key in ("device", "reason", "tier"))
-        self._side.hint(Hint(*words))
+    async def _probe(self, request: web.Request) -> web.Response:
+        devices = (await _json(request)).get("devices")
+        if not isinstance(devices, list) or not all(isinstance(one, str) for one in devices):
+            raise BadItem("no list of devices")
+        self._side.probe(devices)
         return web.json_response({})
 
     async def _health(self, _request: web.Request) -> web.Response:
@@ -181,8 +184,8 @@ class Link:
     async def take(self, readings: Sequence[Reading]) -> None:
         await self.call("POST", "/import", data=pack_readings("import", readings))
 
-    async def hint(self, device: str, reason: str, tier: str = "") -> None:
-        await self.call("POST", "/hint", json={"device": device, "reason": reason, "tier": tier})
+    async def probe(self, devices: Sequence[str]) -> None:
+        await self.call("POST", "/probe", json={"devices": list(devices)})
 
     async def health(self) -> dict[str, Any]:
         return (await self.call("GET", "/health"))[1]

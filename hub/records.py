@@ -120,6 +120,17 @@ def unpack_proposal(payload: bytes) -> tuple[str, Proposal]:
     return collector, Proposal(kind, device, facts)
 
 
+def pack_verdict(device: str, up: bool | None) -> bytes:
+    """A device was asked for, since something that needs it is silent: did it answer? None: there
+    is nobody who knows how to ask it."""
+    return _encode((device, up))
+
+
+def unpack_verdict(payload: bytes) -> tuple[str, bool | None]:
+    device, up = _any(payload)
+    return device, up
+
+
 def pack_map(values: Mapping[str, Any]) -> bytes:
     """Acts and configuration: a plain mapping."""
     return _encode(values)

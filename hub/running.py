@@ -18,7 +18,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub import logs
-from hub.api import BadItem, Collector, Hint, Log, NeverWorks, Receipt, Redelivery, Target, TryAgain
+from hub.api import (
+    BadItem,
+    Collector,
+    Emit,
+    Hint,
+    Item,
+    Log,
+    NeverWorks,
+    Reading,
+    Receipt,
+    Redelivery,
+    Target,
+    TryAgain,
+)
 from hub.clock import monotonic
 from hub.health import Health
 from hub.manifest import TierSpec
@@ -85,6 +98,8 @@ class _State:
     began: dict[str, float] = field(default_factory=dict)
     hinted: tuple[str, ...] = ()
     """To be polled beside the schedule, soon."""
+    asked: tuple[asyncio.Future[bool | None], ...] = ()
+    """Who waits for a poll that begins from now on, to know whether the device lives."""
     again: tuple[str, ...] = ()
     """Hinted at while being polled: what was read may be older than the hint."""
 
@@ -161,6 +176,16 @@ class Runner:
         if state is not None:
             for tier in [hint.tier] if hint.tier in self._tiers else self._tiers:
                 self._ask(state, tier)
+
+    async def probe(self, device: str) -> bool | None:
+        """Poll a device now, with the cheapest question: does it live? None: it is not polled."""
+        state = self._states.get(device)
+        if state is None or state.never or not state.fastest:
+            return None
+        verdict: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        state.asked += (verdict,)
+        self._ask(state, state.fastest)
+        return await verdict
 
     def down(self) -> list[str]:
         """Devices that failed their last poll."""
@@ -276,11 +301,16 @@ class Runner:
 
     async def _poll(self, state: _State, tier: str, spec: TierSpec) -> None:
         name, began = state.target.id, monotonic()
+        inquest = self._inquest(state, tier)
+        emit = inquest or self._pipeline.emit
+        answered: bool | None = None
         try:
             async with asyncio.timeout(spec.timeout_s):
-                await self.collector.poll(state.target, tier, self._pipeline.emit)
+                await self.collector.poll(state.target, tier, emit)
+            answered = True
             self._went_well(state, tier)
         except (TryAgain, TimeoutError, OSError) as error:
+            answered = False
             self._failed(state, tier, str(error) or f"no answer within {spec.timeout_s:g} s")
         except NeverWorks as error:
             state.never = True
@@ -296,6 +326,8 @@ class Runner:
             self._host.count("crashes")
             self._failed(state, tier, f"BUG in the collector: {error!r}", traceback=True)
         finally:
+            if inquest is not None:
+                inquest.close(answered)
             state.running = _without(state.running, tier)
             if tier in state.again:
                 state.again = _without(state.again, tier)
@@ -304,6 +336,13 @@ class Runner:
             self._host.health.count(
                 "poll_ms", round((monotonic() - began) * 1000), collector=self.name
             )
+
+    def _inquest(self, state: _State, tier: str) -> _Inquest | None:
+        """Listens to the poll that begins, if somebody waits for it."""
+        if not state.asked or tier != state.fastest:
+            return None
+        asked, state.asked = state.asked, ()
+        return _Inquest(state.target.id, self._pipeline.emit, asked)
 
     def _went_well(self, state: _State, tier: str) -> None:
         missed = state.failures.pop(tier, 0)
@@ -327,6 +366,30 @@ class Runner:
             # Is it the device or this tier alone? The cheapest question tells.
             self._ask(state, state.fastest)
         state.failures[tier] = state.failures.get(tier, 0) + 1
+
+
+class _Inquest:
+    """What one poll says of whether its device lives: some collectors raise when it doesn't, others
+    emit a reading that says so."""
+
+    def __init__(
+        self, device: str, emit: Emit, asked: Sequence[asyncio.Future[bool | None]]
+    ) -> None:
+        self._device, self._emit, self._asked = device, emit, asked
+        self._up: bool | None = None
+
+    def __call__(self, *items: Item) -> Receipt:
+        for item in items:
+            told = isinstance(item, Reading) and item.series.device == self._device
+            if told and "up" in item.fields:
+                self._up = bool(self._up or item.fields["up"])
+        return self._emit(*items)
+
+    def close(self, answered: bool | None) -> None:
+        """The poll is over: it answered, or it didn't, or it can't be said."""
+        for verdict in self._asked:
+            if not verdict.done():
+                verdict.set_result(answered if self._up is None else self._up)
 
 
 def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from hub.notify.words import Language
 from hub.own import Fresh
 from hub.planner import Planner
 from hub.plans import Plans
+from hub.probing import Inquirer
 from hub.problems import Misconfigured
 from hub.rollups import Kept, Rollups
 from hub.store.choose import open_store, open_tiers
@@ -76,6 +77,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
     signer = _signer(conf)
     people = People(conf, notifier, backend, planner, signer)
     reloaded = asyncio.Event()
+    inquirer = Inquirer(link, lambda: engine.watch.questions())
 
     engine = Engine(
         data / "journal",
@@ -86,7 +88,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         telling=people,
         show=backend.live.observe,
         event=backend.event,
-        changed=backend.change,
+        changed=partial(_changed, backend, inquirer),
         configured=reloaded.set,
         now_ns=now_ns(),
         decoded=decoded,
@@ -125,6 +127,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         group.create_task(forwarder.run(), name="forward")
         group.create_task(rollups.run(), name="rollups")
         group.create_task(engine.run(), name="engine")
+        group.create_task(inquirer.run(), name="inquirer")
         group.create_task(notifier.run(), name="notify")
         group.create_task(planner.run(), name="maintenance")
         group.create_task(_forget(ledger, settings.alerts.keep_ns), name="history")
@@ -141,6 +144,12 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         call = vigil.Emergency(backend.disk_full, people.for_emergencies, monotonic)
         group.create_task(call.run(), name="emergency")
         group.create_task(serving.serve(app, taken=taken), name="web")
+
+
+def _changed(backend: HubBackend, inquirer: Inquirer) -> None:
+    """Another stretch of the journal is folded."""
+    backend.change()
+    inquirer.look()
 
 
 class People:

@@ -5,6 +5,7 @@
         watch.observe(id, readings, now_ns)  # readings
         watch.tick(id, now_ns)               # the clock: at least every `TICK_AT_MOST`
         watch.act(id, now_ns, act)           # a person
+        watch.verdict(id, now_ns, device, up)  # what was asked (`questions`) was polled
 
 Deterministic: the same calls give the same transitions, and `Watch.restore(rules, things,
 snapshot)` goes on exactly where `snapshot()` was taken. When rules or things were changed in
@@ -26,6 +27,7 @@ from rules.alert import Signal, State, Step
 from rules.conditions import UNCHANGED
 from rules.duration import HOUR, MINUTE, SECOND
 from rules.explain import Explanation, explain, unheard
+from rules.inquiry import Inquiry
 from rules.matching import Matcher
 from rules.roster import Roster, Track
 from rules.rule import Rule
@@ -157,13 +159,27 @@ class Watch:
         if self._ticked is not None and now - self._ticked > TICK_AT_MOST:
             self._woke(now)
         self._ticked = now
+        if self._telling.inquiry.expire(now):
+            # Before more is asked: who waits for these must not wait for those, too.
+            self._release(self._telling.released(now), out)
         for track in self._agenda.due_by(now):
             self._note(track, track.tick(now), out)
         self._telling.forget_ended(now)
-        for track, why in self._telling.released(now):
-            state = track.alert.state
-            out.append(self._say(track, Step(state, state, why=why), track.rule.notify, ""))
+        self._release(self._telling.released(now), out)
         return out
+
+    def verdict(
+        self, record_id: int, now_ns: int, device: str, up: bool | None
+    ) -> list[Transition]:
+        """A device that was asked (or not) was polled: it answered, or it didn't; None: nobody
+        knows how to ask it."""
+        out = self._enter(record_id, now_ns)
+        self._release(self._telling.answered(device, up, self._now), out)
+        return out
+
+    def questions(self) -> Mapping[str, int]:
+        """Devices that should be polled now, and until when their verdict is waited for."""
+        return self._telling.inquiry.open
 
     def act(self, record_id: int, now_ns: int, act: Act) -> list[Transition]:
         """A person did something. What can't be done (`Act.problem`) changes nothing."""
@@ -189,9 +205,9 @@ class Watch:
         """Other rules or things from now on; what `restore` would make of a snapshot, without the
         detour. Alerts whose rule is gone or means something else are closed and say so."""
         out = self._enter(record_id, now_ns)
-        before, silences = self._roster, self._telling.silences
+        before, telling = self._roster, self._telling
         self._take(Roster(rules, things, before.late_after_ns))
-        self._telling.silences = silences
+        self._telling.silences, self._telling.inquiry = telling.silences, telling.inquiry
         # In the order of their keys, so that no order of rules or inventory shows.
         for track, why in sorted(adopt(self._roster, before), key=lambda found: found[0].key):
             if not track.calm:
@@ -283,6 +299,7 @@ class Watch:
         for track in self._tracks.values():
             if isinstance(track, Missing):
                 track.absence.woke(now_ns)
+        self._telling.woke(now_ns)
 
     def _rewind(self, now_ns: int) -> None:
         for line in self._roster.lines.values():
@@ -291,6 +308,7 @@ class Watch:
             track.rewind(now_ns)
         if self._ticked is not None:
             self._ticked = min(self._ticked, now_ns)
+        self._telling.inquiry.rewind(now_ns)
         self._agenda.rewrite()
 
     # -- what goes out --------------------------------------------------------------------
@@ -303,6 +321,12 @@ class Watch:
             told, cause = self._telling.told(track, step, self._now)
             out.append(self._say(track, step, told, cause))
         self._agenda.note(track)
+
+    def _release(self, released: Iterable[tuple[Track, str]], out: list[Transition]) -> None:
+        """Tell of what nothing holds back any more, and say what did."""
+        for track, why in released:
+            state = track.alert.state
+            out.append(self._say(track, Step(state, state, why=why), track.rule.notify, ""))
 
     def _say(self, track: Track, step: Step, notify: tuple[str, ...], cause: str) -> Transition:
         thing = self._roster.thing(track.device)
@@ -323,6 +347,7 @@ class Watch:
             "ticked": self._ticked,
             "record": [self._record, self._count],
             "silences": [silence.plain() for silence in self._telling.silences.values()],
+            "inquiry": self._telling.inquiry.plain(),
             "closing": list(self._closing),
         }
 
@@ -345,6 +370,8 @@ class Watch:
         watch._record, watch._count = state["record"]
         for silence in map(Silence.read, state["silences"]):
             watch._telling.hush(silence)
+        if "inquiry" in state:  # before there was one, nothing was asked
+            watch._telling.inquiry = Inquiry.read(state["inquiry"])
         closing = snapshot.take_over(watch._roster, state)
         watch._closing = [*map(dict, state["closing"]), *closing]
         watch._settle_in()
@@ -360,7 +387,7 @@ class Watch:
                 self._shown.add(track.key)
             self._telling.book(track)
             if state is State.FIRING and not track.told:
-                self._telling.hold(track)
+                self._telling.take_up(track)
         self._agenda.rewrite()
 
 

@@ -47,6 +47,7 @@ FLOORS = [
         "hub.own",
         "hub.doubt",
         "hub.pipeline",
+        "hub.probing",
         "hub.redelivery",
         "hub.ledger",
         "hub.rulebook",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hub import link as module
-from hub.api import BadItem, Hint, Reading, Series, TryAgain
+from hub.api import BadItem, Reading, Series, TryAgain
 from hub.link import Link, serve
 
 ACT = {"kind": "acknowledge", "who": "ani", "key": "pm:aq1"}
@@ -21,7 +21,7 @@ class Side:
 
     def __init__(self) -> None:
         self.acts: list[Mapping[str, Any]] = []
-        self.hints: list[Hint] = []
+        self.probed: list[str] = []
         self.taken: list[Reading] = []
         self.error: Exception | None = None
         self.patience = 0.0
@@ -38,8 +38,8 @@ class Side:
             raise self.error
         self.taken += readings
 
-    def hint(self, hint: Hint) -> None:
-        self.hints.append(hint)
+    def probe(self, devices: Sequence[str]) -> None:
+        self.probed += devices
 
     def health(self) -> dict[str, Any]:
         return {"journal": {"last_id": 7}}
@@ -64,11 +64,11 @@ async def link(tmp_path: Path, side: Side) -> AsyncIterator[Link]:
     await runner.cleanup()
 
 
-async def test_acts_hints_health_and_routes_get_through(link: Link, side: Side) -> None:
+async def test_acts_probes_health_and_routes_get_through(link: Link, side: Side) -> None:
     assert await link.act(ACT) == 1
     assert side.acts == [ACT]
-    await link.hint("r1", "linkDown", "traffic")
-    assert side.hints == [Hint("r1", "linkDown", "traffic")]
+    await link.probe(["r1", "r2"])
+    assert side.probed == ["r1", "r2"]
     assert (await link.health())["journal"]["last_id"] == 7
     answer = await link.route("POST", "camera/cam1", b"123")
     assert answer == (200, {"method": "POST", "bytes": 3})

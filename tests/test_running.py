@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from hub import running
-from hub.api import BadItem, Collector, Emit, Hint, NeverWorks, Series, Target, TryAgain
+from hub.api import BadItem, Collector, Emit, Hint, NeverWorks, Reading, Series, Target, TryAgain
 from hub.health import Health
 from hub.manifest import FieldSpec, Manifest, MeasurementSpec, TierSpec
 from hub.redelivery import Window
@@ -59,6 +59,8 @@ class Fake(Collector):
         super().__init__(config, host)
         self.asked: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.does: Poll = answers
+        self.says: int | None = None
+        """What its readings say of whether it is up; None: nothing."""
         self.streams: list[float] = []
         self.stream: Callable[[int], Awaitable[None]] = for_ever
         self.starts: list[Exception] = []
@@ -77,6 +79,8 @@ class Fake(Collector):
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         self.asked[target.id, tier].append(monotonic())
         await self.does(target.id, tier)
+        if self.says is not None:
+            emit(Reading(Series.of("device", target.id), 0, {"up": self.says}))
 
     async def run(self, emit: Emit) -> None:
         self.streams.append(monotonic())
@@ -460,3 +464,83 @@ def test_refusals_are_all_counted_and_thinly_logged() -> None:
     host.refuse("time", "1970", "aq1")
     assert scene.health.by("refused", "reason") == {"wrong_type": 2500, "time": 1}
     assert scene.log.said("refused") == 6
+
+
+# -- somebody must know now whether a device lives
+
+
+def verdicts(scene: Scene, *asked: tuple[float, str]) -> list[tuple[float, bool | None]]:
+    """Ask at these seconds for these devices: when each verdict came, and what it was."""
+
+    async def ask(at: float, device: str) -> tuple[float, bool | None]:
+        await asyncio.sleep(at)
+        up = await scene.runner.probe(device)
+        return monotonic(), up
+
+    async def story() -> list[tuple[float, bool | None]]:
+        task = asyncio.create_task(scene.runner.run())
+        began = monotonic()
+        found = await asyncio.gather(*(ask(at, device) for at, device in asked))
+        task.cancel()
+        await asyncio.wait({task})
+        return [(round(when - began, 1), up) for when, up in found]
+
+    return run(story())
+
+
+def test_a_device_is_polled_now_for_who_must_know_whether_it_lives() -> None:
+    scene = Scene(["r1", "r2"])
+    assert verdicts(scene, (40, "r1"), (40, "r1"), (41, "nobody")) == [
+        (40, True),
+        (40, True),
+        (41, None),
+    ]
+    assert len(scene.collector.asked["r1", FAST]) == 3, "twice by schedule, once for both"
+
+
+async def fails(_device: str, _tier: str) -> None:
+    raise TryAgain("no answer")
+
+
+def test_what_a_poll_says_of_its_device_is_the_verdict() -> None:
+    for says, does, expected in [
+        (None, fails, False),
+        (0, answers, False),  # a ping that is lost is a reading, not a failure
+        (1, answers, True),
+        (None, for_ever_, False),
+        (None, broken, None),
+        (None, refuses, None),
+    ]:
+        scene = Scene(["r1"])
+        scene.collector.says, scene.collector.does = says, does
+        assert [up for _, up in verdicts(scene, (5, "r1"))] == [expected], (says, does)
+
+
+async def for_ever_(_device: str, _tier: str) -> None:
+    await asyncio.sleep(1e9)
+
+
+async def broken(_device: str, _tier: str) -> None:
+    raise ZeroDivisionError
+
+
+async def refuses(_device: str, _tier: str) -> None:
+    raise NeverWorks("no address")
+
+
+def test_a_poll_that_is_under_way_is_no_verdict_on_what_happened_since() -> None:
+    scene = Scene(["r1"])
+    begun: list[float] = []
+
+    async def does(_device: str, tier: str) -> None:
+        if tier == FAST:
+            begun.append(monotonic())
+            await asyncio.sleep(4)
+            if len(begun) > 1:
+                raise TryAgain("dead by now")
+
+    scene.collector.does = does
+    ((when, up),) = verdicts(scene, (2, "r1"))
+    assert up is False
+    assert len(begun) == 2
+    assert when >= 8 - 0.1

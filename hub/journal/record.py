@@ -35,6 +35,7 @@ class Kind(IntEnum):
     EVENT = 4
     PROPOSAL = 5
     CONFIG = 6
+    VERDICT = 7
 
 
 class Class(IntEnum):

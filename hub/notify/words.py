@@ -31,6 +31,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "why": "Keterangan: {why}",
         "why.its cause is over": "penyebabnya sudah pulih, gangguan ini belum",
         "why.no longer silenced": "masa senyap sudah berakhir",
+        "why.what it depends on was asked": "jalur ke sana sudah diperiksa lebih dulu dan tidak "
+        "diketahui putus",
         "why.the rule was changed": "aturannya diubah",
         "why.the rule was removed": "aturannya dihapus",
         "why.the rule no longer covers it": "aturannya tidak lagi berlaku untuk ini",
@@ -100,6 +102,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "why": "Comment: {why}",
         "why.its cause is over": "its cause is over, this alert isn't",
         "why.no longer silenced": "no longer silenced",
+        "why.what it depends on was asked": "what it depends on was asked first and is not known "
+        "to be down",
         "why.the rule was changed": "the rule was changed",
         "why.the rule was removed": "the rule was removed",
         "why.the rule no longer covers it": "the rule no longer covers it",
