@@ -380,9 +380,9 @@ class _Inquest:
 
     def __call__(self, *items: Item) -> Receipt:
         for item in items:
-            told = isinstance(item, Reading) and item.series.device == self._device
-            if told and "up" in item.fields:
-                self._up = bool(self._up or item.fields["up"])
+            if isinstance(item, Reading) and item.series.device == self._device:
+                up = item.fields.get("up")
+                self._up = self._up if up is None else bool(self._up or up)
         return self._emit(*items)
 
     def close(self, answered: bool | None) -> None:
