@@ -34,6 +34,57 @@ pages = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around the `<main>` of a page in `frame.html`; texts by their keys."""
+
+    title: str
+    small: str = "board.title"
+    """Under the regency's name."""
+    nav: tuple[tuple[str, str], ...] = ()
+    """(address, text) of what stands before the other language."""
+    home: str = "/"
+    script: str = ""
+    """The module that brings it to life; empty: it needs none."""
+    styles: tuple[str, ...] = ("base.css", "page.css")
+
+    def around(self, main: str) -> str:
+        """The whole page, its texts still as `{{key}}`."""
+        head = [f'<link rel="stylesheet" href="/static/{name}">' for name in self.styles]
+        if self.script:
+            head.append(f'<script type="module" src="/static/{self.script}"></script>')
+            main += NO_SCRIPT
+        text = assets()["frame.html"].body.decode()
+        for slot, content in {
+            "title": f"{{{{{self.title}}}}}",
+            "small": f"{{{{{self.small}}}}}",
+            "nav": "".join(f'<a href="{href}">{{{{{key}}}}}</a>' for href, key in self.nav),
+            "home": self.home,
+            "head": "\n".join(head),
+            "main": main,
+        }.items():
+            text = text.replace(f"[[{slot}]]", content)
+        return text
+
+
+NO_SCRIPT = '<noscript><p class="banner">{{page.noscript}}</p></noscript>'
+BOARD, PUBLIC = ("/", "nav.board"), ("/publik", "nav.public")
+FRAMES = {
+    "act.html": Frame("signed.title", script="act.js"),
+    "api.html": Frame("api.title", small="api.title", nav=(BOARD,), script="api.js"),
+    "device.html": Frame(
+        "device.title",
+        nav=(BOARD,),
+        script="device.js",
+        styles=("vendor/uPlot.min.css", "base.css", "page.css"),
+    ),
+    "login.html": Frame("login.title", nav=(PUBLIC,), script="login.js"),
+    "missing.html": Frame("device.title", nav=(BOARD,)),
+    "public.html": Frame("public.title", small="public.title", home="/publik", script="public.js"),
+}
+"""The board is a page of its own: its header has more in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     body: bytes
     type: str
@@ -80,6 +131,8 @@ def page(request: Request, name: str, status: int = 200) -> Response:
     backend: Backend = request.app.state.backend
     language = language_of(request)
     text = assets()[name].body.decode()
+    if name in FRAMES:
+        text = FRAMES[name].around(text)
     for key, value in catalogue(language).items():
         text = text.replace("{{" + key + "}}", html.escape(value))
     text = text.replace("{{lang}}", language)

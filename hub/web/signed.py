@@ -42,11 +42,14 @@ class Confirm(BaseModel, extra="forbid"):
 @signed.get(PATH + "{token}")
 async def ask(token: str, request: Request) -> Response:
     """The page, with the status of the link."""
+    status = 200
     try:
         _read(request, token)
     except WebProblem as no:
-        return page(request, "act.html", no.status_code)
-    return page(request, "act.html")
+        status = no.status_code
+    shown = page(request, "act.html", status)
+    shown.headers["X-Robots-Tag"] = "noindex"
+    return shown
 
 
 @signed.get("/api/v1/links/{token}")
