@@ -29,6 +29,7 @@ from hub.notify import facts
 from hub.notify.digest import Day
 from hub.notify.message import Facts
 from hub.notify.notifier import Notifier
+from hub.notify.onduty import TeamNow
 from hub.problems import nearest
 from hub.report import asked
 from hub.report.model import Report
@@ -84,6 +85,7 @@ class HubBackend:
         self._tags = tags_of(conf)
         self._engine: Engine | None = None
         self._forwarder: Forwarder | None = None
+        self._teams: Callable[[int], list[TeamNow]] = lambda _now_ns: []
         self._reporting = asyncio.Lock()
 
     def _unit_names(self) -> Mapping[tuple[str, str], str]:
@@ -102,8 +104,11 @@ class HubBackend:
         self.change()
         return conf.inventory
 
-    def watch(self, engine: Engine, forwarder: Forwarder) -> None:
-        self._engine, self._forwarder = engine, forwarder
+    def watch(
+        self, engine: Engine, forwarder: Forwarder, teams: Callable[[int], list[TeamNow]]
+    ) -> None:
+        """`teams` tells how each stands at a time."""
+        self._engine, self._forwarder, self._teams = engine, forwarder, teams
 
     async def run(self) -> None:
         """Keep asking the ingest process (and the demo's field) how they are."""
@@ -221,7 +226,13 @@ class HubBackend:
         return list(islice(of_device, limit))
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        return [{"time_ns": one.time_ns, **asdict(one.act)} for one in self._ledger.acts(limit)]
+        return [
+            {"id": one.id, "time_ns": one.time_ns, **asdict(one.act)}
+            for one in self._ledger.acts(limit)
+        ]
+
+    def duty(self) -> Sequence[TeamNow]:
+        return self._teams(now_ns())
 
     async def availability(self, month: str) -> Report:
         """One at a time, in a thread: nobody else waits for it."""

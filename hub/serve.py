@@ -23,12 +23,13 @@ from hub.health import Health
 from hub.journal.files import identity
 from hub.ledger import Ledger, of_journal
 from hub.link import Link
-from hub.notify import channels, desk, links, outbox
+from hub.notify import channels, desk, links, onduty, outbox
 from hub.notify.desk import Desk
 from hub.notify.digest import digest
 from hub.notify.links import Signer
 from hub.notify.message import Message, emergency
 from hub.notify.notifier import Notifier
+from hub.notify.onduty import TeamNow
 from hub.notify.routing import Router
 from hub.notify.words import Language
 from hub.own import Fresh
@@ -107,7 +108,7 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         gate=gate,
         decoded=decoded,
     )
-    backend.watch(engine, forwarder)
+    backend.watch(engine, forwarder, partial(people.teams, ledger.db))
     app = create_app(
         backend,
         auth=settings.web.auth,
@@ -186,6 +187,10 @@ class People:
             )
             for channel, hearer in hearers.items()
         ]
+
+    def teams(self, db: sqlite3.Connection, now_ns: int) -> list[TeamNow]:
+        """How each stands, for the board."""
+        return onduty.teams(self._desk, db, now_ns)
 
     def for_emergencies(self) -> dict[str, Callable[[str], Awaitable[None]]]:
         """How to call for help through the channels that are for it."""

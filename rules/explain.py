@@ -14,7 +14,8 @@ from hub.reading import Quality
 from rules.act import Silence
 from rules.alert import DataState, State
 from rules.rule import LANGUAGES, Rule, Text
-from rules.text import amount, detail, span
+from rules.saying import worded
+from rules.text import amount, detail, span, unit_of
 from rules.thing import Thing
 from rules.track import Comparing, Joint, Missing
 from rules.windows import Windowed
@@ -49,11 +50,23 @@ class Explanation:
     """How much of the window readings have spanned so far."""
     due_s: float | None = None
     """In how many seconds time alone would change the state."""
+    since_ns: int = 0
+    """When the trouble began; 0: there is none."""
+    severity: str = ""
+    unit: str = ""
+    comparison: str = ""
+    """above, below, equals, not_equals: when the value is trouble; of an absence above, of a number
+    of series at_least."""
+    for_s: float = 0
+    """How long the condition must hold."""
     quality: tuple[str, ...] = ()
     """Why the last reading is doubted."""
     cause: str = ""
     silenced_by: str = ""
     silenced_until_ns: int = 0
+    silenced_why: str = ""
+    silence: str = ""
+    """silence or maintenance; empty: neither is in force."""
     told: bool = False
     notify: tuple[str, ...] = ()
     why: dict[str, list[str]] = field(default_factory=dict)
@@ -67,9 +80,10 @@ def unheard(rule: Rule, thing: Thing) -> Explanation:
     """A rule that is about the device but never met a reading of it."""
     whens = rule.when.parts or (rule.when,)
     of = ", ".join(f"{when.measurement}.{when.field}" for when in whens)
+    title, _ = worded(rule, thing, {}, None)
     return Explanation(
-        *("", rule.name, thing.id, {}, rule.title.plain(), "ok", str(DataState.NO_DATA), None),
-        notify=rule.notify,
+        *("", rule.name, thing.id, {}, title.plain(), "ok", str(DataState.NO_DATA), None),
+        **_asked(rule),
         why={
             "id": [f"belum pernah ada data {of} dari perangkat ini"],
             "en": [f"no reading of {of} ever came from this device"],
@@ -97,18 +111,36 @@ def explain(
         "data_state": str(data_state),
         "value": track.value_at(now_ns),
         "due_s": None if due is None else max(0, due - now_ns) / 1e9,
+        "since_ns": 0 if track.alert.state.resting else track.since_ns,
         "cause": cause,
-        "silenced_by": silence.who if silence else "",
-        "silenced_until_ns": silence.until_ns if silence else 0,
         "told": track.told,
-        "notify": rule.notify,
+        **_asked(rule),
     }
+    if silence is not None:
+        known |= {
+            "silence": silence.kind,
+            "silenced_by": silence.who,
+            "silenced_until_ns": silence.until_ns,
+            "silenced_why": silence.why,
+        }
     if isinstance(track, Missing):
         known |= _missing(track, now_ns)
     else:
         known |= _joint(track) if isinstance(track, Joint) else _comparing(track, now_ns)
     why = {language: list(_sentences(known, track, now_ns, language)) for language in LANGUAGES}
     return Explanation(**known, why=why)
+
+
+def _asked(rule: Rule) -> dict[str, Any]:
+    """What the rule itself says."""
+    comparison = "above" if rule.when.is_absence else rule.when.comparison
+    return {
+        "severity": rule.severity,
+        "unit": "s" if rule.when.is_absence else unit_of(rule),
+        "comparison": "at_least" if rule.is_joint else comparison,
+        "for_s": rule.for_ns / 1e9,
+        "notify": rule.notify,
+    }
 
 
 def _missing(track: Missing, now_ns: int) -> dict[str, Any]:
@@ -229,13 +261,8 @@ def _people(known: dict[str, Any], track: Track, now_ns: int, language: str) -> 
             if indonesian
             else f"explained by {cause}: nobody is told of this one"
         )
-    if known["silenced_by"]:
-        rest = span(known["silenced_until_ns"] - now_ns, language)
-        yield (
-            f"dibisukan oleh {known['silenced_by']}, masih {rest}"
-            if indonesian
-            else f"silenced by {known['silenced_by']} for another {rest}"
-        )
+    if known.get("silence"):
+        yield _silence(known, now_ns, language)
     teams = ", ".join(known["notify"])
     if state.up and known["told"] and teams:
         yield f"sudah diberitahukan: {teams}" if indonesian else f"told: {teams}"
@@ -243,3 +270,15 @@ def _people(known: dict[str, Any], track: Track, now_ns: int, language: str) -> 
         yield f"bila menyala: {teams}" if indonesian else f"would tell: {teams}"
     else:
         yield "tidak memberi tahu siapa pun" if indonesian else "tells nobody"
+
+
+def _silence(known: dict[str, Any], now_ns: int, language: str) -> str:
+    who, rest = known["silenced_by"], span(known["silenced_until_ns"] - now_ns, language)
+    words = {
+        ("id", "silence"): f"dibisukan oleh {who}, masih {rest}",
+        ("en", "silence"): f"silenced by {who} for another {rest}",
+        ("id", "maintenance"): f"dalam pemeliharaan menurut {who}, masih {rest}",
+        ("en", "maintenance"): f"in maintenance, says {who}, for another {rest}",
+    }
+    why = known["silenced_why"]
+    return words[language, known["silence"]] + (f": {why}" if why else "")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rules.act import Silence
 from rules.alert import DataState, State, Step
-from rules.rule import LANGUAGES, Text
+from rules.rule import LANGUAGES, Rule, Text
 from rules.text import detail, fill, values
 from rules.thing import Thing
 from rules.track import Comparing, Joint, Missing
@@ -18,8 +18,14 @@ Track = Comparing | Joint | Missing
 
 def texts(track: Track, thing: Thing, value: float | None) -> tuple[Text, Text]:
     """Title and advice with names and values filled in."""
-    names = {**dict(track.tags), **thing.names()}
-    rule = track.rule
+    return worded(track.rule, thing, dict(track.tags), value)
+
+
+def worded(
+    rule: Rule, thing: Thing, tags: Mapping[str, str], value: float | None
+) -> tuple[Text, Text]:
+    """The same for any series of the thing."""
+    names = {**tags, **thing.names()}
     both = [values(rule, value, language) | names for language in LANGUAGES]
     title, advice = (
         Text(*(fill(text, known) for text, known in zip(form, both, strict=True)))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hub.clock import NS
-from hub.notify import desk, outbox
+from hub.notify import desk, onduty, outbox
 from hub.notify.channels.base import Policy
 from hub.notify.desk import Desk
 from hub.notify.message import Facts, Message, load
@@ -238,6 +238,24 @@ def test_who_comes_on_duty_is_told_what_is_open_once(office: Office) -> None:
     assert "Piket sebelumnya: Andi." in said[0].text
     office.anew()
     assert [one for one in office.tick(monday + MINUTE) if "handover" in one] == []
+
+
+def test_each_team_shows_who_is_on_duty_who_is_next_and_what_would_be_handed_over(
+    office: Office,
+) -> None:
+    office.owe(change(severity="critical"))
+    office.owe(taken())
+    dlh, kominfo = onduty.teams(office.desk, office.db, NOON + HOUR)
+    assert (dlh.name, dlh.open, dlh.taken) == ("DLH", 1, 1)
+    assert dlh.channels == ("tg", "am", "andi-tg")
+    assert dlh.now is not None
+    assert dlh.next is not None
+    assert (dlh.now.name, dlh.next.name, dlh.now.until_ns) == ("Andi", "Budi", dlh.next.since_ns)
+    title, text = dlh.handover["en"]
+    assert title == "Hand-over of DLH: Andi is on duty"
+    assert "Open alerts: 1, acknowledged: 1." in text
+    assert dlh.handover["id"][1] == office.desk.digest(office.db, "dlh", NOON + HOUR)[0].text
+    assert (kominfo.now, kominfo.next, kominfo.handover) == (None, None, {})
 
 
 def test_an_alert_that_is_over_for_good_leaves_nothing_behind(office: Office) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from hub.clock import from_datetime, to_datetime
-from hub.notify.rota import Escalation, Override, Quiet, Rota, held_until, on_duty
+from hub.notify.rota import Escalation, Override, Quiet, Rota, held_until, next_on_duty, on_duty
 from tests.notify_support import ZONE
 
 WIB = ZoneInfo(ZONE)
@@ -64,6 +64,26 @@ def test_an_override_over_a_hand_over_reaches_into_both_weeks() -> None:
     )
     assert on_duty(swapped, at("2026-11-09 12:00"), ZONE).person == "x"
     assert on_duty(swapped, at("2026-11-10 08:00"), ZONE).person == "budi"
+
+
+def test_who_is_next_is_somebody_else_also_around_an_override() -> None:
+    swapped = rota(
+        overrides=[{"person": "budi", "from": "2026-11-17 08:00", "until": "2026-11-18 08:00"}]
+    )
+    found = [
+        next_on_duty(swapped, at(when), ZONE) for when in ("2026-11-09 09:00", "2026-11-16 09:00")
+    ]
+    assert [(one.person, one.since_ns) for one in found if one] == [
+        ("citra", at("2026-11-16 08:00")),
+        ("budi", at("2026-11-17 08:00")),
+    ]
+    itself = rota(
+        overrides=[{"person": "budi", "from": "2026-11-16 08:00", "until": "2026-11-18 08:00"}]
+    )
+    later = next_on_duty(itself, at("2026-11-09 09:00"), ZONE)
+    assert later is not None
+    assert (later.person, later.since_ns) == ("citra", at("2026-11-18 08:00"))
+    assert next_on_duty(rota(people=["andi"]), at("2026-11-09 09:00"), ZONE) is None
 
 
 def test_a_hand_over_stays_at_its_hour_where_clocks_are_changed() -> None:

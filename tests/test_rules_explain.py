@@ -73,10 +73,26 @@ def test_old_data_a_silence_and_a_cause_are_named() -> None:
     )
 
 
+def test_since_when_and_of_what_maintenance_is_told() -> None:
+    hub = Hub(PM)
+    hub.read(AQ, pm25=80)
+    hub.act("maintenance", why="ganti kipas", matcher={"device": "aq1"}, until_ns=START + 600 * S)
+    hub.until(60)
+    hub.read(AQ, pm25=80)
+    found = explained(hub, "pm")
+    assert (found.state, found.since_ns) == ("firing", START)
+    assert (found.silence, found.silenced_why) == ("maintenance", "ganti kipas")
+    assert "in maintenance, says siti, for another 9 minutes: ganti kipas" in found.why["en"]
+    assert "dalam pemeliharaan menurut siti, masih 9 menit: ganti kipas" in found.why["id"]
+    assert (found.severity, found.unit, found.comparison) == ("warning", "µg/m³", "above")
+    assert found.for_s == 60
+
+
 def test_a_rule_whose_data_never_came_says_so() -> None:
     hub = Hub(MEAN, DOWN)
     hub.read(OFFICE, up=1)
     [found] = hub.watch.explain("aq1")
     assert (found.rule, found.key, found.data_state) == ("pm_hour", "", "no_data")
+    assert found.title == {"id": "PM – di Balige", "en": "PM – at Balige"}
     assert "no reading of environment.pm25 ever came from this device" in found.why["en"]
     assert [one.key for one in hub.watch.explain("r-dlh")] == ["router_down:r-dlh:probe=snmp"]

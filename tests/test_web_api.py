@@ -53,6 +53,8 @@ ANSWERS = [
     ("/history", "/history?limit=5"),
     ("/events", "/events?limit=5"),
     ("/silences", "/silences"),
+    ("/duty", "/duty"),
+    ("/acts", "/acts"),
     ("/query", "/query?measurement=environment&field=pm25&device=aq-balige"),
     ("/me", "/me"),
     ("/public", "/public"),
@@ -141,10 +143,24 @@ async def test_a_silence_that_makes_no_sense_is_refused_by_field(
     web: httpx.AsyncClient, backend: FakeBackend, wrong: dict[str, Any]
 ) -> None:
     order = {"matcher": {"device": "aq-balige"}, "why": "kalibrasi", "seconds": 60} | wrong
+    done = [*backend.acts]
     answer = await web.post("/api/v1/silences", json=order)
     assert answer.status_code == 422
     assert next(iter(wrong)) in answer.json()["detail"]
-    assert backend.acts == []
+    assert backend.acts == done
+
+
+async def test_why_a_rule_fires_has_times_that_javascript_can_hold(
+    web: httpx.AsyncClient, backend: FakeBackend
+) -> None:
+    found = (await web.get("/api/v1/devices/aq-balige/explain?rule=pm25_unhealthy")).json()
+    (one,) = found
+    assert (one["state"], one["silence"], one["value"]) == ("firing", "maintenance", 74.8)
+    assert one["since_ms"] == one["since_ns"] // 10**6 < NOW // 10**6
+    assert one["silenced_until_ms"] == one["silenced_until_ns"] // 10**6
+    calm = (await web.get("/api/v1/devices/aq-balige/explain?rule=battery_low")).json()
+    assert (calm[0]["since_ms"], calm[0]["silenced_until_ms"]) == (None, None)
+    assert (await web.get("/api/v1/devices/nobody/explain")).status_code == 404
 
 
 async def test_every_error_is_a_problem_document_with_a_remedy(web: httpx.AsyncClient) -> None:

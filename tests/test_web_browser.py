@@ -116,6 +116,7 @@ async def test_acknowledging_in_the_browser_reaches_the_hub_and_comes_back(board
 
 
 async def test_silencing_asks_for_a_reason_first(board: Board) -> None:
+    done = len(board.scene.backend.acts)
     async with browser(1920, 1080) as page:
         await page.open(board.url)
         await page.until(ALERTS)
@@ -123,12 +124,83 @@ async def test_silencing_asks_for_a_reason_first(board: Board) -> None:
         await page.click(".act-silence")
         await page.click("dialog button[type=submit]")
         assert await page.run("return document.querySelector('dialog').open")
-        assert board.scene.backend.acts == []
+        assert len(board.scene.backend.acts) == done
         await page.write("dialog textarea", "pemeliharaan")
         await page.click("dialog button[type=submit]")
         await page.until("return !document.querySelector('dialog').open")
     act = board.scene.backend.acts[-1]
     assert act["matcher"] == {"device": "r-camat-porsea", "rule": "router_down"}
+
+
+async def test_why_an_alert_fires_and_what_else_is_judged_of_its_device(
+    board: Board, tmp_path: Path
+) -> None:
+    """Value, limit, since when, maintenance; on the board as a dialog, on the device's page for
+    good, in both languages and on a phone."""
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until(ALERTS)
+        await page.click(".alert[data-severity=warning] .act-why")
+        rules = "[...document.querySelectorAll('dialog .why')]"
+        await page.until(f"return {rules}.length === 5")
+        assert await page.run(
+            f"return {rules}.map(one => one.dataset.key.split('/')[0] + ' ' + one.dataset.stage)"
+        ) == ["pm25_unhealthy firing", "hot pending", "pm25_hour ok", "battery_low ok",
+              "sensor_silent ok"]  # fmt: skip
+        first = await page.run(f"return {rules}[0].innerText")
+        assert "PM2.5 74,8 µg/m³ (batas: di atas 55,4 µg/m³)" in first
+        assert "dalam pemeliharaan menurut Rina" in first
+        assert "batas: di atas 55,4 µg/m³" in first.split("\n")[-1]
+        calm = "document.querySelector('dialog details')"
+        assert not await page.run(f"return {calm}.open")
+        assert await page.run(f"return {calm}.innerText") == "3 aturan yang tidak menyala"
+        await keep(page, tmp_path, "why")
+        (pm25,) = board.scene.backend.explain("aq-balige", "pm25_unhealthy")
+        pm25["state"] = "acknowledged"
+        await page.until(f"return {rules}[0].dataset.stage === 'acknowledged'")
+        await page.click("dialog button")
+        assert not await page.run("return document.querySelector('dialog').open")
+        await page.resize(390, 844)
+        await page.open(board.url + "/device/aq-balige?lang=en")
+        await page.until("return document.querySelectorAll('#why .why').length === 5")
+        await page.click("#why summary")
+        hour = "document.querySelector('#why [data-key=\"pm25_hour/aq-balige\"]')"
+        said = await page.run(f"return {hour}.innerText")
+        assert "readings have spanned 20 minutes of the window of 1 hour" in said
+        assert await fits(page)
+        assert await page.log() == []
+
+
+async def test_who_is_on_duty_who_is_next_and_what_people_did(board: Board, tmp_path: Path) -> None:
+    async with browser(1920, 1080) as page:
+        await page.open(board.url + "/?lang=en")
+        await page.until(ALERTS)
+        await page.click("[data-tab=duty]")
+        await page.until("return document.querySelectorAll('.team').length === 3")
+        dlh, kominfo, bpbd = await page.run(
+            "return [...document.querySelectorAll('.team')].map(one => one.innerText)"
+        )
+        assert "Andi Siregar" in dlh
+        assert "Next: Budi Manurung" in dlh
+        assert "Nobody takes over." in kominfo
+        assert "No channel: this team is told nothing" in bpbd
+        await page.click(".team summary")
+        handed = "return document.querySelector('.team pre').innerText"
+        assert "Open alerts: 1, acknowledged: 0." in await page.run(handed)
+        acts = "[...document.querySelectorAll('.duty-acts .event')].map(one => one.innerText)"
+        ended, _, silence, work = await page.run(f"return {acts}")
+        assert "Silence ended: device: Router Dinkes" in ended
+        assert "“sudah dilaporkan ke ISP” · over" in silence
+        assert work.endswith("by Rina · “ganti UPS” · ended")
+        await keep(page, tmp_path, "duty")
+        await page.until("return !document.querySelector('.act-ack').hidden")
+        await page.click(".alert[data-severity=critical] .act-ack")
+        await page.write("dialog textarea", "teknisi berangkat")
+        await page.click("dialog button[type=submit]")
+        await page.until(f"return {acts}[0].includes('teknisi berangkat')")
+        await page.resize(390, 844)
+        assert await fits(page)
+        assert await page.log() == []
 
 
 async def test_live_values_move_without_a_reload(board: Board) -> None:

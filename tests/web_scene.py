@@ -11,12 +11,43 @@ from typing import Any
 
 from hub.clock import NS, now_ns
 from hub.inventory import Device
+from hub.notify.onduty import TeamNow, Turn
+from hub.reading import Series
 from hub.store.query import SeriesRows
 from hub.web.app import create_app
 from hub.web.headlines import uplinks
 from hub.web.serving import serve
+from rules.thing import Thing
+from tests import rules_support
 from tests.web_support import FakeBackend, toba_inventory, wave
 
+RULES = """
+  - name: pm25_unhealthy
+    title: {id: "PM2.5 tidak sehat di {site}", en: "PM2.5 unhealthy at {site}"}
+    when: {measurement: environment, field: pm25, above: 55.4, clear_below: 45}
+    for: 1m
+    notify: [dlh]
+    unit: µg/m³
+  - name: pm25_hour
+    title: {id: "PM2.5 satu jam tinggi di {site}", en: "PM2.5 of an hour high at {site}"}
+    when: {measurement: environment, field: pm25, mean: 1h, above: 35, quality: good}
+    unit: µg/m³
+    notify: [dlh]
+  - name: hot
+    title: {id: "Panas di {site}", en: "Hot at {site}"}
+    when: {measurement: environment, field: temperature, above: 31}
+    for: 10m
+    unit: °C
+  - name: battery_low
+    title: {id: "Baterai {name} lemah", en: "Battery of {name} is low"}
+    when: {measurement: environment, field: battery_v, below: 3.3}
+    unit: V
+  - name: sensor_silent
+    title: {id: "{name} diam", en: "{name} is silent"}
+    when: {measurement: environment, absent: 5m}
+    where: {kind: sensor}
+    notify: [dlh]
+"""
 STEP_NS = 10 * NS
 PAST_STEPS = 200
 DEAD = "r-camat-porsea"
@@ -37,6 +68,8 @@ class Scene:
             self.step(now - step * STEP_NS, dead=step < 40)
         self.trouble(now)
         self.remember(now)
+        self.staff(now)
+        self.explain(now)
 
     def remember(self, now: int) -> None:
         """What the store knows of the last day: Balige's air in full, Laguboti's since an hour."""
@@ -45,6 +78,49 @@ class Scene:
             SeriesRows({"device": "aq-balige"}, rows),
             SeriesRows({"device": "aq-laguboti"}, rows[-12:]),
         ]
+
+    def explain(self, now: int) -> None:
+        """What the real rules say of Balige's air after twenty minutes of dust."""
+        place = {"site": "balige", "site_name": "Balige"}
+        balige = Thing("aq-balige", "Sensor udara Balige", "sensor", **place)
+        hub = rules_support.Hub(RULES, things=[balige])
+        series = Series.of("environment", "aq-balige", sensor="main")
+        for minute in range(21):
+            hub.until(60 * minute)
+            hub.read(series, pm25=74.8, temperature=28.0 + minute / 5, battery_v=3.9)
+        matcher, ends_ns = {"rule": "pm25_*"}, hub.now + 40 * 60 * NS
+        hub.act("maintenance", "Rina", why="ganti kipas", matcher=matcher, until_ns=ends_ns)
+        later = now - hub.now
+        for one in (found.plain() for found in hub.watch.explain("aq-balige")):
+            for key in ("since_ns", "silenced_until_ns"):
+                one[key] += later if one[key] else 0
+            one["key"] = f"{one['rule']}/aq-balige"
+            self.backend.whys.setdefault("aq-balige", []).append(one)
+
+    def staff(self, now: int) -> None:
+        """Two teams with a rota and one that nobody is told of; what people have done today."""
+        hour = 3600 * NS
+        text = {
+            "id": ("Serah terima piket DLH: Andi Siregar", "Gangguan terbuka: 1, ditangani: 0."),
+            "en": ("Hand-over of DLH: Andi Siregar is on duty", "Open alerts: 1, acknowledged: 0."),
+        }
+        andi = Turn("andi", "Andi Siregar", now - 50 * hour, now + 30 * hour)
+        budi = Turn("budi", "Budi Manurung", now + 30 * hour, now + 198 * hour)
+        dlh = TeamNow("dlh", "Dinas Lingkungan Hidup", andi, budi, ("tg-dlh", "wa"), 1, 0, text)
+        alone = TeamNow("kominfo", "Dinas Kominfo", budi, None, ("mail",), 2, 2, text)
+        self.backend.teams = [dlh, alone, TeamNow("bpbd", "BPBD", None, None, (), 0, 0)]
+        matcher = {"device": "r-dinkes"}
+        for kind, who, why, key, until_ns in (
+            ("maintenance", "Rina", "ganti UPS", "", now + 2 * hour),
+            ("silence", "demo: Andi", "sudah dilaporkan ke ISP", "", now - hour // 2),
+            ("acknowledge", "demo: Rina", "teknisi menuju lokasi", "link_down:r-dinkes", 0),
+            ("unsilence", "demo: Andi", "", "1", 0),
+        ):
+            about = {} if key else matcher
+            self.backend.acts.append(
+                {"kind": kind, "who": who, "why": why, "key": key, "matcher": about}
+                | {"until_ns": until_ns}
+            )
 
     def step(self, time_ns: int, dead: bool = True) -> None:
         self.backend.time_ns = time_ns

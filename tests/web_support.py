@@ -15,6 +15,7 @@ import yaml
 
 from hub import inventory as inventories
 from hub.clock import NS
+from hub.notify.onduty import TeamNow
 from hub.reading import Reading, Series, Value
 from hub.report.model import Report
 from hub.store.base import StoreDown
@@ -116,6 +117,9 @@ class FakeBackend:
     months: Report | None = None
     fired: int = 0
     said: list[dict[str, Any]] = field(default_factory=list)
+    whys: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What `explain` answers, by device."""
+    teams: list[TeamNow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._news = asyncio.Event()
@@ -133,7 +137,12 @@ class FakeBackend:
         return list(self.current.values())
 
     def explain(self, device: str, rule: str = "") -> Sequence[Mapping[str, Any]]:
-        return []
+        if device not in self.inventory.devices:
+            raise LookupError(f"the inventory has no device {device!r}")
+        return [one for one in self.whys.get(device, ()) if rule in ("", one["rule"])]
+
+    def duty(self) -> Sequence[TeamNow]:
+        return self.teams
 
     def silences(self) -> Sequence[Mapping[str, Any]]:
         return self.quiet
@@ -147,8 +156,8 @@ class FakeBackend:
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         return [
-            {**one, "time_ns": self.time_ns, "matcher": one["matcher"] or {}}
-            for one in reversed(self.acts[-limit:])
+            {"id": number, "time_ns": self.time_ns, **one, "matcher": one["matcher"] or {}}
+            for number, one in reversed([*enumerate(self.acts, 1)][-limit:])
         ]
 
     async def availability(self, month: str) -> Report:

@@ -18,7 +18,7 @@ from hub.clock import now_ns, to_datetime
 from hub.ledger import Ledger
 from hub.link import Link
 from hub.notify import desk
-from hub.notify.rota import on_duty
+from hub.notify.onduty import turns
 from rules.act import Act
 from rules.matching import Matcher
 from rules.text import span
@@ -143,26 +143,27 @@ def acts_done(
 
 @plainly
 def oncall(settings: Settings = DEFAULT) -> None:
-    """Tell who is on duty in each team, until when, and how much the team has open."""
+    """Tell who is on duty in each team, until when, who is next, and how much the team has open."""
     conf = configuration.load(settings)
-    teams, zone, now = conf.settings.teams, conf.settings.zone, now_ns()
+    teams, zone, at_ns = conf.settings.teams, conf.settings.zone, now_ns()
     if not teams:
         fail("the settings have no teams; hub/notify/README.md shows some")
     number = _open_by_team(conf)
     rows = []
     for name, team in teams.items():
-        duty = on_duty(team.rota, now, conf.settings.timezone) if team.rota else None
-        person = conf.settings.people.get(duty.person) if duty else None
+        now, later = turns(team, conf.settings.people, at_ns, conf.settings.timezone)
+        person = conf.settings.people.get(now.person) if now else None
         rows.append(
             (
                 name,
-                (person.name if person else "") or (duty.person if duty else "-"),
-                f"{to_datetime(duty.until_ns, zone):%Y-%m-%d %H:%M}" if duty else "-",
+                now.name if now else "-",
+                f"{to_datetime(now.until_ns, zone):%Y-%m-%d %H:%M}" if now else "-",
+                later.name if later else "-",
                 ", ".join(dict.fromkeys([*team.channels, *(person.channels if person else ())])),
                 *(str(count) for count in number.get(name, (0, 0))),
             )
         )
-    table(("team", "on duty", "until", "told on", "open", "acknowledged"), rows)
+    table(("team", "on duty", "until", "then", "told on", "open", "acknowledged"), rows)
 
 
 def _open_by_team(conf: configuration.Configuration) -> dict[str, tuple[int, int]]:

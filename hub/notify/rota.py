@@ -126,6 +126,18 @@ def on_duty(rota: Rota, at_ns: int, zone: str) -> Duty:
     return Duty(person, utc_ns(since, where), utc_ns(until, where))
 
 
+def next_on_duty(rota: Rota, at_ns: int, zone: str) -> Duty | None:
+    """Who takes over from who is on duty then; None: nobody else ever does."""
+    now = on_duty(rota, at_ns, zone)
+    later = now
+    # One turn of everybody, and each override may begin and end within it.
+    for _ in range(len(rota.people) + 2 * len(rota.overrides) + 1):
+        later = on_duty(rota, later.until_ns, zone)
+        if later.person != now.person:
+            return later
+    return None
+
+
 def held_until(quiet: Quiet | None, severity: str, at_ns: int, zone: str) -> int:
     """When it may be told; 0: now."""
     if quiet is None or severity not in quiet.severities:

@@ -14,7 +14,7 @@ from hub.clock import NS
 from hub.report import asked, page
 from hub.report.words import Language
 from hub.store.query import Aggregate
-from hub.web import charts, pages, showing, views
+from hub.web import charts, lists, pages, views
 from hub.web.auth import Auth, Identity, needs
 from hub.web.backend import ActKind, Backend
 from hub.web.problems import WebProblem
@@ -105,7 +105,7 @@ async def device(id: str, hub: Hub, who: Viewer) -> Response:
 @api.get("/devices/{id}/explain", summary="Why its alerts fire or don't, rule by rule")
 async def explain(id: str, hub: Hub, who: Viewer, rule: str = "") -> Response:
     try:
-        return answer(hub.explain(id, rule))
+        return answer(lists.explanations(hub.explain(id, rule)))
     except LookupError as error:
         raise WebProblem(404, f"{error.args[0]}.", "GET /api/v1/devices") from None
 
@@ -119,26 +119,31 @@ async def alerts(hub: Hub, who: Viewer, device: str = "") -> Response:
 async def history(
     hub: Hub, who: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100, device: str = ""
 ) -> Response:
-    return answer(showing.history(hub.history(limit, device)))
+    return answer(lists.history(hub.history(limit, device)))
 
 
 @api.get("/events", response_model=list[views.EventItem], summary="What devices said lately")
 async def events(
     hub: Hub, who: Viewer, limit: Annotated[int, Query(ge=1, le=500)] = 100, device: str = ""
 ) -> Response:
-    return answer(showing.events(hub.events(limit, device)))
+    return answer(lists.events(hub.events(limit, device)))
 
 
 @api.get("/acts", response_model=list[views.ActItem], summary="What people did, newest first")
 async def acts(
     hub: Hub, who: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
-    return answer(showing.acts(hub.acted(limit)))
+    return answer(lists.acts(hub.acted(limit)))
+
+
+@api.get("/duty", response_model=list[views.TeamInfo], summary="Who is on duty, and who is next")
+async def duty(hub: Hub, who: Viewer) -> Response:
+    return answer(lists.teams(hub.duty()))
 
 
 @api.get("/silences", response_model=list[views.SilenceInfo], summary="Silences in force")
 async def silences(hub: Hub, who: Viewer) -> Response:
-    return answer(showing.silences(hub.silences()))
+    return answer(lists.silences(hub.silences()))
 
 
 @api.post("/alerts/{key:path}/acknowledge", response_model=views.Done)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 
 from hub.inventory import Inventory
+from hub.notify.onduty import TeamNow
 from hub.report.model import Report
 from hub.store.query import Query, SeriesRows
 from hub.web.live import LiveState
@@ -111,7 +112,12 @@ class Backend(Protocol):
         ...
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        """What people did, the newest first: `asdict(rules.act.Act)` and `time_ns`."""
+        """What people did, the newest first: `asdict(rules.act.Act)`, `time_ns`, and the record's
+        `id`, which is also that of the silence it began."""
+        ...
+
+    def duty(self) -> Sequence[TeamNow]:
+        """How each team stands: who is on duty, who is next, what would be handed over."""
         ...
 
     async def availability(self, month: str) -> Report:

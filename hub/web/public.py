@@ -11,8 +11,9 @@ from hub.store.base import StoreDown, StoreRefused
 from hub.store.query import Aggregate, Column, Query
 from hub.web import views
 from hub.web.backend import Backend
+from hub.web.lists import ms
 from hub.web.live import SeriesLive
-from hub.web.showing import Showing, ms
+from hub.web.showing import Showing
 from hub.web.states import is_stale, office_online, office_ways
 
 DAY_NS = 86_400 * NS

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
 
 from hub.inventory import Device
 from hub.web import causes, links, states, views
 from hub.web.backend import Backend
 from hub.web.headlines import headline
+from hub.web.lists import events, history, ms
 from hub.web.live import DeviceLive, LiveState, Ring, SeriesLive
 from hub.web.pace import Pace
 from hub.web.states import State
-from rules.matching import Matcher
 from rules.transition import Alert
 
 SPARK_POINTS = 48
@@ -22,10 +21,6 @@ MOST_ALERTS = 300
 
 SEVERITY_RANK = {"info": 0, "warning": 1, "critical": 2}
 EMPTY = DeviceLive(LiveState())
-
-
-def ms(time_ns: int) -> int:
-    return time_ns // 1_000_000
 
 
 class Showing:
@@ -296,72 +291,6 @@ def device_info(one: Device) -> views.DeviceInfo:
     return views.DeviceInfo(
         one.id, one.title, one.kind, one.site, one.opd, one.address, list(one.depends_on)
     )
-
-
-def history(items: Sequence[Mapping[str, Any]]) -> list[views.HistoryItem]:
-    return [
-        views.HistoryItem(
-            id=str(one["id"]),
-            time_ms=ms(int(one["time_ns"])),
-            key=str(one["key"]),
-            rule=str(one["rule"]),
-            device=str(one.get("device", "")),
-            before=str(one["before"]),
-            after=str(one["after"]),
-            severity=str(one.get("severity", "")),
-            value=one.get("value"),
-            who=str(one.get("who", "")),
-            why=str(one.get("why", "")),
-            title=dict(one.get("title", {})),
-            detail=dict(one.get("detail", {})),
-            cause=str(one.get("cause", "")),
-        )
-        for one in items
-    ]
-
-
-def acts(items: Sequence[Mapping[str, Any]]) -> list[views.ActItem]:
-    return [
-        views.ActItem(
-            time_ms=ms(int(one["time_ns"])),
-            kind=str(one["kind"]),
-            who=str(one["who"]),
-            why=str(one["why"]),
-            key=str(one["key"]),
-            matcher=Matcher(one["matcher"]).plain(),
-            until_ms=ms(int(one["until_ns"])) if one.get("until_ns") else None,
-        )
-        for one in items
-    ]
-
-
-def events(items: Sequence[Mapping[str, Any]]) -> list[views.EventItem]:
-    return [
-        views.EventItem(
-            time_ms=ms(int(one["time_ns"])),
-            device=str(one["device"]),
-            name=str(one["name"]),
-            text=str(one.get("text", "")),
-            collector=str(one.get("collector", "")),
-        )
-        for one in items
-    ]
-
-
-def silences(items: Sequence[Mapping[str, Any]]) -> list[views.SilenceInfo]:
-    return [
-        views.SilenceInfo(
-            id=str(one["id"]),
-            matcher={
-                key: [value] if isinstance(value, str) else list(value)
-                for key, value in one.get("matcher", {}).items()
-            },
-            who=str(one.get("who", "")),
-            why=str(one.get("why", "")),
-            until_ms=ms(int(one["until_ns"])) if one.get("until_ns") else None,
-        )
-        for one in items
-    ]
 
 
 def _spark(ring: Ring | None, count: int) -> list[tuple[int, float]]:

@@ -218,6 +218,35 @@ class ActItem:
     """Of the alert, or of the silence that was ended."""
     matcher: dict[str, list[str]]
     until_ms: int | None
+    id: str = ""
+    """Also that of the silence or maintenance window that it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnInfo:
+    """Somebody's time on duty."""
+
+    person: str
+    name: str
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TeamInfo:
+    id: str
+    name: str
+    now: TurnInfo | None
+    """Who is on duty; null: the team has no rota."""
+    next: TurnInfo | None
+    channels: list[str]
+    """On which the team would be told of something critical now."""
+    open: int
+    """Alerts that it was told of and that are not over."""
+    acknowledged: int
+    handover_title: Text
+    handover: Text
+    """What would be handed over now, as lines; empty without a rota."""
 
 
 @dataclass(frozen=True, slots=True)

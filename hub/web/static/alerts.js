@@ -3,6 +3,7 @@
 import { $, h, keyed, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
 import { duration, has, moment, pick, plain, t } from "./text.js";
+import { askWhy } from "./why.js";
 
 const OFFERED = [[900, "15m"], [3600, "1h"], [14400, "4h"], [43200, "12h"], [86400, "24h"], [604800, "7d"]];
 
@@ -55,7 +56,8 @@ export function alertRow() {
     h("div", { class: "alert-side" },
       h("p", { class: "alert-since" }, h("small"), h("b")),
       h("div", { class: "alert-acts" },
-        h("button", { class: "act-ack" }, t("alert.acknowledge")), h("button", { class: "act-silence" }, t("alert.silence")))));
+        h("button", { class: "act-ack" }, t("alert.acknowledge")), h("button", { class: "act-silence" }, t("alert.silence")),
+        h("button", { class: "act-why quiet", title: t("why.ask"), "aria-label": t("why.ask") }, "?"))));
 }
 
 export function fillAlert(node, alert) {
@@ -74,11 +76,13 @@ export function fillAlert(node, alert) {
   reason.title = names(alert.drags);
   say(node.querySelector(".alert-since b"), duration(now() - alert.since_ms));
   say(node.querySelector(".alert-since small"), moment(alert.since_ms, state.regency.zone, "minute"));
-  const [acknowledge, silence] = node.querySelectorAll("button");
+  const [acknowledge, silence, reasons] = node.querySelectorAll("button");
   acknowledge.hidden = !mayAct() || alert.state !== "firing";
   silence.hidden = !mayAct() || Boolean(alert.silenced_until_ms);
   acknowledge.onclick = () => askAcknowledge(alert);
   silence.onclick = () => askSilence(alert);
+  reasons.hidden = !title.href;
+  reasons.onclick = () => askWhy(alert);
 }
 
 const ROOMY = 3; // more rows than that are set closer

@@ -6,6 +6,7 @@ import { Charts } from "./charts.js";
 import { now, onChange, start, state } from "./state.js";
 import { duration, fieldName, has, moment, plain, t } from "./text.js";
 import { showHistory, timeline } from "./things.js";
+import { showWhy } from "./why.js";
 
 const id = decodeURIComponent(location.pathname.split("/").at(-1));
 const MOST_CHARTS = 6;
@@ -13,6 +14,7 @@ const MOST_BEHIND = 12;
 const UNDRAWN = new Set(["up", "oper_up", "admin_up", "state", "speed_bps", "in_octets", "out_octets", "uptime_s", "rtsp_ok", "frozen", "alias", "uplink"]);
 const IDENTITY = new Set(["sys_descr", "sys_name", "sys_location", "sys_object_id"]);
 const REFRESH_MS = 3000;
+const refreshWhy = showWhy($("why"), id);
 let charts = null;
 
 const part = (metric) => Object.values(metric.tags).join(" ");
@@ -93,6 +95,7 @@ async function refresh() {
   $("alerts-panel").hidden = !detail.alerts.length;
   keyed($("alerts"), detail.alerts, (one) => one.key, alertRow, fillAlert);
   showHistory($("history"), timeline(detail.history, detail.events));
+  refreshWhy();
   if (!charts) {
     charts = new Charts($("charts"), $("chart-span"), 170, () => wanted);
     wanted = wantedCharts(detail);

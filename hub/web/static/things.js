@@ -1,6 +1,7 @@
 // Offices, sensors, cameras, routers as rows; what happened; and the demo's faults.
 
 import { $, get, h, keyed, s, say, send, turn } from "./dom.js";
+import { loadDuty, matched, showDuty } from "./duty.js";
 import { now, state } from "./state.js";
 import { duration, fieldName, has, moment, pick, quantity, since as clockSince, t } from "./text.js";
 
@@ -164,11 +165,19 @@ export function showThings(changes) {
   else if (tab === "history") {
     if (changes.alerts) loadHistory();
     showHistory($("things"), events);
+  } else if (tab === "duty") {
+    if (changes.all || changes.alerts) refreshDuty();
+    showDuty($("things"));
   } else if (tab === "silences") showSilences();
   else showFaults();
 }
 
 export const tick = () => LISTS[tab] && showThings({});
+
+async function refreshDuty() {
+  await loadDuty();
+  if (tab === "duty") showDuty($("things"));
+}
 
 async function loadHistory() {
   const both = ["history", "events"].map((what) => get(`/api/v1/${what}?limit=120`).catch(() => []));
@@ -207,12 +216,7 @@ export async function loadSilences() {
   say($("tab-silences"), t("tab.silences", { count: silences.length }));
   if (tab === "silences" && state.ready) showSilences();
 }
-if ($("tab-silences")) setInterval(loadSilences, SILENCES_MS);
-
-function matched([key, patterns]) {
-  const known = { device: state.info, site: state.sites, opd: state.opds }[key];
-  return `${has(`match.${key}`) ? t(`match.${key}`) : key}: ${patterns.map((one) => known?.get(one)?.name ?? one).join(", ")}`;
-}
+if ($("tab-silences")) setInterval(() => { loadSilences(); if (tab === "duty") refreshDuty(); }, SILENCES_MS);
 
 function showSilences() {
   keyed($("things"), silences, (one) => one.id,
