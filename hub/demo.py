@@ -53,17 +53,22 @@ SETTINGS: dict[str, Any] = {
     "inventory": ["inventory.yaml"],
     "data": "data",
     "channels": {"ruang-kendali": {"type": "log", "wait_s": 3, "critical_wait_s": 1}},
+    "people": {
+        name.split()[0].lower(): {"name": name, "channels": ["ruang-kendali"]}
+        for name in ("Andi Siregar", "Budi Manurung", "Rina Simanjuntak", "Tiur Hutapea")
+    },
     "teams": {
-        team: {"name": name, "channels": ["ruang-kendali"]}
-        for team, name in {
-            "kominfo": "Dinas Kominfo",
-            "dlh": "Dinas Lingkungan Hidup",
-            "bpbd": "BPBD",
-            "perikanan": "Dinas Ketahanan Pangan dan Perikanan",
-            "dishub": "Dinas Perhubungan",
-        }.items()
+        team: {"name": name, "channels": ["ruang-kendali"], **({"rota": rota} if rota else {})}
+        for team, name, rota in (
+            ("kominfo", "Dinas Kominfo", {"people": ["budi", "rina"]}),
+            ("dlh", "Dinas Lingkungan Hidup", {"people": ["andi", "tiur"]}),
+            ("bpbd", "BPBD", None),
+            ("perikanan", "Dinas Ketahanan Pangan dan Perikanan", None),
+            ("dishub", "Dinas Perhubungan", None),
+        )
     },
 }
+"""The people are invented."""
 
 
 class NoField(Exception):

@@ -336,7 +336,6 @@ async def test_a_silence_is_shown_with_who_and_until_and_can_be_ended(board: Boa
         for word in ("Kualitas Udara Balige", "Rina", "kalibrasi", "sampai"):
             assert word in said
         await page.until("return !document.querySelector('.silence button').hidden")
-        backend.quiet = []
         await page.click(".silence button")
         await page.until("return document.querySelectorAll('.silence').length === 0")
     assert (backend.acts[-1]["kind"], backend.acts[-1]["key"]) == ("unsilence", "7")

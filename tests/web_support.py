@@ -188,6 +188,8 @@ class FakeBackend:
             state = "acknowledged" if kind == "acknowledge" else "firing"
             changed = {"state": state, "acknowledged_by": who, "comment": why}
             self.current[key] = Alert(**{**old, **changed})
+        elif kind == "unsilence":
+            self.quiet = [one for one in self.quiet if one["id"] != key]
         self.acts.append(
             {"kind": kind, "who": who, "why": why, "key": key, "matcher": matcher}
             | {"until_ns": until_ns}

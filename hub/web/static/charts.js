@@ -106,7 +106,7 @@ export class Chart {
     return {
       ...this.size(), tzDate: zoned,
       legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [10, 26, 0, 0],
-      scales: { x: { range: (plot, low, high) => timeRange(low, high) }, y: { range: (plot, low, high) => range(low, high, unit) } },
+      scales: { x: { range: (plot, low, high) => timeRange(low, onePoint(plot) ? low : high) }, y: { range: (plot, low, high) => range(low, high, unit) } },
       axes: [
         { ...AXIS, space: 70, size: 30, values: (plot, times) => times.map((time) => zonedText(time, times)) },
         { ...AXIS, size: 72, space: 24, values: (plot, values, axis, space, step) => axisTexts(values, unit, step) },
@@ -138,6 +138,9 @@ export function axisTexts(values, unit, step) {
   const digits = [0, 1, 2, 3, 4].find((count) => Math.abs(step / scale - Number((step / scale).toFixed(count))) < 1e-9) ?? 4;
   return values.map((value) => number(value / scale, digits) + (value ? letter : ""));
 }
+
+/** Of one point uPlot itself would make years. */
+const onePoint = (plot) => plot.data[0].length === 1;
 
 const LEAST_SPAN_S = 120; // a single point stands in the middle of that much time
 

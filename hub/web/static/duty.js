@@ -41,6 +41,13 @@ function ends(act) {
   return act.until_ms < now() ? t("act.over") : t("silence.until", { time: day(act.until_ms) });
 }
 
+/** Whoever takes over does so when the other's time is up, or it is said when. */
+function next({ now: is, next: later }) {
+  if (!is) return "";
+  if (!later) return t("duty.alone");
+  return is.until_ms === later.since_ms ? t("duty.next", { name: later.name }) : t("duty.next.at", { name: later.name, time: day(later.since_ms) });
+}
+
 function teamCard() {
   return h("article", { class: "team" }, h("h3"), h("p", { class: "team-now" }, h("b"), h("small")), h("p", { class: "team-next muted" }),
     h("p", { class: "team-told muted" }), h("p", { class: "team-open" }), h("details", {}, h("summary", {}, t("duty.handover")), h("pre")));
@@ -51,8 +58,9 @@ function fillTeam(node, one) {
   say(part("h3"), one.name);
   node.classList.toggle("nobody", !one.now);
   say(part(".team-now b"), one.now ? one.now.name : t("duty.nobody"));
-  say(part(".team-now small"), one.now ? t("duty.until", { time: day(one.now.until_ms), left: duration(one.now.until_ms - now()) }) : "");
-  say(part(".team-next"), one.next ? t("duty.next", { name: one.next.name, time: day(one.next.since_ms) }) : one.now ? t("duty.alone") : "");
+  say(part(".team-now small"), one.now ? t("silence.until", { time: day(one.now.until_ms) }) : "");
+  part(".team-now small").title = one.now ? duration(one.now.until_ms - now()) : "";
+  say(part(".team-next"), next(one));
   say(part(".team-told"), one.channels.length ? t("duty.told", { channels: one.channels.join(", ") }) : t("duty.untold"));
   node.classList.toggle("untold", !one.channels.length);
   say(part(".team-open"), one.open ? t("duty.open", { open: one.open, acknowledged: one.acknowledged }) : t("duty.calm"));

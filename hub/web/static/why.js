@@ -11,6 +11,7 @@ const COMPARED = new Set(["above", "below", "at_least"]);
 const STIRRED = new Set(["firing", "acknowledged", "pending"]);
 
 const idOf = (one) => one.key || `${one.rule} ${one.device}`;
+const amount = (value, unit) => (unit === "s" ? duration(value * 1000) : plain(value, unit));
 const part = (one) => Object.values(one.tags).join(" ");
 
 /** Can nothing be said? Then a calm dot would lie. */
@@ -70,8 +71,9 @@ function fillMeter(node, one) {
   span(bad, found.limit, found.above ? 100 : 0);
   span(value, found.zero, found.value);
   limit.setAttribute("x", found.limit - 0.4);
-  say(node.querySelector("b"), plain(one.value, one.unit));
-  say(node.querySelector("small"), t(`why.limit.${one.comparison}`, { limit: plain(one.threshold, one.unit) }));
+  say(node.querySelector("b"), amount(one.value, one.unit));
+  node.classList.toggle("vague", one.holds === null);
+  say(node.querySelector("small"), t(`why.limit.${one.comparison}`, { limit: amount(one.threshold, one.unit) }));
 }
 
 function row() {
