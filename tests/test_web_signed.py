@@ -174,6 +174,7 @@ def test_links_stand_in_what_people_get_while_it_burns_and_only_with_a_public_ad
 async def test_on_a_phone_the_page_asks_and_its_button_acts(tmp_path: Path) -> None:
     scene = Regency()
     scene.fill(now_ns())
+    scene.backend.acts.clear()
     alert = next(a for a in scene.backend.alerts() if a.severity == "critical")
     link = Link("acknowledge", alert.key, alert.since_ns, "dlh-tg", scene.backend.now_ns() + NS)
     app = create_app(scene.backend, signer=SIGNER)
