@@ -4,13 +4,16 @@
                                  (rules/replay.py)               (one for each set of rules)
 
 Readings come in slices of time, so memory is bounded by one slice and one summary a series and
-hour. `Source` is a store, or the same questions asked of a copy of it.
+hour; within a slice each hour is fed with the devices that matter in it. `Source` is a store, or
+the same questions asked of a copy of it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import compress
 from typing import Any, Protocol
 
 from hub.clock import NS
@@ -18,7 +21,7 @@ from hub.reading import Quality, Reading, Series
 from hub.store.base import LABEL_NAMES, Shape
 from hub.store.query import Aggregate, Column, Query, SeriesRows
 from rules import replay
-from rules.replay import CELL, Ahead, Hour, Need, Replay
+from rules.replay import CELL, Ahead, Extreme, Hours, Need, Replay
 from rules.rule import Rule
 from rules.thing import Thing
 from rules.transition import Transition
@@ -28,6 +31,8 @@ SLICE_NS = 3 * CELL
 """Readings are read in slices of this length."""
 SUMMARY_NS = 5 * 24 * CELL
 QUALITY = "quality"
+COUNT: Aggregate = "count"
+DELAYED, LATE = int(Quality.DELAYED), int(Quality.LATE)
 DEAF = 128
 """From here on `Quality` says that a reading was retained or late: no sign of life."""
 FLAP_NS = 15 * 60 * NS
@@ -164,7 +169,7 @@ async def run(
 
     for number, watch in enumerate(watches):
         heard(number, watch.begin())
-    async for begin, end, fed, rows in history.slices(watches):
+    async for begin, end, fed, rows in history.hours(watches):
         for watch in watches:
             watch.pass_by(fed, end)
         _through(watches, rows, history.down_in(begin, end), heard)
@@ -180,11 +185,11 @@ async def run(
 
 def _through(
     watches: Sequence[Replay],
-    rows: Sequence[tuple[int, int, Reading]],
+    rows: _Rows,
     down: Sequence[tuple[int, int]],
     heard: Callable[[int, list[Transition]], None],
 ) -> None:
-    """One slice's readings in order of time through every watch, which sleep while the hub was
+    """One hour's readings in order of time through every watch, which sleep while the hub was
     down."""
     asleep, index, end = list(down), 0, len(rows)
     while index < end:
@@ -210,9 +215,9 @@ def _sleep(
         heard(number, watch.sleep(span[1]))
 
 
-_Rows = list[tuple[int, int, Reading]]
-"""(time, order among equal times, reading)"""
-_Slice = tuple[int, int, set[str], _Rows]
+_Rows = list[tuple[int, tuple[int, int], Reading]]
+"""(time, order among equal times: no two have the same, reading)"""
+_Hour = tuple[int, int, set[str], _Rows]
 """Begin, end, devices that are fed, their readings in order."""
 
 
@@ -249,23 +254,24 @@ class _History:
 
     async def _sum_up(self, name: str, need: Need, done: float, share: float) -> None:
         """Hours and signs of life of one measurement."""
-        numbers = need.extremes & set(self._shapes[name].numbers())
-        hours: dict[Series, dict[str, list[Hour]]] = {}
+        numbers = need.extremes.keys() & set(self._shapes[name].numbers())
+        hours: dict[Series, dict[str, Hours]] = {}
         for begin, end in _spans(self._start, self._stop, SUMMARY_NS):
             self._progress(f"looking over {name}", done + share * self._part(begin))
             if numbers:
-                await self._extremes(name, sorted(numbers), begin, end, hours)
+                asked = {one: sorted(need.extremes[one]) for one in sorted(numbers)}
+                await self._extremes(name, asked, begin, end, hours)
             for field_name, cell in need.signs.items():
                 if not self._told_by_hours(name, field_name, cell, numbers):
                     await self._signs(name, field_name, cell, begin, end)
             if not numbers and not need.signs:
-                await self._extremes(name, sorted(self._fields[name])[:1], begin, end, hours)
+                await self._count(name, begin, end, hours)
         for series, by_field in hours.items():
             self._ahead.meets(series)
             for field_name, found in by_field.items():
                 self._ahead.hours(series, field_name, found)
                 if self._told_by_hours(name, field_name, need.signs.get(field_name, 0), numbers):
-                    self._ahead.signs(series, field_name, [hour.start_ns for hour in found])
+                    self._ahead.signs(series, field_name, found.start_ns)
         self.series += len(hours)
 
     def _told_by_hours(
@@ -277,30 +283,44 @@ class _History:
     async def _extremes(
         self,
         name: str,
-        numbers: Sequence[str],
+        asked: Mapping[str, Sequence[Extreme]],
         begin: int,
         end: int,
-        hours: dict[Series, dict[str, list[Hour]]],
+        hours: dict[Series, dict[str, Hours]],
     ) -> None:
-        functions: tuple[Aggregate, ...] = ("min", "max", "sum", "count")
-        text = self._shapes[name].fields.get(numbers[0]) is str
-        asked = tuple(
-            Column(one, function)
-            for one in numbers
-            for function in (("count",) if text else functions)
-        )
-        for series, rows in await self._ask(name, asked, begin, end, CELL):
+        """Of each field how many readings an hour has, and what is asked for beside that."""
+        columns: list[tuple[str, Aggregate]] = [
+            (one, part) for one, parts in asked.items() for part in (COUNT, *parts)
+        ]
+        first = next(iter(asked))
+        for series, rows in await self._ask(
+            name, tuple(Column(*column) for column in columns), begin, end, CELL
+        ):
             by_field = hours.setdefault(series, {})
-            for place, one in enumerate(numbers):
-                found = by_field.setdefault(one, [])
-                for start, values in rows:
-                    if text:
-                        self.readings += values[0] or 0
-                        continue
-                    low, high, total, count = values[4 * place : 4 * place + 4]
-                    if count:
-                        found.append(Hour(start, low, high, total, count))
-                        self.readings += count if place == 0 else 0
+            starts = [start for start, _ in rows]
+            values = dict(zip(columns, zip(*(row for _, row in rows), strict=True), strict=True))
+            for one, parts in asked.items():
+                found, counts = by_field.setdefault(one, Hours()), values[one, COUNT]
+                if 0 in counts:
+                    there = [bool(count) for count in counts]
+                    found.add(
+                        list(compress(starts, there)),
+                        list(compress(counts, there)),
+                        {part: list(compress(values[one, part], there)) for part in parts},
+                    )
+                else:
+                    found.add(starts, counts, {part: values[one, part] for part in parts})
+                if one == first:
+                    self.readings += sum(counts)
+
+    async def _count(
+        self, name: str, begin: int, end: int, hours: dict[Series, dict[str, Hours]]
+    ) -> None:
+        """Which series there are, where no summary tells what matters."""
+        column = Column(min(self._fields[name]), "count")
+        for series, rows in await self._ask(name, (column,), begin, end, None):
+            hours.setdefault(series, {})
+            self.readings += sum(values[0] or 0 for _, values in rows)
 
     async def _signs(self, name: str, field_name: str, cell: int, begin: int, end: int) -> None:
         """In which cells a field has a value that counts as a sign of life."""
@@ -348,27 +368,41 @@ class _History:
         """That time, or when the pause began in which it lies."""
         return next((begin for begin, end in self._down if begin < time_ns < end), time_ns)
 
-    async def slices(self, watches: Sequence[Replay]) -> AsyncIterator[_Slice]:
-        """Readings in order of time, slice by slice: of the devices that matter then."""
-        devices = [thing.id for thing in self._things]
+    async def hours(self, watches: Sequence[Replay]) -> AsyncIterator[_Hour]:
+        """Readings in order of time, hour by hour: of the devices that matter then."""
+        devices = [*(thing.id for thing in self._things), "hub"]
         for begin, end in _spans(self._start, self._stop, SLICE_NS):
             self._progress("judging", self._part(begin))
             hours = range(begin // CELL, (end - 1) // CELL + 1)
-            busy = {device for watch in watches for device in watch.busy()}
-            fed = {
+            # Who is at rest and not fed stays at rest, so nobody else is fed before the end.
+            busy = _busy(watches)
+            read = {
                 device
-                for device in (*devices, "hub")
+                for device in devices
                 if device in busy or any(self._ahead.active(device, hour) for hour in hours)
             }
-            rows: _Rows = []
-            for name in self._fields:
-                rows += await self._readings(name, fed, begin, end)
-            rows.sort(key=lambda row: row[:2])
-            self.fed += len(rows)
-            yield begin, end, fed, rows
+            rows = await self._slice(read, begin, end)
+            index = 0
+            for start, stop in _spans(begin, end, CELL):
+                busy, hour = _busy(watches), start // CELL
+                fed = {one for one in read if one in busy or self._ahead.active(one, hour)}
+                first, index = index, bisect_left(rows, (stop,), index)
+                part = [row for row in rows[first:index] if row[2].series.device in fed]
+                self.fed += len(part)
+                yield start, stop, fed, part
         self._progress("judging", 1.0)
 
-    async def _readings(self, name: str, devices: set[str], begin: int, end: int) -> _Rows:
+    async def _slice(self, devices: set[str], begin: int, end: int) -> _Rows:
+        """All readings of these devices in order of time."""
+        rows: _Rows = []
+        for place, name in enumerate(self._fields):
+            rows += await self._readings(name, devices, begin, end, place)
+        rows.sort()
+        return rows
+
+    async def _readings(
+        self, name: str, devices: set[str], begin: int, end: int, place: int
+    ) -> _Rows:
         """Of one measurement, not in order of time yet."""
         wanted = sorted(self._fields[name] - {QUALITY})
         if not wanted or not devices:
@@ -378,16 +412,15 @@ class _History:
         found: _Rows = []
         patient = {thing.id for thing in self._things if thing.late_after_ns > LATE_AFTER}
         answers = await self._ask(name, asked, begin, end, None, sorted(devices))
-        for order, (series, rows) in enumerate(answers):
+        for number, (series, rows) in enumerate(answers):
+            order = place, number
             for time_ns, values in rows:
                 quality = int(values[-1] or 0) if doubt else 0
-                if quality & Quality.DELAYED and series.device not in patient:
-                    quality |= Quality.LATE
-                given = {
-                    one: value
-                    for one, value in zip(wanted, values, strict=False)
-                    if value is not None
-                }
+                if quality & DELAYED and series.device not in patient:
+                    quality |= LATE
+                given = dict(zip(wanted, values, strict=False))
+                if None in values:
+                    given = {one: value for one, value in given.items() if value is not None}
                 if given:
                     found.append((time_ns, order, Reading(series, time_ns, given, quality)))
         return found
@@ -413,6 +446,11 @@ class _History:
 
     def _part(self, time_ns: int) -> float:
         return (time_ns - self._start) / max(1, self._stop - self._start)
+
+
+def _busy(watches: Sequence[Replay]) -> set[str]:
+    """Devices that have an alert that is not at rest, by whichever rules."""
+    return set().union(*(watch.busy() for watch in watches))
 
 
 def _spans(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:

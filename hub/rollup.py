@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from hub.reading import BadSeries, Reading, Series, Value
 from hub.store.base import Shape
@@ -260,7 +261,8 @@ def piece_query(query: Query, piece: Piece, measurement: str) -> Query:
     )
 
 
-Row = tuple[int, tuple[Value | None, ...]]
+Values = tuple[Value | None, ...]
+Row = tuple[int, Values]
 
 
 def put_together(
@@ -271,30 +273,44 @@ def put_together(
     `kinds`: the fields' types in the readings.
     """
     wanted = wanted_parts(query)
-    groups: dict[tuple[str, ...], dict[int, list[Value | None]]] = {}
+    groups: dict[tuple[str, ...], dict[int, Values]] = {}
     for answer in answers:
         for series in answer:
             key = tuple(series.tags.get(tag, "") for tag in query.group_by)
-            windows = groups.setdefault(key, {})
-            for time_ns, values in series.rows:
-                at = query.start_ns if query.window_ns is None else time_ns
-                known = windows.get(at)
-                if known is None:
-                    windows[at] = list(values)
-                    continue
-                for n, ((_, part), value) in enumerate(zip(wanted, values, strict=True)):
-                    known[n] = _both(part, known[n], value)
+            windows = groups.get(key)
+            if windows is None and query.window_ns is not None:
+                groups[key] = dict(series.rows)
+            else:
+                _join(groups.setdefault(key, {}), query, wanted, series.rows)
     places = {one: n for n, one in enumerate(wanted)}
+    values = [_reader(column, places, kinds.get(column.field)) for column in query.columns]
     return [
         (
             key,
             [
-                (at, tuple(_value(c, found, places, kinds.get(c.field)) for c in query.columns))
-                for at, found in sorted(windows.items())
+                (at, tuple([value(found) for value in values]))
+                for at, found in sorted(windows.items(), key=itemgetter(0))
             ],
         )
         for key, windows in groups.items()
     ]
+
+
+def _join(
+    windows: dict[int, Values], query: Query, wanted: Sequence[Wanted], rows: Sequence[Row]
+) -> None:
+    """Add a later piece's rows; a window that lies in both has one part of each."""
+    for time_ns, values in rows:
+        at = query.start_ns if query.window_ns is None else time_ns
+        known = windows.get(at)
+        windows[at] = (
+            values
+            if known is None
+            else tuple(
+                _both(part, earlier, later)
+                for (_, part), earlier, later in zip(wanted, known, values, strict=True)
+            )
+        )
 
 
 def _both(part: str, earlier: Value | None, later: Value | None) -> Value | None:
@@ -312,26 +328,34 @@ def _both(part: str, earlier: Value | None, later: Value | None) -> Value | None
             return earlier + later  # type: ignore[operator]
 
 
-def _value(
-    column: Column,
-    found: Sequence[Value | None],
-    places: Mapping[Wanted, int],
-    kind: type | None,
-) -> Value | None:
-    """A column's value of its parts."""
-    parts = [found[places[column.field, part]] for part in NEEDS[column.aggregate or "last"]]
-    if any(part is None for part in parts):
-        return None
+def _reader(
+    column: Column, places: Mapping[Wanted, int], kind: type | None
+) -> Callable[[Values], Value | None]:
+    """How a column's value is found among the parts of one window."""
+    numbers = [places[column.field, part] for part in NEEDS[column.aggregate or "last"]]
+    first, last = numbers[0], numbers[-1]
     match column.aggregate:
         case "mean":
-            total, count = parts
-            return float(total) / count if count else None  # type: ignore[arg-type,operator]
+            return lambda found: _mean(found[first], found[last])
         case "spread":
-            least, most = parts
-            return most - least  # type: ignore[operator]
+            return lambda found: _spread(found[first], found[last])
         case "sum":
-            return round(parts[0]) if kind is int else float(parts[0])  # type: ignore[arg-type]
+            return lambda found: _sum(found[first], kind)
         case "count":
-            return parts[0] or None  # a window without values is none, not 0
+            return lambda found: found[first] or None  # a window without values is none, not 0
         case _:
-            return parts[0]
+            return itemgetter(first)
+
+
+def _mean(total: Any, count: Any) -> Value | None:
+    return float(total) / count if count and total is not None else None
+
+
+def _spread(least: Any, most: Any) -> Value | None:
+    return None if least is None or most is None else most - least
+
+
+def _sum(total: Any, kind: type | None) -> Value | None:
+    if total is None:
+        return None
+    return round(total) if kind is int else float(total)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from hub.reading import Reading, Series
 from rules.duration import DAY, HOUR, SECOND
@@ -38,38 +39,62 @@ ROUNDED = 1e-6
 
 _PLAIN = {"measurement", "field", "comparison", "threshold", "clear", "only_if", "good_only"}
 """Parts of a condition that leave the extremes of an hour telling whether it can hold."""
+Extreme = Literal["min", "max", "sum"]
+_BOUNDS: Mapping[str, frozenset[Extreme]] = {
+    "above": frozenset({"max"}),
+    "below": frozenset({"min"}),
+    "equals": frozenset({"min", "max"}),
+    "not_equals": frozenset({"min", "max"}),
+}
+"""What of an hour bounds what is compared."""
 _RISING = {"mean", "min", "max", "p95"}
 """Functions whose value lies between the lowest and the highest reading."""
 
 
-class Hour(NamedTuple):
-    """What one hour of one field of one series was."""
+@dataclass(slots=True)
+class Hours:
+    """The hours of one field of one series in which it has a value, in order of time: a list for
+    each thing known of them, so that a month of a network is summed up in few objects. What nobody
+    asks for (`Need.extremes`) is an empty list."""
 
-    start_ns: int
-    low: float
-    high: float
-    total: float
-    number: int
+    start_ns: list[int] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+    total: list[float] = field(default_factory=list)
+    number: list[int] = field(default_factory=list)
     """Of readings."""
+
+    def add(
+        self,
+        start_ns: Sequence[int],
+        number: Sequence[int],
+        parts: Mapping[Extreme, Sequence[float]],
+    ) -> None:
+        """More hours behind these."""
+        self.start_ns += start_ns
+        self.number += number
+        self.low += parts.get("min", ())
+        self.high += parts.get("max", ())
+        self.total += parts.get("sum", ())
 
 
 class Need(NamedTuple):
     """What must be known of a measurement before its readings are read."""
 
-    extremes: frozenset[str]
-    """Fields by the hour: lowest, highest, sum, count."""
+    extremes: Mapping[str, frozenset[Extreme]]
+    """Field → what of its hours beside the number of readings."""
     signs: Mapping[str, int]
     """Field ("": any) → length of the cells in which presence is asked for, nanoseconds."""
 
 
 def needs(rules: Iterable[Rule]) -> dict[str, Need]:
     """By measurement."""
-    extremes: dict[str, set[str]] = {}
+    extremes: dict[str, dict[str, frozenset[Extreme]]] = {}
     signs: dict[str, dict[str, int]] = {}
     for rule in rules:
         when = rule.when
         for one in conditions(rule):
-            extremes.setdefault(one.measurement, set())
+            extremes.setdefault(one.measurement, {})
             signs.setdefault(one.measurement, {})
         if always(rule):
             continue
@@ -78,8 +103,9 @@ def needs(rules: Iterable[Rule]) -> dict[str, Need]:
             cell = sign_cell(when.absent_ns)
             cells[when.field] = min(cell, cells.get(when.field, cell))
         else:
-            extremes[when.measurement].add(when.field)
-    return {name: Need(frozenset(extremes[name]), signs[name]) for name in extremes}
+            fields = extremes[when.measurement]
+            fields[when.field] = fields.get(when.field, frozenset()) | _bounds(when)
+    return {name: Need(extremes[name], signs[name]) for name in extremes}
 
 
 def conditions(rule: Rule) -> Sequence[When]:
@@ -125,6 +151,13 @@ def _tells(when: When) -> bool:
     return function == "sum" and when.comparison == "above" and when.threshold >= 0
 
 
+def _bounds(when: When) -> frozenset[Extreme]:
+    """What of an hour tells whether the condition can hold."""
+    if when.window is not None and when.window.function == "sum":
+        return frozenset({"min", "max", "sum"})
+    return _BOUNDS[when.comparison]
+
+
 def fields_needed(
     rules: Iterable[Rule], known: Mapping[str, Collection[str]]
 ) -> dict[str, set[str]]:
@@ -160,7 +193,7 @@ class Ahead:
         self.whole: set[str] = set()
         """Devices of which everything is fed."""
 
-    def hours(self, series: Series, field: str, hours: Sequence[Hour]) -> None:
+    def hours(self, series: Series, field: str, hours: Hours) -> None:
         """All hours of that field in which it has a value, in order."""
         for rule in self._about(series, field):
             if not rule.when.is_absence and not always(rule):
@@ -215,61 +248,64 @@ class Ahead:
             return False
         return rule.where.matches(self._roster.attributes(series.device, series.tags))
 
-    def _judge(self, rule: Rule, device: str, hours: Sequence[Hour]) -> None:
+    def _judge(self, rule: Rule, device: str, hours: Hours) -> None:
         strong = list(_strong(rule.when, hours))
         if not strong:
             return
         needed, window = self._hours.setdefault(device, set()), rule.when.window
-        length = window.length_ns if window else 0
-        cooling = -(-length // CELL) + 1 if length else 0
-        back = DAY // CELL if rule.when.needs_own_line else 0
-        starts = [hour.start_ns // CELL for hour in hours]
+        # A window has forgotten an hour when it is as long past as it looks back.
+        cooling = -(-window.length_ns // CELL) if window else 0
+        before = cooling + 1 if window else 0
+        if rule.when.needs_own_line:
+            before += DAY // CELL  # not all that is counted tells that line how often it speaks
         done = -1
         for index in strong:
-            hour = starts[index]
-            first = min(hour - cooling - back, self._settled(hours, index))
+            hour = hours.start_ns[index] // CELL
+            first = min(hour - before, self._settled(hours, index))
             needed.update(range(max(first, done), hour + cooling + 1))
             done = hour
 
-    def _settled(self, hours: Sequence[Hour], index: int) -> int:
+    def _settled(self, hours: Hours, index: int) -> int:
         """The hour from which on there are enough readings to know the series' rhythm."""
         count = 0
         while index > 0 and count < SETTLING:
             index -= 1
-            count += hours[index].number
-        return hours[index].start_ns // CELL
+            count += hours.number[index]
+        return hours.start_ns[index] // CELL
 
 
-def _strong(when: When, hours: Sequence[Hour]) -> Iterator[int]:
+def _strong(when: When, hours: Hours) -> Iterable[int]:
     """The hours (by index) in which the condition could become true."""
     threshold, near = when.threshold, 0.0 if when.window is None else ROUNDED
     if when.window is not None and when.window.function == "sum":
-        yield from _strong_sums(when.window.length_ns, threshold, hours)
-        return
-    for index, (_, low, high, _, _) in enumerate(hours):
-        if when.comparison == "above":
-            can = high > threshold - near
-        elif when.comparison == "below":
-            can = low < threshold + near
-        elif when.comparison == "equals":
-            can = low <= threshold <= high
-        else:
-            can = not low == high == threshold
-        if can:
-            yield index
+        return _strong_sums(when.window.length_ns, threshold, hours)
+    if when.comparison == "above":
+        limit = threshold - near
+        return [index for index, high in enumerate(hours.high) if high > limit]
+    if when.comparison == "below":
+        limit = threshold + near
+        return [index for index, low in enumerate(hours.low) if low < limit]
+    both = enumerate(zip(hours.low, hours.high, strict=True))
+    if when.comparison == "equals":
+        return [index for index, (low, high) in both if low <= threshold <= high]
+    return [index for index, (low, high) in both if not low == high == threshold]
 
 
-def _strong_sums(length_ns: int, threshold: float, hours: Sequence[Hour]) -> Iterator[int]:
+def _strong_sums(length_ns: int, threshold: float, hours: Hours) -> Iterator[int]:
     """A window lies within whole hours; without negative readings their sum bounds its own."""
     back = -(-length_ns // CELL) + 1
-    starts = [hour.start_ns // CELL for hour in hours]
-    for index, hour in enumerate(hours):
-        first = bisect_left(starts, starts[index] - back)
-        part = hours[first : index + 1]
-        bound = sum(one.total if one.low >= 0 else one.high * one.number for one in part)
-        bound += ROUNDED * sum(one.number for one in part)
-        # Sums of floats agree to rounding only.
-        if hour.high > 0 and bound > threshold - abs(threshold) * 1e-9:
+    starts = [start_ns // CELL for start_ns in hours.start_ns]
+    bounds = [
+        (total if low >= 0 else high * number) + ROUNDED * number
+        for low, high, total, number in zip(
+            hours.low, hours.high, hours.total, hours.number, strict=True
+        )
+    ]
+    # Sums of floats agree to rounding only.
+    limit = threshold - abs(threshold) * 1e-9
+    for index, start in enumerate(starts):
+        first = bisect_left(starts, start - back)
+        if hours.high[index] > 0 and sum(bounds[first : index + 1]) > limit:
             yield index
 
 
@@ -283,7 +319,8 @@ class Replay(Watch):
         super().__init__(rules, things)
         self._number = 0
         self._clock = start_ns
-        self._begun = False
+        # The inventory alone decides which there are.
+        self._absences = [t for t in self._tracks.values() if isinstance(t, Missing)]
 
     def begin(self) -> list[Transition]:
         """The first tick: from now on silence counts."""
@@ -314,12 +351,13 @@ class Replay(Watch):
 
     def busy(self) -> set[str]:
         """Devices that have an alert that is not at rest: they must be fed on."""
-        return {track.device for track in self._tracks.values() if not track.calm}
+        shown = (self._tracks[key] for key in self._shown)
+        return {track.device for track in shown if not track.calm}
 
     def pass_by(self, fed: Collection[str], until_ns: int) -> None:
         """Until then, the devices that are not fed go on giving signs of life."""
-        for track in self._tracks.values():
-            if not isinstance(track, Missing) or track.device in fed or not track.calm:
+        for track in self._absences:
+            if track.device in fed or not track.calm:
                 continue
             if (track.absence.heard_ns or 0) < until_ns:
                 track.absence.heard(until_ns)

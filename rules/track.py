@@ -347,6 +347,8 @@ class Missing(Track):
         return self.absence.silence_s(now_ns)
 
     def due(self) -> int | None:
+        if self.calm:  # no timer of its alert runs: nearly always, of thousands of devices
+            return self.absence.due_ns
         times = (due(self.alert, self.timing), self.absence.due_ns, self._turn_ns())
         return min((time for time in times if time is not None), default=None)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,15 +19,19 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hub import backtest, configuration, rulebook, supervisor
+from hub import backtest, configuration, rulebook, snapshot, supervisor
 from hub.backtest import Report, RuleTally
 from hub.backtest_page import page
 from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import from_datetime, monotonic, now_ns, to_datetime
 from hub.configuration import Configuration
+from hub.dirty import Dirty
 from hub.registry import declared
 from hub.settings import Rules
-from hub.store.base import Store, StoreDown, StoreRefused
+from hub.store.base import StoreDown, StoreRefused
+from hub.store.choose import open_store, open_tiers
+from hub.store.duckdb import DuckStore
+from hub.store.rolled import RolledStore
 from hub.yamlfile import YamlFile
 from rules import duration
 from rules.rule import Rule
@@ -168,33 +173,38 @@ async def _run(
 
 
 @asynccontextmanager
-async def _history(conf: Configuration) -> AsyncIterator[Store]:
-    """The store; where a running hub has it to itself, a copy of it."""
-    from hub import snapshot
-    from hub.store.choose import open_store
-    from hub.store.duckdb import DuckStore
-
+async def _history(conf: Configuration) -> AsyncIterator[RolledStore]:
+    """The store with its rollups, as of now. An embedded one is a running hub's own, so a copy is
+    made of it; which rollups are finished stands in a copy of the hub's ledger."""
     data, settings = conf.settings.data, conf.settings.store
-    if settings.kind != "duckdb":
-        store = open_store(settings, data, conf.inventory)
-        try:
-            await store.open()
-            yield store
-        finally:
-            await store.close()
-        return
+    embedded = settings.kind == "duckdb"
     path = settings.path or data / snapshot.READINGS
-    with tempfile.TemporaryDirectory(prefix=".backtest-", dir=data) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=".backtest-", dir=data if data.is_dir() else None
+    ) as name:
+        folder = Path(name)
         if supervisor.running(data) is not None:
-            await snapshot.ask(data, Path(folder), readings=True)
-            path = Path(folder) / snapshot.READINGS
-        if not path.exists():
+            await snapshot.ask(data, folder, readings=embedded)
+            path = folder / snapshot.READINGS
+        elif (data / snapshot.LEDGER).exists():
+            snapshot.copy_ledger(data / snapshot.LEDGER, folder / snapshot.LEDGER)
+        if embedded and not path.exists():
             fail(f"no readings are stored yet: there is no {path}")
-        embedded = DuckStore(path, conf.inventory, memory_mb=MEMORY_MB, query_timeout_s=600)
-        try:
-            yield embedded
-        finally:
-            await embedded.close()
+        with closing(sqlite3.connect(folder / snapshot.LEDGER, isolation_level=None)) as ledger:
+            store = RolledStore(
+                DuckStore(path, conf.inventory, memory_mb=MEMORY_MB, query_timeout_s=600)
+                if embedded
+                else open_store(settings, data, conf.inventory),
+                open_tiers(settings),
+                Dirty(ledger),
+                raw_kept_ns=settings.retention.raw_ns,
+                now=now_ns,
+            )
+            try:
+                await store.open()
+                yield store
+            finally:
+                await store.close()
 
 
 def _names(report: Report) -> list[str]:
