@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta, tzinfo
 from html import escape
 
-from hub.backtest import Report, RuleTally
+from hub.backtest import Report
 from hub.clock import to_datetime
+from hub.tally import RuleTally
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #1b2733 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +50,32 @@ LOW = """
     title: {id: "Kering", en: "Dry"}
     when: {measurement: environment, field: rain_mm, sum: 2h, below: 0.5}
 """
-ALL = rules(PM, MEAN, RAIN, GOOD, SILENT, DOWN)
+OTHERS = [
+    f"""
+  - name: {name}
+    title: {{id: "{name} {{value}}", en: "{name} {{value}}"}}
+    when: {{measurement: environment, {when}}}
+{more}    notify: [dlh]
+"""
+    for name, when, more in [
+        ("calm", "field: pm25, max: 2h, below: 55, clear_above: 60", "    for: 20m\n"),
+        ("clean", "field: pm25, min: 30m, below: 12", ""),
+        ("thick", "field: pm25, min: 1h, above: 44", ""),
+        ("worst", "field: pm25, p95: 90m, above: 55", "    keep_firing: 5m\n"),
+        ("exact", "field: pm25, equals: 55", "    for: 3m\n"),
+        ("other", "field: pm25, not_equals: 10", "    for: 30m\n"),
+        ("showers", "field: rain_mm, sum: 3h, above: 30", ""),
+        ("steep", "field: pm25, rate: 1h, above: 55", ""),
+        ("few", "field: pm25, count: 1h, below: 30", ""),
+        ("restless", "field: pm25, changes: 1h, above: 30", ""),
+        ("dumb", "field: pm25, absent: 2h", "    where: {kind: sensor}\n"),
+        ("mute", "absent: 40m", "    where: {kind: sensor}\n"),
+    ]
+]
+KINDS = [PM, MEAN, RAIN, GOOD, SILENT, DOWN, *OTHERS]
 HUB = Series.of("hub", "hub", part="ingest")
+EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "12"))
+"""Stories told; more of them take minutes."""
 
 
 class Arrival(NamedTuple):
@@ -93,29 +118,36 @@ def brief(said: Sequence[Transition]) -> list[tuple[object, ...]]:
 
 
 async def judged(
-    found: Sequence[Rule], readings: Sequence[Reading], stop: int
-) -> tuple[backtest.Report, list[Transition]]:
-    store, said = DuckStore(None), []
+    found: Sequence[Rule],
+    readings: Sequence[Reading],
+    stop: int,
+    changed: Sequence[Rule] | None = None,
+) -> tuple[backtest.Report, list[Transition], list[Transition]]:
+    """The report, what these rules said and what the changed ones said."""
+    store, said = DuckStore(None), ([], [])
     try:
         await store.write(Batch(readings, 0))
         report = await backtest.run(
-            store, THINGS, found, None, START, stop, listen=lambda _, new: said.extend(new)
+            store, THINGS, found, changed, START, stop, listen=lambda n, new: said[n].extend(new)
         )
     finally:
         await store.close()
-    return report, said
+    return report, *said
 
 
 Story = list[tuple[int, float, str]]
+TROUBLES = ["", "", "gap", "late", "twice", "spike", "core down", "rain", "quiet", "still", "flap"]
 stories = st.lists(
     st.tuples(
         st.integers(5, 120),
-        st.sampled_from([10.0, 44.0, 50.0, 60.0, 90.0]),
-        st.sampled_from(["", "", "", "gap", "late", "twice", "spike", "core down", "rain"]),
+        st.sampled_from([10.0, 44.0, 45.0, 50.0, 55.0, 55.4, 60.0, 80.0, 90.0]),
+        st.sampled_from(TROUBLES),
     ),
     min_size=4,
     max_size=14,
 )
+"""Minutes, level, and what goes wrong meanwhile; `quiet` lasts six times as long."""
+kinds = st.sets(st.sampled_from(KINDS), min_size=1, max_size=5)
 
 
 def happened(story: Story, down: tuple[int, int] | None) -> tuple[list[Arrival], int]:
@@ -123,12 +155,16 @@ def happened(story: Story, down: tuple[int, int] | None) -> tuple[list[Arrival],
     arrivals: list[Arrival] = []
     now = START
     for length, level, trouble in story:
-        for minute in range(length):
+        for minute in range(6 * length if trouble == "quiet" else length):
             now += MINUTE
             if down is not None and down[0] <= now < down[1]:
                 continue
             if trouble != "gap":
-                fields = {"pm25": level + minute % 3, "rain_mm": 1.0 if trouble == "rain" else 0.0}
+                high = 0.0 if trouble in ("quiet", "still") else 1.0
+                value = (
+                    10.0 if trouble == "flap" and minute % 4 < 2 else level + high * (minute % 3)
+                )
+                fields = {"pm25": value, "rain_mm": 1.0 if trouble == "rain" else 0.0}
                 doubt = int(Quality.SPIKE) if trouble == "spike" and minute % 4 == 0 else 0
                 one = Reading(AQ, now, fields, doubt)
                 late = 20 * MINUTE if trouble == "late" and minute % 5 == 0 else 0
@@ -144,17 +180,27 @@ def happened(story: Story, down: tuple[int, int] | None) -> tuple[list[Arrival],
     return sorted(arrivals, key=lambda one: one.now), stop
 
 
-@given(story=stories, pause=st.none() | st.tuples(st.integers(30, 200), st.integers(2, 60)))
-@settings(max_examples=15, deadline=None)
+@given(
+    texts=kinds,
+    story=stories,
+    pause=st.none() | st.tuples(st.integers(30, 200), st.integers(2, 60)),
+    both=st.booleans(),
+)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_with_gaps_late_and_repeated_points_and_a_restart_it_is_what_live_evaluation_gave(
-    story: Story, pause: tuple[int, int] | None
+    texts: set[str], story: Story, pause: tuple[int, int] | None, both: bool
 ) -> None:
     down = None if pause is None else (START + pause[0] * MINUTE, START + sum(pause) * MINUTE)
     arrivals, stop = happened(story, down)
-    report, said = asyncio.run(judged(ALL, stored(arrivals), stop))
-    assert brief(said) == brief(live(ALL, arrivals, down, stop))
+    chosen = sorted(texts, key=KINDS.index)
+    found = rules(*chosen)
+    changed = rules(*(text.replace("55", "50") for text in chosen)) if both else None
+    report, said, then = asyncio.run(judged(found, stored(arrivals), stop, changed))
+    assert brief(said) == brief(live(found, arrivals, down, stop))
     fired = sum(one.fired for one in report.before.values())
     assert fired == sum(t.after == "firing" and t.before != "firing" for t in said)
+    if changed is not None:
+        assert brief(then) == brief(live(changed, arrivals, down, stop))
 
 
 def quiet_week(bad: range) -> list[Reading]:
@@ -167,7 +213,7 @@ def quiet_week(bad: range) -> list[Reading]:
 
 async def test_most_of_a_quiet_history_is_never_read() -> None:
     week = quiet_week(range(5000, 5180))
-    report, said = await judged(rules(PM, MEAN, SILENT), week, START + 7 * 24 * HOUR)
+    report, said, _ = await judged(rules(PM, MEAN, SILENT), week, START + 7 * 24 * HOUR)
     assert report.readings == len(week)
     assert report.fed < len(week) / 5
     assert report.before["pm"].fired == report.before["pm_hour"].fired == 1
@@ -180,7 +226,7 @@ async def test_most_of_a_quiet_history_is_never_read() -> None:
 
 async def test_what_summaries_can_not_bound_is_read_whole() -> None:
     readings = quiet_week(range(0))[:2000]
-    report, said = await judged(rules(LOW), readings, readings[-1].time_ns + 1)
+    report, said, _ = await judged(rules(LOW), readings, readings[-1].time_ns + 1)
     assert report.fed == len(readings)
     arrivals = [Arrival(r.time_ns, r) for r in readings]
     assert brief(said) == brief(live(rules(LOW), arrivals, None, readings[-1].time_ns))

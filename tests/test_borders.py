@@ -16,6 +16,8 @@ FLOORS = [
         "hub.__main__",
         "hub.cli",
         "hub.backtest",
+        "hub.history",
+        "hub.tally",
         "hub.backtest_page",
         "hub.backup",
         "hub.demo",

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hub import backtest, configuration, rulebook, snapshot, supervisor
-from hub.backtest import Report, RuleTally
+from hub.backtest import Report
 from hub.backtest_page import page
 from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import from_datetime, monotonic, now_ns, to_datetime
@@ -32,6 +32,7 @@ from hub.store.base import StoreDown, StoreRefused
 from hub.store.choose import open_store, open_tiers
 from hub.store.duckdb import DuckStore
 from hub.store.rolled import RolledStore
+from hub.tally import RuleTally
 from hub.yamlfile import YamlFile
 from rules import duration
 from rules.rule import Rule
