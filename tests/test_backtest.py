@@ -174,6 +174,8 @@ def happened(story: Story, down: tuple[int, int] | None) -> tuple[list[Arrival],
             up = int(not (trouble == "core down" and 3 < minute < 40))
             arrivals.append(Arrival(now, Reading(CORE, now, {"up": up})))
     stop = now + 5 * MINUTE
+    if down is not None and down[1] == stop:
+        stop += MINUTE  # that it is up again, the hub says a moment later
     for time_ns in range(START, stop, 10 * S):
         if down is None or not down[0] < time_ns < down[1]:
             arrivals.append(Arrival(time_ns, Reading(HUB, time_ns, {"journal_id": 1})))
