@@ -47,7 +47,7 @@ class Office:
     def anew(self) -> None:
         """As after a restart."""
         channels = {name: Policy(group_by=[], wait_s=0) for name in
-                    ("tg", "noc", "boss", "andi-tg", "budi-tg")}  # fmt: skip
+                    ("tg", "noc", "boss", "guests", "andi-tg", "budi-tg")}  # fmt: skip
         channels["am"] = Policy(audience="machine")
         router = Router(
             {name: Team.model_validate(team) for name, team in TEAMS.items()},
@@ -112,6 +112,21 @@ def over(at_ns: int = NOON + HOUR, **more: Any) -> Transition:
 
 def test_a_team_and_who_is_on_duty_are_told(office: Office) -> None:
     assert office.owe(change()) == ["tg firing", "am firing", "andi-tg firing"]
+
+
+def test_a_reminder_comes_in_the_language_in_which_a_channel_was_told(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever team's turn it is: all who were told are reminded together."""
+    abroad = {"channels": ["guests"], "language": "en", "remind": "4h"}
+    monkeypatch.setitem(TEAMS, "abroad", abroad)
+    office.anew()
+    office.owe(change(notify=("abroad", "dlh")))
+    office.now = NOON + 2 * HOUR
+    with outbox.transaction(office.db):
+        office.desk.tick(office.db, office.now)
+    said = {m.channel: (m.kind, m.language) for m in office.take() if m.kind}
+    assert said["guests"] == ("reminder", "en")
 
 
 def test_nobody_answers_so_the_next_team_is_told_once(office: Office) -> None:

@@ -193,8 +193,9 @@ class Desk:
             return 0
         severity = call.transition.severity
         told = outbox.heard(db, call.alert)
+        languages = {channel: message.language for channel, message in told.items()}
         hearers = {
-            **self._router.hearers((), told, severity, now_ns),
+            **self._router.hearers((), told, severity, now_ns, languages),
             **self._router.hearers([call.team], (), severity, now_ns),
         }
         pause = min(team.remind * 2**number, max(DAY, team.remind))

@@ -121,10 +121,16 @@ class Router:
             yield self._in_company(anew, hearers[message.channel])
 
     def hearers(
-        self, teams: Iterable[str], channels: Iterable[str], severity: str, at_ns: int
+        self,
+        teams: Iterable[str],
+        channels: Iterable[str],
+        severity: str,
+        at_ns: int,
+        languages: Mapping[str, Language] | None = None,
     ) -> dict[str, Hearer]:
         """How the channels of these teams, and these besides, are told something then. Teams that
-        share a channel hear it once, as the last one wishes; if one is awake, at once."""
+        share a channel hear it once, as the last one wishes; if one is awake, at once.
+        `languages`: of the channels besides."""
         found: dict[str, Hearer] = {}
         for name in teams:
             team = self.teams.get(name)
@@ -136,7 +142,8 @@ class Router:
                 held = held_ns if before is None else min(held_ns, before.held_ns)
                 self._add(found, channel, team.language, held)
         for channel in channels:
-            self._add(found, channel, None, self._night(channel, severity, at_ns))
+            language = (languages or {}).get(channel)
+            self._add(found, channel, language, self._night(channel, severity, at_ns))
         return found
 
     def for_people(self, hearers: Mapping[str, Hearer]) -> dict[str, Hearer]:
