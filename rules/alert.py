@@ -55,7 +55,7 @@ class DataState(StrEnum):
     STALE = "stale"
     """Nothing new for much longer than usual."""
     NO_DATA = "no_data"
-    """Nothing ever."""
+    """Nothing ever, or for ten times as long as it takes to be stale."""
     SUSPECT = "suspect"
     """The last reading is of doubted quality."""
     SOURCE_DOWN = "source_down"

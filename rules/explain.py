@@ -212,7 +212,7 @@ def _data(known: dict[str, Any], track: Comparing, language: str) -> Iterator[st
     if age is not None:
         old = span(round(age * 1e9), language)
         yield f"data terakhir {old} yang lalu" if indonesian else f"last reading {old} ago"
-    if known["data_state"] in (DataState.STALE, DataState.SOURCE_DOWN):
+    if known["data_state"] in (DataState.STALE, DataState.NO_DATA, DataState.SOURCE_DOWN):
         yield (
             "data sudah basi: waktu tidak dihitung dan tidak ada yang selesai karenanya"
             if indonesian

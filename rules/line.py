@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FRESH_AT_LEAST = 2 * MINUTE
 FRESH_BY_DEFAULT = 5 * MINUTE
 """How long one reading is believed before a second one shows the usual interval."""
+LOST_AFTER = 10
+"""Times as long as a reading is believed, and there is nothing any more to speak of."""
 _NEVER = -1
 
 
@@ -72,6 +74,11 @@ class Line:
         interval = self.interval_ns
         limit = max(3 * interval, FRESH_AT_LEAST) if interval else FRESH_BY_DEFAULT
         return time_ns - self.newest_ns <= limit
+
+    def lost(self, time_ns: int) -> bool:
+        """Nothing ever, or nothing for so long that the last reading tells nothing at all."""
+        silence_ns = time_ns - self.newest_ns
+        return not self.fresh(self.newest_ns + silence_ns // LOST_AFTER)
 
     def fresh_value(self, time_ns: int) -> float | None:
         """The last value, if it can be believed at that time."""

@@ -14,6 +14,8 @@ from typing import Any
 from hub.reading import Quality, Value
 from rules.alert import AlertState, DataState, Signal, State, Step, Timing, due, restless, step
 from rules.conditions import UNCHANGED, Absence, Edge
+from rules.duration import SECOND
+from rules.line import LOST_AFTER
 from rules.question import Question, applies
 from rules.rule import Rule
 
@@ -164,7 +166,7 @@ class Comparing(Track):
 
     def data_state(self, now_ns: int) -> DataState:
         line = self.question.line
-        if not line.heard:
+        if line.lost(now_ns - line.lag_ns):
             return DataState.NO_DATA
         if not line.fresh(now_ns - line.lag_ns):
             return DataState.STALE
@@ -283,7 +285,7 @@ class Joint(Track):
 
     def data_state(self, now_ns: int) -> DataState:
         questions = list(self.questions)
-        if not any(question.line.heard for question in questions):
+        if all(q.line.lost(now_ns - q.line.lag_ns) for q in questions):
             return DataState.NO_DATA
         if self.answer(now_ns) is None:
             return DataState.STALE
@@ -369,7 +371,8 @@ class Missing(Track):
         return self.edge(absence.tick(now_ns), now_ns)
 
     def data_state(self, now_ns: int) -> DataState:
-        if self.absence.heard_ns is None:
+        silence_s, absent_ns = self.absence.silence_s(now_ns), self.rule.when.absent_ns
+        if self.absence.heard_ns is None or silence_s * SECOND > LOST_AFTER * absent_ns:
             return DataState.NO_DATA
         return DataState.STALE if self.absence.holds else DataState.OK
 
