@@ -9,6 +9,7 @@
     → {"routers": true}                               ← {"ok": true, "routers": {…}}
     → {"history": "aq-balige"}                        ← {"ok": true, "history": […]}
     → {"script": "demo", "pace": 1}                   ← {"ok": true, "script": "demo"}
+    → {"begin": true}                                 ← {"ok": true}        `--story` begins
     → {"stop": true}                                  ← {"ok": true}        and the process ends
 
 A line that can't be done is answered `{"ok": false, "error": …}`; an `id` given comes back. The
@@ -25,6 +26,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,9 +35,20 @@ import yaml
 
 from firmware_stubs import script
 from firmware_stubs.field import Field
+from firmware_stubs.story import STORIES
 
 SCRIPTS = {"demo": script.DEMO}
-COMMANDS = ("fault", "clear", "faults", "published", "routers", "history", "script", "stop")
+COMMANDS = (
+    "fault",
+    "clear",
+    "faults",
+    "published",
+    "routers",
+    "history",
+    "script",
+    "begin",
+    "stop",
+)
 
 
 class Control:
@@ -76,6 +89,9 @@ class Control:
                 return {"history": self._field.history(device)}
             case {"script": str(name)}:
                 return self.play(name, float(command.get("pace", 1)))
+            case {"begin": _}:
+                self._play(self._field.begin(), 1.0)
+                return {}
             case {"stop": _}:
                 self.stopped.set()
                 return {}
@@ -87,10 +103,13 @@ class Control:
             raise ValueError(f"no script {name!r}; there are {', '.join(SCRIPTS)}")
         if not 0 < pace <= 1000:
             raise ValueError("pace is above 0 and at most 1000")
+        self._play(SCRIPTS[name], pace)
+        return {"script": name}
+
+    def _play(self, steps: Sequence[script.Step], pace: float) -> None:
         if self._playing is not None:
             self._playing.cancel()
-        self._playing = asyncio.create_task(script.play(self._field, SCRIPTS[name], pace=pace))
-        return {"script": name}
+        self._playing = asyncio.create_task(script.play(self._field, steps, pace=pace))
 
     async def close(self) -> None:
         if self._playing is not None:
@@ -132,6 +151,7 @@ async def serve(options: argparse.Namespace, lines: TextIO, out: TextIO) -> int:
         ramp_s=options.ramp,
         broker=options.broker,
         ping=options.ping,
+        story=STORIES.get(options.story),
     )
     control = Control(field)
     loop = asyncio.get_running_loop()
@@ -213,6 +233,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--ramp", type=_positive, default=6.0, help="s until smoke etc. is full")
     made.add_argument("--ping", action="store_true", help="keep `netprobe` sections")
     made.add_argument("--script", choices=sorted(SCRIPTS), help="play it after the start")
+    made.add_argument(
+        "--story", choices=sorted(STORIES), help="a day that is told, from `begin` on"
+    )
     return made
 
 

@@ -24,8 +24,10 @@ from firmware_stubs.broker import EmbeddedBroker
 from firmware_stubs.camera import Camera
 from firmware_stubs.faults import Faults, Kind
 from firmware_stubs.node import Message, Sensor, decode
-from firmware_stubs.physics import Physics, noise
+from firmware_stubs.physics import NS, Effects, Physics, noise
 from firmware_stubs.routers import Routers
+from firmware_stubs.script import Step
+from firmware_stubs.story import Story
 from firmware_stubs.uplink import Uplink
 from hub import clock
 
@@ -87,7 +89,8 @@ class Field:
     `speed`: how much faster than the clock the day goes by; stamps stay true. `now`: UTC ns.
     `interval_s`, `beat_s`: between two reports of a sensor and of a camera. `ramp_s`: how long
     smoke, a fish kill and the like take to grow and to fade. `broker`: (host, port) of one that
-    runs. `ping`: leave `netprobe` sections in the inventory.
+    runs. `ping`: leave `netprobe` sections in the inventory. `story`: a day that is told from
+    `begin()` on, with the hours of the first midnight after now; before, no sensor says a word.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Field:
         ramp_s: float = 6.0,
         broker: tuple[str, int] | None = None,
         ping: bool = False,
+        story: Story | None = None,
     ) -> None:
         self._inventory = copy.deepcopy(dict(inventory))
         self._now = now
@@ -110,6 +114,7 @@ class Field:
         self._given_broker = broker
         self._ping = ping
         self._seed = seed
+        self._story = story
         started = now()
         devices = self._inventory.get("devices") or []
         self.physics = Physics(seed, speed, started)
@@ -137,6 +142,13 @@ class Field:
         self._uplinks: list[Uplink] = []
         self._links: list[asyncio.Task[None]] = []
         self._unreachable: set[str] = set()
+        self._begun = asyncio.Event()
+        self._midnight_ns = started + round((24 - self.physics.hour(started)) * 3600 * NS)
+        if story is None:
+            self._begun.set()
+        else:
+            for sensor in self._sensors.values():
+                story.keep_yesterday(sensor, started)
 
     async def start(self) -> Addresses:
         """Start everything. Raises `OSError` when a port can't be had."""
@@ -290,11 +302,29 @@ class Field:
             await uplink.publish(hello.topic, hello.payload, retain=hello.retain)
 
     async def _run_sensor(self, sensor: Sensor, uplink: Uplink) -> None:
+        await self._begun.wait()
         await self._phase(sensor.device, self._interval_s, uplink)
         async for time_ns in _every(self._interval_s, self._now):
-            effects = self._faults.effects(sensor.device, time_ns)
+            effects = self._effects(sensor.device, time_ns)
             for message in sensor.turn(time_ns, effects):
                 await self._say(sensor, message, uplink)
+
+    def _effects(self, device: str, time_ns: int) -> Effects:
+        found = self._faults.effects(device, time_ns)
+        if self._story is None:
+            return found
+        return {**self._story.effects(device, self.story_hour(time_ns)), **found}
+
+    def story_hour(self, time_ns: int) -> float:
+        """Hours since the story's midnight; negative before it."""
+        return (time_ns - self._midnight_ns) / 3600 / NS
+
+    def begin(self) -> list[Step]:
+        """The story begins: sensors speak. Its faults, as a script from now on."""
+        self._begun.set()
+        if self._story is None:
+            return []
+        return self._story.steps(self.story_hour(self._now()), clock.speed())
 
     async def _say(self, sensor: Sensor, message: Message, uplink: Uplink) -> None:
         """Publish; then what was kept, a bounded number of them."""

@@ -77,6 +77,11 @@ class Sensor:
             messages.append(Message(self.device, self.topic("telemetry"), kept, kept=True))
         return messages
 
+    def keep(self, time_ns: int) -> None:
+        """Measure what nobody could be told at that time."""
+        measures = self.physics.sample(self.profile, self.device, time_ns, {})
+        self.core.keep(self._payload(measures, time_ns))
+
     def delivered(self) -> Message | None:
         """The oldest kept message has arrived; the next one, if there is another."""
         self.core.forget()

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from hub import app, configuration, fieldlink, logs, supervisor
+from hub import app, clock, configuration, demostory, fieldlink, logs, supervisor
 from hub.api import TryAgain
 from hub.clock import NS, now_ns
 from hub.configuration import Configuration
@@ -108,9 +108,12 @@ class FieldProcess:
                 await self.process.wait()
 
 
-async def start_field(inventory: Path, *, script: bool) -> FieldProcess:
+async def start_field(inventory: Path, *, script: bool, story: str = "") -> FieldProcess:
     """Start the simulated regency. Raises `NoField` with what it said."""
     arguments = ["-m", "firmware_stubs.field", "--inventory", str(inventory)]
+    if story:
+        interval_s = demostory.INTERVAL_S / clock.speed()
+        arguments += ["--story", story, "--interval", str(interval_s)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -134,20 +137,36 @@ async def start_field(inventory: Path, *, script: bool) -> FieldProcess:
 
 
 def settings_for(
-    addresses: Mapping[str, Any], *, store: Mapping[str, Any], host: str, port: int, level: str
+    addresses: Mapping[str, Any],
+    *,
+    store: Mapping[str, Any],
+    host: str,
+    port: int,
+    level: str,
+    story: str = "",
 ) -> dict[str, Any]:
-    """The demo's settings: quick periods and short `for`, so that a minute shows everything."""
+    """The demo's settings: quick periods and short `for`, so that a minute shows everything; a
+    story has a clock for that, and the rules as they are."""
     broker = {
         "name": "demo",
         "host": addresses["broker"]["host"],
         "port": addresses["broker"]["port"],
         "protocol": 4,
     }
-    return {
+    settings = {
         **SETTINGS,
         "log": {"level": level},
         "web": {"host": host, "port": port, "auth": "demo"},
         "store": dict(store),
+    }
+    if story:
+        collectors = {
+            "mqtt": {"brokers": [{**broker, "canary_s": 0}]},
+            "camera": {"broker": broker},
+        }
+        return {**settings, **demostory.people(), "collectors": collectors}
+    return {
+        **settings,
         "rules": {"set": QUICK},
         "collectors": {
             "mqtt": {"brokers": [broker]},
@@ -196,12 +215,16 @@ QUICK: dict[str, Any] = {
 
 @contextlib.asynccontextmanager
 async def prepared(
-    folder: Path, *, store: str, host: str, port: int, level: str, script: bool
+    folder: Path, *, store: str, host: str, port: int, level: str, script: bool, story: str = ""
 ) -> AsyncIterator[tuple[FieldProcess, Configuration]]:
     """The field running, settings and inventory written and checked."""
     folder.mkdir(parents=True, exist_ok=True)
     given = Path(__file__).parent / "regency" / "toba" / "inventory.yaml"
-    field = await start_field(given, script=script)
+    if story:
+        sensors = folder / "sensors.yaml"
+        sensors.write_text(_yaml(demostory.sensors_only(given)), "utf-8")
+        given, script = sensors, False
+    field = await start_field(given, script=script, story=story)
     try:
         (folder / "inventory.yaml").write_text(_yaml(field.addresses["inventory"]), "utf-8")
         chosen = {"kind": store, "linger_ms": 200}
@@ -210,7 +233,9 @@ async def prepared(
                 "database": "toba_demo",
                 "url": os.environ.get("INFLUX_URL", "http://127.0.0.1:8086"),
             }
-        written = settings_for(field.addresses, store=chosen, host=host, port=port, level=level)
+        written = settings_for(
+            field.addresses, store=chosen, host=host, port=port, level=level, story=story
+        )
         path = folder / "toba-hub.yaml"
         path.write_text("# Written by `toba-hub demo`.\n" + _yaml(written), "utf-8")
         yield field, configuration.load(path)
@@ -231,9 +256,12 @@ async def run(
     folder: Path | None = None,
     level: str = "info",
     script: bool = True,
+    story: str = "",
+    speed: float = 60.0,
 ) -> dict[str, Any]:
     """Run the demo until Ctrl-C or for `seconds`; what was found in the store at the end.
 
+    A `story` lets the clock of all processes, this one's too, run `speed` times faster.
     Raises `PortTaken`, `NoField`, `Misconfigured`, `AlreadyRunning`.
     """
     os.umask(supervisor.PRIVATE)
@@ -242,9 +270,11 @@ async def run(
     where = Path(tempfile.mkdtemp(prefix="toba-demo-")) if folder is None else folder
     stop = asyncio.Event()
     supervisor.on_signals(stop)
-    began = now_ns()
+    began = demostory.begin(speed) if story else now_ns()
     try:
-        opened = prepared(where, store=store, host=host, port=port, level=level, script=script)
+        opened = prepared(
+            where, store=store, host=host, port=port, level=level, script=script, story=story
+        )
         async with opened as (field, conf):
             url = f"http://{host}:{port}"
             lock = supervisor.FolderLock.take(conf.settings.data, url)
@@ -252,16 +282,21 @@ async def run(
             server = await fieldlink.listen(socket, field.ask)
             log.info("the board is at", url=url, store=store, data=str(where))
             dropped: dict[str, int] = {}
-            ending = asyncio.create_task(_end(stop, seconds, conf, dropped))
+            tasks = [asyncio.create_task(_end(stop, seconds, conf, dropped))]
+            if story:
+                telling = demostory.tell(field.ask, conf.settings.data / "ingest.sock")
+                tasks.append(asyncio.create_task(telling))
             try:
                 code = await supervisor.supervise(app.children(conf.path, socket), stop)
             finally:
-                ending.cancel()
+                for task in tasks:
+                    task.cancel()
                 server.close()
                 lock.release()
             if code:
                 raise NoField(f"a process of the hub ended with exit code {code}")
-            return await _summary(conf, began, dropped)
+            summary = await _summary(conf, began, dropped)
+            return {**summary, "told": _told(conf)} if story else summary
     finally:
         if own:
             shutil.rmtree(where, ignore_errors=True)
@@ -305,6 +340,14 @@ async def _summary(conf: Configuration, began_ns: int, dropped: dict[str, int]) 
         },
         "drops": dropped,
     }
+
+
+def _told(conf: Configuration) -> list[dict[str, Any]]:
+    ledger = Ledger(conf.settings.data / "serve.db")
+    try:
+        return demostory.told(ledger.db)
+    finally:
+        ledger.close()
 
 
 async def _readings(conf: Configuration, began_ns: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hub import configuration, link, logs, own, ruleset
+from hub import clock, configuration, link, logs, own, ruleset
 from hub.api import Event, Hint, Reading, Route, TryAgain
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
@@ -243,7 +243,7 @@ class Ingest:
         then, began = now_ns(), monotonic()
         while True:
             now, lasted = now_ns(), monotonic() - began
-            step_s = (now - then) / NS - lasted
+            step_s = (now - then) / NS - lasted * clock.speed()
             if abs(step_s) > STEP_S:
                 self._say_clock_jumped(now, step_s)
             then, began = now, began + lasted

@@ -19,7 +19,7 @@ from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
 from hub.settings import ENVIRONMENT, PREFIX, Settings
 from hub.yamlfile import YamlFile
 
-NOT_SETTINGS = {"TOBA_SETTINGS"}
+NOT_SETTINGS = {"TOBA_SETTINGS", "TOBA_CLOCK"}
 """Where the settings file is, which it can't say itself."""
 SOCKET_PATH = 107
 """Longer names the kernel refuses to local sockets (sys/un.h)."""

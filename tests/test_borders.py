@@ -21,6 +21,7 @@ FLOORS = [
         "hub.backtest_page",
         "hub.backup",
         "hub.demo",
+        "hub.demostory",
         "hub.discovery",
         "hub.importing",
         "hub.doctor",

@@ -63,17 +63,30 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
     data: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    story: Annotated[
+        str, typer.Option(help="Instead of faults: `day`, a day in the field with its sensors.")
+    ] = "",
+    speed: Annotated[
+        float, typer.Option(help="How many times faster a story goes by.", min=1, max=120)
+    ] = 60,
 ) -> None:
     """Simulate a whole regency and run the hub on it; open the board in a browser.
 
     No device, broker or database is needed: routers, sensors and cameras are simulated over their
     real protocols on this machine. After some seconds a scripted fault raises an alert and clears
     it again. Ctrl-C ends everything.
+
+    `--story day --speed 60` tells a day in 24 minutes, with the rules as they are: smoke over
+    Balige leads the ISPU through four classes, a probe sticks, a buoy falls silent, and oxygen at
+    the fish cages falls to what killed them in 2025. What each team was told is listed at the end.
     """
     from hub import demo as play
+    from hub import demostory
 
     if store not in ("duckdb", "influxdb"):
         fail(f"no store {store!r}: use duckdb or influxdb", 2)
+    if story and story not in demostory.STORIES:
+        fail(f"no story {story!r}: there is {', '.join(demostory.STORIES)}", 2)
     logs.set_up("debug" if verbose else "info")
     try:
         summary = asyncio.run(
@@ -84,6 +97,8 @@ def demo(
                 seconds=seconds,
                 folder=data,
                 level="debug" if verbose else "info",
+                story=story,
+                speed=speed,
             )
         )
     except play.NoField as error:
@@ -92,6 +107,9 @@ def demo(
         fail(str(error).replace("web.port", "--port").replace("web.host", "--host"))
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
+        return
+    for one in summary.get("told", ()):
+        out.print("{at}  {channel:<14} {state:<9} {title}".format(**one), markup=False)
 
 
 @cli.command(rich_help_panel=RUNNING)
