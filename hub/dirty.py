@@ -70,8 +70,6 @@ class Dirty:
         db.executescript(_SCHEMA)
         row = db.execute("SELECT max(number) FROM rollup_dirty").fetchone()
         self._number = int(row[0] or 0)
-        self._latest: dict[str, int] = {}
-        """Series key to the bucket it was last seen in, while that is marked."""
         self._marked: dict[tuple[str, int], set[str]] = {}
         """Devices marked in a bucket; `ALL` among them: as a whole."""
         self.began = db.execute("SELECT 1 FROM rollup_began").fetchone() is not None
@@ -80,42 +78,31 @@ class Dirty:
     def touched(self, readings: Iterable[Reading]) -> list[Mark]:
         """The marks that these readings need and that are not there; to be handed to `keep`
         before the readings are written."""
-        latest, width = self._latest, FIVE.width_ns
+        width = FIVE.width_ns
         fresh: dict[tuple[str, int], set[str]] = {}
+        buckets: dict[str, set[str]] = {}
         start = stop = 0
         for series, time_ns, _, _ in readings:
             if not start <= time_ns < stop:  # seldom: dividing is dear
                 start = time_ns - time_ns % width
                 stop = start + width
-            if latest.get(series.key) != start:
-                latest[series.key] = start
-                if 0 <= time_ns <= LATEST_NS - width:
-                    self._see(fresh, (series.measurement, start), series.device)
-        if not fresh:
-            return []
+                buckets = {}
+            measurement = series.measurement
+            marked = buckets.get(measurement)
+            if marked is None:
+                marked = buckets[measurement] = self._marked.setdefault((measurement, start), set())
+            if series.device in marked or ALL in marked:
+                continue
+            if 0 <= time_ns <= LATEST_NS - width:
+                device = _see(marked, series.device)
+                fresh.setdefault((measurement, start), set()).add(device)
         if len(self._marked) > MOST_BUCKETS:
-            self._forget()
+            self._marked.clear()
         return [
             (measurement, start_ns, device)
             for (measurement, start_ns), devices in fresh.items()
             for device in ([ALL] if ALL in devices else devices)
         ]
-
-    def _see(
-        self, fresh: dict[tuple[str, int], set[str]], bucket: tuple[str, int], device: str
-    ) -> None:
-        marked = self._marked.setdefault(bucket, set())
-        if device in marked or ALL in marked:
-            return
-        if len(marked) >= MOST_DEVICES:
-            marked.clear()
-            device = ALL
-        marked.add(device)
-        fresh.setdefault(bucket, set()).add(device)
-
-    def _forget(self) -> None:
-        self._latest.clear()
-        self._marked.clear()
 
     def keep(self, marks: Sequence[Mark], tier: Tier = FIVE) -> None:
         """Make marks durable. Raises sqlite3.Error."""
@@ -153,7 +140,6 @@ class Dirty:
             (tier.suffix, over_ns - tier.width_ns, limit),
         ).fetchall()
         if tier is FIVE and rows:
-            self._latest.clear()
             for measurement, start_ns, *_ in rows:
                 self._marked.pop((measurement, start_ns), None)
         return [
@@ -212,6 +198,15 @@ class Dirty:
             "SELECT count(*) FROM (SELECT DISTINCT tier, measurement, start_ns FROM rollup_dirty)"
         ).fetchone()
         return int(row[0])
+
+
+def _see(marked: set[str], device: str) -> str:
+    """Take note that a bucket is to be marked for one more device, or as a whole."""
+    if len(marked) >= MOST_DEVICES:
+        marked.clear()
+        device = ALL
+    marked.add(device)
+    return device
 
 
 class _transaction:  # noqa: N801  # used as a statement

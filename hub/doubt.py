@@ -146,10 +146,12 @@ class Doubts:
     """All fields of one collector that its manifest wants looked at."""
 
     def __init__(self, manifest: Manifest, inventory: Inventory) -> None:
-        self._specs = {
+        looked_at = {
             name: {field: spec for field, spec in measurement.fields.items() if spec.is_doubted}
             for name, measurement in manifest.measurements.items()
         }
+        self.specs = {name: specs for name, specs in looked_at.items() if specs}
+        """By measurement; of any other nothing is doubted, and nobody need ask."""
         self._looked: dict[str, tuple[float, dict[str, Field]]] = {}
         """By series key: when its calibration runs out, and its fields."""
         self._sites: dict[tuple[str, str, str], dict[str, tuple[int, float]]] = {}
@@ -181,7 +183,7 @@ class Doubts:
         series = Series.parse(key)
         device = self._devices.get(series.device)
         parts = {}
-        for name, spec in self._specs.get(series.measurement, {}).items():
+        for name, spec in self.specs.get(series.measurement, {}).items():
             place = None
             if spec.neighbour is not None and device is not None:
                 group = (device.site, series.measurement, name)

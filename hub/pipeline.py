@@ -236,7 +236,7 @@ class Pipeline:
                     if checked is None:
                         continue
                     series, time_ns, fields, quality = checked
-                if doubts is not None:
+                if doubts is not None and series.measurement in doubts.specs:
                     quality = doubts.of(series.key, time_ns, fields, quality)
                 readings.append((series.key, time_ns, fields, quality))
             elif isinstance(item, Hint):

@@ -26,6 +26,7 @@ from rules.ispu import PARAMETERS, Form, station
 from rules.thing import Thing
 
 MEASUREMENT = "air_index"
+SOURCE = "environment"
 HOURS = 24
 ENOUGH_HOURS = 18
 ENOUGH_OF_AN_HOUR = 0.75
@@ -56,8 +57,6 @@ class AirIndex:
         self._top = top
         self._reference: frozenset[str] = frozenset()
         self._stations: dict[str, dict[str, _Hours]] = {}
-        self._of: dict[str, dict[str, _Hours] | None] = {}
-        """By series key; None: nothing of air quality."""
         self._oldest = 0
         """Hours before this one are over for good."""
         self._hour = 0
@@ -70,27 +69,19 @@ class AirIndex:
 
     def observe(self, readings: Iterable[Reading]) -> None:
         """Readings of one record, of whatever measurement."""
-        known, oldest = self._of, self._oldest
+        stations, oldest = self._stations, self._oldest
         for series, time_ns, fields, quality in readings:
-            try:
-                parameters = known[series.key]
-            except KeyError:
-                parameters = self._meet(series)
-            if parameters is None or quality & UNFIT:
+            if series.measurement != SOURCE or quality & UNFIT:
                 continue
             hour = time_ns // HOUR
             if hour < oldest:
                 continue
+            parameters = stations.get(series.device)
+            if parameters is None:
+                parameters = stations[series.device] = {}
             for name in fields:
                 if name in _NAMES:
                     self._add(parameters, name, hour, fields[name])
-
-    def _meet(self, series: Series) -> dict[str, _Hours] | None:
-        found = None
-        if series.measurement == "environment":
-            found = self._stations.setdefault(series.device, {})
-        self._of[series.key] = found
-        return found
 
     @staticmethod
     def _add(parameters: dict[str, _Hours], name: str, hour: int, value: Value) -> None:
@@ -169,7 +160,6 @@ class AirIndex:
         last = {device: (at, fields) for device, (at, fields) in state["last"].items()}
         self._hour, self._oldest = state["hour"], state["oldest"]
         self._stations, self._last = stations, last
-        self._of.clear()
 
 
 _NAMES = frozenset(PARAMETERS)

@@ -34,6 +34,8 @@ UNPROVED_MOST_S = 3600.0
 FRESH_S = 600.0
 """At the start of a hub all tiers come soon one after the other: a list of ports that another one
 has just made is good enough for the inventory."""
+_NONE: frozenset[str] = frozenset()
+"""One for all devices: of most of them nothing of that kind is to be told."""
 _WATCHED = (o.SYS_UPTIME, o.ENGINE_TIME, o.HR_SYSTEM_UPTIME, o.IF_NUMBER, o.IF_TABLE_LAST_CHANGE)
 
 
@@ -50,7 +52,7 @@ class Device:
         who: Who = lambda name, address: "",
     ) -> None:
         self.id = id
-        self.names = {id}
+        self.names: tuple[str, ...] = (id,)
         """What others may call it: its id, and its sysName once that is known."""
         self.series = Series.of("device", id, probe="snmp")
         self._section = section
@@ -60,7 +62,7 @@ class Device:
         """When somebody wants to know: everything that is looked for, found or not."""
         self._catalogue = catalogue
         self._who = who
-        self._proposed: frozenset[str] = frozenset()
+        self._proposed = _NONE
         self._ports = PortReader(reader, host)
         self._table: Table | None = None
         self._stale = False
@@ -73,9 +75,9 @@ class Device:
         self._shape: tuple[Value, Value] | None = None
         self._restarts: list[float] = []
         """When, by our monotonic clock; of the last day."""
-        self._unmatched: frozenset[str] = frozenset()
+        self._unmatched = _NONE
         """Ports that the agent lists under one name and answers for under another."""
-        self._told: frozenset[str] = frozenset()
+        self._told = _NONE
 
     @property
     def tiers(self) -> Mapping[str, Callable[[Emit], Awaitable[None]]]:
@@ -149,11 +151,12 @@ class Device:
 
     async def inventory(self, emit: Emit) -> None:
         """Who the device says it is, its ports, parts and neighbours anew. Raises `NoAnswer`."""
-        self._unmatched = frozenset()
+        self._unmatched = _NONE
         table = self._table
         if table is None or self._stale or _now_s() - self._discovered_at >= FRESH_S:
             table = await self._discover(emit)
-        self.names = {self.id, table.facts.get("sys_name", "")} - {""}
+        called = table.facts.get("sys_name")
+        self.names = (self.id, called) if called else (self.id,)
         if table.facts:
             emit(Reading(self.series, self._host.now_ns(), dict(table.facts)))
         await self._meet_neighbours(table, emit)
@@ -166,7 +169,7 @@ class Device:
             self._say(note)
         edges = neighbours.proposals(self.id, found, self._section.uplinks, self._who)
         fresh = [edge for edge in edges if repr(edge) not in self._proposed]
-        self._proposed = frozenset(map(repr, edges))
+        self._proposed = frozenset(map(repr, edges)) or _NONE
         if fresh:
             emit(*fresh)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from collectors.snmp import oids as o
 from collectors.snmp.catalogue import Catalogue, Chosen, identity_of
@@ -32,7 +33,42 @@ MAX_PORTS = 4096
 """More ports than this in one device are left out, with a note."""
 
 
-_NEVER = object()
+class Speed(NamedTuple):
+    """What follows from ifHighSpeed, or from ifSpeed where there is none."""
+
+    polled: Value
+    """As the agent gave it."""
+    bps: int | None
+    line_rate: int | None
+    """The speed where it is one that traffic can be measured against."""
+
+
+class Facts(NamedTuple):
+    """What changes rarely, and which optional columns a port has; the same object for all ports
+    that are alike, which in a fleet nearly all are."""
+
+    if_type: int = 0
+    if_speed: int | None = None
+    wide: bool = True
+    """Has 64-bit octet counters."""
+    has_high_speed: bool = True
+    has_discontinuity: bool = False
+    fixed_speed: int | None = None
+    """As the inventory says."""
+    uplink: int = 0
+
+    def speed(self, polled: Value) -> Speed:
+        """What a polled ifHighSpeed (or ifSpeed) says of such a port."""
+        bps = self._bps(number(polled))
+        made_up = self.fixed_speed is None and self.if_type in NOMINAL_SPEED_TYPES
+        return Speed(polled, bps, None if made_up else bps)
+
+    def _bps(self, polled: int | None) -> int | None:
+        if self.fixed_speed is not None:
+            return self.fixed_speed
+        if self.has_high_speed:
+            return speed_bps(polled, self.if_speed)
+        return speed_bps(None, polled)
 
 
 @dataclass(slots=True, eq=False)
@@ -44,44 +80,21 @@ class Port:
     label_cell: Oid
     label: Value
     """What `label_cell` held: asked again with the counters, so that no other port's are taken."""
+    facts: Facts
+    speed: Speed
     alias: str = ""
-    if_type: int = 0
-    if_speed: int | None = None
-    wide: bool = True
-    """Has 64-bit octet counters."""
-    has_high_speed: bool = True
-    has_discontinuity: bool = False
-    fixed_speed: int | None = None
-    uplink: int = 0
     traffic: bytes | None = None
     """The last look at its octets, packed."""
     faults: bytes | None = None
-    speed: int | None = None
-    """bit/s."""
-    line_rate: int | None = None
-    """The speed where it is one that traffic can be measured against."""
-    _polled: object = _NEVER
-    """What they were made of."""
 
     @property
     def name(self) -> str:
         return self.series.tag("ifname")
 
     def saw_speed(self, polled: Value) -> None:
-        """Take ifHighSpeed (or ifSpeed where there is none) as polled; it seldom changes."""
-        if polled == self._polled:
-            return
-        self._polled = shared(polled)
-        self.speed = shared(self._speed(number(polled)))
-        made_up = self.fixed_speed is None and self.if_type in NOMINAL_SPEED_TYPES
-        self.line_rate = None if made_up else self.speed
-
-    def _speed(self, polled: int | None) -> int | None:
-        if self.fixed_speed is not None:
-            return self.fixed_speed
-        if self.has_high_speed:
-            return speed_bps(polled, self.if_speed)
-        return speed_bps(None, polled)
+        """Take the speed as polled; it seldom changes."""
+        if polled != self.speed.polled:
+            self.speed = shared(self.facts.speed(polled))
 
 
 @dataclass(slots=True)
@@ -161,7 +174,7 @@ async def _identify(reader: Reader, section: SnmpSection, catalogue: Catalogue) 
     for key, some in sources.items():
         facts[key] = next(filter(None, (words(one, there.get(one.oid)) for one in some)), "")
     facts["profile"] = chosen.profile.name
-    return Table(chosen, {key: value for key, value in facts.items() if value})
+    return Table(chosen, {key: shared(value) for key, value in facts.items() if value})
 
 
 async def _find_ports(
@@ -192,13 +205,14 @@ async def _find_ports(
         table.notes.append(f"only the first {MAX_PORTS} ports are polled")
     for index, name in found.items():
         by_name = bool(text(names.get(index)))
+        facts = Facts(fixed_speed=section.speed.get(name), uplink=int(name in section.uplinks))
         port = Port(
             index,
             Series.of("interface", device, ifname=name),
             shared(cell(o.IF_NAME if by_name else o.IF_DESCR, index)),
             shared((names if by_name else descrs).get(index)),
-            fixed_speed=section.speed.get(name),
-            uplink=int(name in section.uplinks),
+            facts,
+            facts.speed(None),
         )
         same = old.get(index)
         if same is not None and same.series is port.series:
@@ -227,13 +241,17 @@ async def _read_facts(reader: Reader, ports: Sequence[Port]) -> None:
     plan = Plan([(port, tuple(cell(c, port.index) for c in _FACTS)) for port in ports])
     async for page in reader.read(plan):
         for port, (if_type, alias, if_speed, high_speed, wide, discontinuity) in page.rows:
-            port.if_type = number(if_type) or 0
             port.alias = text(alias)
-            port.if_speed = shared(number(if_speed))
-            port.has_high_speed = number(high_speed) is not None
-            port.wide = number(wide) is not None
-            port.has_discontinuity = number(discontinuity) is not None
-            port.saw_speed(high_speed if port.has_high_speed else if_speed)
+            facts = port.facts = shared(
+                port.facts._replace(
+                    if_type=number(if_type) or 0,
+                    if_speed=number(if_speed),
+                    wide=number(wide) is not None,
+                    has_high_speed=number(high_speed) is not None,
+                    has_discontinuity=number(discontinuity) is not None,
+                )
+            )
+            port.speed = shared(facts.speed(high_speed if facts.has_high_speed else if_speed))
 
 
 def recounted(device: str, table: Table, names: Mapping[int, Value]) -> bool:
@@ -248,11 +266,14 @@ def recounted(device: str, table: Table, names: Mapping[int, Value]) -> bool:
 
 
 def _traffic_cells(port: Port) -> tuple[Oid, ...]:
+    facts = port.facts
     columns = [o.IF_OPER_STATUS, o.IF_ADMIN_STATUS]
     columns += (
-        [o.IF_HC_IN_OCTETS, o.IF_HC_OUT_OCTETS] if port.wide else [o.IF_IN_OCTETS, o.IF_OUT_OCTETS]
+        [o.IF_HC_IN_OCTETS, o.IF_HC_OUT_OCTETS]
+        if facts.wide
+        else [o.IF_IN_OCTETS, o.IF_OUT_OCTETS]
     )
-    columns.append(o.IF_HIGH_SPEED if port.has_high_speed else o.IF_SPEED)
+    columns.append(o.IF_HIGH_SPEED if facts.has_high_speed else o.IF_SPEED)
     return _with_label(port, columns)
 
 
@@ -261,7 +282,7 @@ def _fault_cells(port: Port) -> tuple[Oid, ...]:
 
 
 def _with_label(port: Port, columns: list[Oid]) -> tuple[Oid, ...]:
-    if port.has_discontinuity:
+    if port.facts.has_discontinuity:
         columns.append(o.IF_DISCONTINUITY)
     return (port.label_cell, *(cell(column, port.index) for column in columns))
 

@@ -56,12 +56,12 @@ class PortReader:
     ) -> Reading:
         oper, admin, in_octets, out_octets, polled_speed = values[1:6]
         port.saw_speed(polled_speed)
-        speed, line_rate = port.speed, port.line_rate
-        look = _look(page, values[3:5], values[6:], 64 if port.wide else 32)
+        facts, (_, speed, line_rate) = port.facts, port.speed
+        look = _look(page, values[3:5], values[6:], 64 if facts.wide else 32)
         found = _rates(port.traffic, look, page, line_rate and line_rate / 8)
         if found.drop is not Drop.TOO_SOON:
             port.traffic = look.packed()
-        fields: dict[str, Field] = {"uplink": port.uplink}
+        fields: dict[str, Field] = {"uplink": facts.uplink}
         if is_there(oper):
             fields["oper_up"] = 1 if oper == UP else 0
             if self.told and self.told.agrees(port.index, oper != UP, page.at_s):
@@ -102,7 +102,7 @@ class PortReader:
         self, port: Port, values: Sequence[Value], page: Page[Port]
     ) -> tuple[dict[str, Field], int]:
         look = _look(page, values[1:5], values[5:], 32)
-        line_rate = port.line_rate
+        line_rate = port.speed.line_rate
         found = _rates(port.faults, look, page, line_rate and line_rate / SHORTEST_FRAME_BITS)
         if found.drop is not Drop.TOO_SOON:
             port.faults = look.packed()
