@@ -358,6 +358,7 @@ class Ingest:
                     log.error("wrong in the configuration", what=str(problem))
                 raise
             changes = await asyncio.to_thread(compare, self.conf, conf)
+            conf.inventory.keep(self.conf.inventory)
             new = await asyncio.to_thread(ruleset.of, conf)
             same = new.sha256 == self._noted
             await self._note(ruleset.unchanged(new.sha256) if same else new.payload)

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path as FilePath
-from typing import Any
+from sys import intern
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -53,6 +54,7 @@ class Opd(BaseModel, extra="forbid", frozen=True):
     site: str
 
 
+_Item = TypeVar("_Item", Site, Opd, "Device")
 _GIVEN: set[str] = set()
 
 
@@ -164,6 +166,13 @@ class Inventory:
             if collector in d.collect
         ]
 
+    def keep(self, before: Inventory) -> None:
+        """Go on with the objects of `before` for whatever did not change: somebody may still hold
+        that inventory, and two of a large network take much."""
+        _keep(self.sites, before.sites)
+        _keep(self.opds, before.opds)
+        _keep(self.devices, before.devices)
+
     def dump(self) -> dict[str, Any]:
         """Plain data that `read` would accept."""
         return {
@@ -196,7 +205,25 @@ def read(
     if plugins is not None:
         problems += _check_sections(inventory, written, plugins, configs or {})
     yamlfile.raise_if(problems)
+    _share(inventory.devices.values())
     return inventory
+
+
+def _keep(mine: dict[str, _Item], theirs: Mapping[str, _Item]) -> None:
+    for id, item in mine.items():
+        known = theirs.get(id)
+        if known == item:
+            mine[id] = known
+
+
+def _share(devices: Iterable[Device]) -> None:
+    """Keep once what many devices have alike: words, and how they are collected."""
+    sections: dict[str, dict[str, dict[str, Any]]] = {}
+    for device in devices:
+        said = device.__dict__  # a frozen model; equal values change nothing of what it says
+        said["collect"] = sections.setdefault(repr(device.collect), device.collect)
+        for word in ("kind", "site", "opd"):
+            said[word] = intern(said[word])
 
 
 def from_data(data: dict[str, Any], name: str = "inventory") -> Inventory:

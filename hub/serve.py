@@ -258,6 +258,7 @@ async def _follow(
         except Misconfigured as error:  # spoiled since; ingest refuses it when it is asked
             log.error("the files are wrong again, names stay as they were", why=str(error))
             continue
+        found.inventory.keep(backend.inventory)
         store.labels = backend.reload(found)
         await people.reload(found)
 

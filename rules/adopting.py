@@ -59,7 +59,7 @@ def _take_lines(now: Roster, before: Roster, kept: list[Comparing]) -> None:
     """The lines that are still asked or looked at, without what nobody asks any more."""
     asked = {id(track.question): track.question for track in kept}
     for question in asked.values():
-        question.rank = now.rank(question.owner.rule), question.rank[1]
+        question.rank = now.rank(question.owner.rule, question.rank[1])
     looked_at = {id(line) for question in asked.values() for line in question.lines()}
     for of_line, line in before.lines.items():
         if id(line) in looked_at:

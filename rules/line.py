@@ -37,7 +37,7 @@ class Line:
     )
 
     def __init__(self) -> None:
-        self.questions: list[Question] = []
+        self.questions: tuple[Question, ...] = ()
         self.windows: tuple[Question, ...] = ()
         """Those of `questions` that must be fed even in the quiet band."""
         self.newest_ns = _NEVER
@@ -59,7 +59,7 @@ class Line:
         self._ask_all([question for question in self.questions if id(question) in wanted])
 
     def _ask_all(self, questions: list[Question]) -> None:
-        self.questions = sorted(questions, key=lambda one: one.rank)
+        self.questions = tuple(sorted(questions, key=lambda one: one.rank))
         self.windows = tuple(question for question in self.questions if question.windowed)
         self.low, self.high = NOWHERE
 

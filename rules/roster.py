@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hub.reading import Series, Value
+from hub.reading import Series, Tags, Value
 from rules.index import EMPTY, Index
 from rules.line import Derived, Line
 from rules.question import Question
@@ -47,7 +47,14 @@ class Roster:
 
     def __init__(self, rules: Sequence[Rule], things: Iterable[Thing], late_after_ns: int) -> None:
         self.rules = tuple(rules)
-        self._numbers = {rule.name: number for number, rule in enumerate(self.rules)}
+        self._ranks = {
+            (rule.name, part): (number, part)
+            for number, rule in enumerate(self.rules)
+            for part in range(-1, len(rule.when.parts))
+        }
+        """Once for all that is asked because of that (part of a) rule, and so are …"""
+        self._tags: dict[Tags, Tags] = {}
+        """… the tags beside the device: in a fleet all routers have the same ports."""
         self.things = {thing.id: thing for thing in things}
         self.topology = Topology({thing.id: thing.parents for thing in self.things.values()})
         self.tracks: dict[str, Track] = {}
@@ -112,9 +119,9 @@ class Roster:
                 if who and who.matches(attributes):
                     yield rule
 
-    def rank(self, rule: Rule) -> int:
-        """Its number among the rules."""
-        return self._numbers[rule.name]
+    def rank(self, rule: Rule, part: int) -> tuple[int, int]:
+        """Its number among the rules, and the part's among the rule's."""
+        return self._ranks[rule.name, part]
 
     def judges(self, measurement: str, device: str) -> bool:
         """Only what the inventory lists meets rules: else whoever may publish could page people
@@ -193,6 +200,7 @@ class Roster:
         key = alert_key(rule.name, series.device, tags)
         track = self.tracks.get(key)
         if not isinstance(track, Comparing):
+            tags = self._tags.setdefault(tags, tags)
             track = self.tracks[key] = Comparing(rule, series.device, tags, series.key)
             track.ask(self._ask(rule, -1, rule.when, series, track))
         return track
@@ -217,8 +225,8 @@ class Roster:
             self._beside(Series.of(series.measurement, series.device, **dict(one.tags)), one.field)
             for one in when.beside
         )
-        rank = self._numbers[rule.name], part
-        return Question(when, series.key, line, owner, rank, beside, self._sibling(when, series))
+        rank, other = self.rank(rule, part), self._sibling(when, series)
+        return Question(when, series.key, line, owner, rank, beside, other)
 
     def _sibling(self, when: When, series: Series) -> Line | None:
         """The line of the series that differs from this one in the tags of `against`."""

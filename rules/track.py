@@ -9,6 +9,7 @@ and so is what several series say together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from hub.reading import Quality, Value
@@ -39,6 +40,10 @@ def alert_key(rule: str, device: str, tags: Tags = ()) -> str:
     return ":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts)
 
 
+_timing = lru_cache(maxsize=4096)(Timing)
+"""The same for all tracks of a rule: there may be one for each port of a fleet."""
+
+
 class Track:
     """What is common to both kinds."""
 
@@ -55,7 +60,7 @@ class Track:
         self.series_key = series_key
         """Empty for absence: it is about the device."""
         self.key = alert_key(rule.name, device, tags)
-        self.timing = Timing(rule.for_ns, rule.keep_firing_ns, rule.flapping)
+        self.timing = _timing(rule.for_ns, rule.keep_firing_ns, rule.flapping)
         self.alert = UNTOUCHED
         self.calm = True
         """`alert.state.resting`, kept apart because every reading asks for it."""

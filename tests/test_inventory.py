@@ -220,3 +220,27 @@ def test_what_is_dumped_is_read_back_the_same(tmp_path: Path) -> None:
     again = inventory.read([write(tmp_path, "again.yaml", found.dump())])
     assert again == found
     assert Inventory().dump() == {"sites": [], "opds": [], "devices": []}
+
+
+def test_an_inventory_read_again_holds_once_what_did_not_change(tmp_path: Path) -> None:
+    head = "id,kind,site,address,collect.snmp.port\nr1,router,balige,10.0.0.1,161\n"
+    sites = base(tmp_path)
+    before = inventory.read([sites, write(tmp_path, "a.csv", head + "r2,router,balige,10.0.0.2,161")])
+    after = inventory.read([sites, write(tmp_path, "b.csv", head + "r2,router,balige,10.0.0.9,161")])
+    after.keep(before)
+    assert after.devices["r1"] is before.devices["r1"]
+    assert after.sites["balige"] is before.sites["balige"]
+    assert after.devices["r2"].address == "10.0.0.9"
+    assert after.devices["r1"].collect is before.devices["r2"].collect
+
+
+def test_sections_that_only_look_alike_stay_apart(tmp_path: Path) -> None:
+    rows = "id,kind,site,address,collect.snmp.community\nr1,router,balige,10.0.0.1,0x10\n"
+    table = write(tmp_path, "a.csv", rows + 'r2,router,balige,10.0.0.2,"""0x10"""')
+    devices = inventory.read([base(tmp_path), table], registry.find()).devices
+    assert devices["r1"].collect == devices["r2"].collect == {"snmp": {"community": "0x10"}}
+    rows = "id,kind,site,address,collect.snmp.community\nr1,router,balige,10.0.0.1,1e2\n"
+    table = write(tmp_path, "b.csv", rows + "r2,router,balige,10.0.0.2,100.0")
+    devices = inventory.read([base(tmp_path), table], registry.find()).devices
+    assert devices["r1"].collect == {"snmp": {"community": "1e2"}}
+    assert devices["r2"].collect == {"snmp": {"community": "100.0"}}
