@@ -35,7 +35,7 @@ class Part:
     table: Table
     fresh: list[Row] = field(default_factory=list)
     newest: dict[int, Row] = field(default_factory=dict)
-    """The row in `fresh` at its series' latest time."""
+    """By its series' place, the row in `fresh` at its latest time."""
     late: dict[tuple[int, int], Row] = field(default_factory=dict)
 
     def rows(self, found: Sequence[Row]) -> list[Row]:
@@ -61,22 +61,22 @@ class Sorting:
 
         Nearly all are new, of a known series, and only finite floats: these become rows at once.
         """
-        parts, latest = self.parts, self._tables.latest
+        parts = self.parts
         for index, reading in enumerate(readings):
             series, time_ns, fields, quality = reading
             part = parts.get(series.measurement)
             if part is not None and not quality:
                 table = part.table
                 layout = table.layouts.get(tuple(fields))
-                number = table.ids.get(series.key)
-                if layout is not None and number is not None:
+                place = table.names.places.get(series.key)
+                if layout is not None and place is not None:
                     values = tuple(fields.values())
-                    new = latest[number] < time_ns <= TIME_MAX
+                    new = table.latest[place] < time_ns <= TIME_MAX
                     if new and tuple(map(type, values)) == layout.kinds and _finite(values):
-                        latest[number] = time_ns
-                        row = [number, time_ns, *layout.arrange((*values, None))]
+                        table.latest[place] = time_ns
+                        row = [table.ids[place], time_ns, *layout.arrange((*values, None))]
                         part.fresh.append(row)
-                        part.newest[number] = row
+                        part.newest[place] = row
                         continue
             trouble = self._add(reading)
             if trouble:
@@ -87,7 +87,7 @@ class Sorting:
         series = reading.series
         trouble = reading_trouble(reading)
         part = self.parts.get(series.measurement)
-        if not trouble and (part is None or series.key not in part.table.ids):
+        if not trouble and (part is None or part.table.place(series.key) is None):
             trouble = series_trouble(series)
         if trouble:
             return trouble
@@ -135,18 +135,18 @@ class Sorting:
         for name, value in values.items():
             if name not in table.slots:
                 self._tables.add_field(table, name, type(value))
-        number = table.ids.get(reading.series.key)
-        if number is None:
-            number = self._tables.add_series(table, reading.series)
-        latest = self._tables.latest[number]
+        place = table.place(reading.series.key)
+        if place is None:
+            place = self._tables.add_series(table, reading.series)
+        number, latest = table.ids[place], table.latest[place]
         row: Row | None
         if time_ns > latest:
-            self._tables.latest[number] = time_ns
+            table.latest[place] = time_ns
             row = _empty(table, number, time_ns)
             part.fresh.append(row)
-            part.newest[number] = row
+            part.newest[place] = row
         else:
-            row = part.newest.get(number) if time_ns == latest else None
+            row = part.newest.get(place) if time_ns == latest else None
             row = row or part.late.get((number, time_ns))
             if row is None:
                 row = part.late[number, time_ns] = _empty(table, number, time_ns)

@@ -32,10 +32,15 @@ from hub.store.sql import SQL_TYPE, Slot, identifier
 VERSION = 2
 NEVER = -1
 """Before the time of any point."""
+NOBODY = -1
+"""The id of a series that a table does not have …"""
+NOT_HERE = 2**63 - 1
+"""… and its latest time there: none is later, so that who looks for new points looks twice."""
 LATE = "hub_late"
 """The temporary table of points that may already be stored."""
 
 MOST_LAYOUTS = 1000
+ROWS = 10_000
 
 _OURS = ("hub_format", "hub_measurements", "hub_fields", "hub_series", "hub_lanes", LATE)
 _KINDS: dict[str, type] = {name: kind for kind, name in SQL_TYPE.items()}
@@ -50,6 +55,28 @@ class Layout(NamedTuple):
 
 
 @dataclass(slots=True)
+class Names:
+    """The series of a measurement, held once for its readings and their rollups; each has a place
+    among them, by which the tables know it."""
+
+    places: dict[str, int] = field(default_factory=dict)
+    """By series key."""
+    series: list[Series] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    """Whose series these are."""
+
+    def place(self, series: Series) -> int:
+        """Where it is; a new one is last."""
+        place = self.places.get(series.key)
+        if place is None:
+            place = self.places[series.key] = len(self.series)
+            self.series.append(series)
+            for table in self.tables:
+                table.make_room(place + 1)
+        return place
+
+
+@dataclass(slots=True)
 class Table:
     """One measurement. Readers may use what `publish` saw: committed columns and series."""
 
@@ -58,12 +85,14 @@ class Table:
     slots: dict[str, Slot] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     """Field to its place in a row, series and time being 0 and 1."""
-    ids: dict[str, int] = field(default_factory=dict)
-    """Series key to id."""
-    numbers: array[int] = field(default_factory=lambda: array("i"))
-    """The ids of its series …"""
-    series: list[Series] = field(default_factory=list)
-    """… and these, in the same order."""
+    names: Names = field(default_factory=Names)
+    """Its own until it has a series."""
+    ids: array[int] = field(default_factory=lambda: array("i"))
+    """By place, what its series are called in the database; `NOBODY` where it has none …"""
+    latest: array[int] = field(default_factory=lambda: array("q"))
+    """… and the latest time that is stored; `NEVER`: nothing is; `NOT_HERE` where it has none."""
+    admitted: array[int] = field(default_factory=lambda: array("i"))
+    """The places of its series, in the order in which they came."""
     layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
     """By the fields of a reading, where they need no second look."""
     tags: set[str] = field(default_factory=set)
@@ -75,15 +104,33 @@ class Table:
     def columns(self) -> list[str]:
         return ["series", "time", *(slot.column for slot in self.slots.values())]
 
-    def admit(self, number: int, series: Series) -> None:
-        """One more series."""
-        self.ids[series.key] = number
-        self.numbers.append(number)
-        self.series.append(series)
+    def join(self, names: Names) -> None:
+        """Know series by their places there."""
+        self.names = names
+        names.tables.append(self)
+        self.make_room(len(names.series))
+
+    def make_room(self, places: int) -> None:
+        """There are so many series now, of this table or of another."""
+        more = places - len(self.ids)
+        self.ids.extend([NOBODY] * more)
+        self.latest.extend([NOT_HERE] * more)
+
+    def place(self, key: str) -> int | None:
+        """Where a series of this table is; None: it has none of that key."""
+        place = self.names.places.get(key)
+        return None if place is None or self.ids[place] == NOBODY else place
+
+    def admit(self, number: int, series: Series) -> int:
+        """One more series; its place."""
+        place = self.names.place(series)
+        self.ids[place], self.latest[place] = number, NEVER
+        self.admitted.append(place)
         names = {name for name, _ in series.tags}
         if not names <= self.tags:
             self.tags |= names
             self.layouts.clear()  # a field may be called like one of them
+        return place
 
     def lay_out(self, fields: Mapping[str, Value]) -> None:
         """Note how readings with these fields become rows, if they are floats."""
@@ -104,11 +151,17 @@ class Table:
 
     def publish(self) -> None:
         self.public_slots = dict(self.slots)
-        self.public_series = len(self.series)
+        self.public_series = len(self.admitted)
 
     def public(self) -> Iterator[tuple[int, Series]]:
         """The series that readers may know of, with their ids."""
-        return zip(islice(self.numbers, self.public_series), self.series, strict=False)
+        ids, series = self.ids, self.names.series
+        return ((ids[at], series[at]) for at in islice(self.admitted, self.public_series))
+
+    def fresh(self) -> Iterator[tuple[int, Series]]:
+        """Those that came since."""
+        ids, series = self.ids, self.names.series
+        return ((ids[at], series[at]) for at in self.admitted[self.public_series :])
 
 
 class Tables:
@@ -119,8 +172,10 @@ class Tables:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self.latest = array("q")
-        """By series id, the latest time that is stored; `NEVER`: nothing is."""
+        self._series = 0
+        """How many ids of series are taken."""
+        self._names: dict[str, Names] = {}
+        """By the measurement of the series, which a rollup's table is not called by."""
         self.by_measurement: dict[str, Table] = {}
         self._prepare()
         self._load()
@@ -154,22 +209,22 @@ class Tables:
         _place(table, name, Slot(column, kind))
 
     def add_series(self, table: Table, series: Series) -> int:
-        """The id of a series seen for the first time; `store_series` puts it into the database."""
-        number = len(self.latest)
-        self.latest.append(NEVER)
-        table.admit(number, series)
-        return number
+        """The place of a series seen for the first time; `store_series` puts it into the
+        database."""
+        return self._admit(table, self._series, series)
+
+    def _admit(self, table: Table, number: int, series: Series) -> int:
+        if not table.admitted:
+            table.join(self._names.setdefault(series.measurement, Names()))
+        self._series = max(self._series, number + 1)
+        return table.admit(number, series)
 
     def store_series(self, tables: Iterable[Table]) -> None:
         """Write down the series added since the last `publish`."""
         rows = [
             (number, table.measurement, series.key, json.dumps(dict(series.tags)))
             for table in tables
-            for number, series in zip(
-                table.numbers[table.public_series :],
-                table.series[table.public_series :],
-                strict=True,
-            )
+            for number, series in table.fresh()
         ]
         if rows:
             with self._connection.appender("hub_series") as appender:
@@ -236,17 +291,20 @@ class Tables:
         for number, measurement, key in self._rows(
             "SELECT id, measurement, key FROM hub_series ORDER BY id"
         ):
-            self.by_measurement[measurement].admit(number, Series.parse(key))
-            self.latest.extend([NEVER] * (number + 1 - len(self.latest)))
+            self._admit(self.by_measurement[measurement], number, Series.parse(key))
         for table in self.by_measurement.values():
+            places = {number: place for place, number in enumerate(table.ids)}
             for number, time_ns in self._rows(
                 f"SELECT series, max(time) FROM {identifier(table.name)} GROUP BY series"  # noqa: S608  # quoted
             ):
-                self.latest[number] = time_ns
+                table.latest[places[number]] = time_ns
         self.publish()
 
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql).fetchall()
+    def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Some at a time: a network may have a million series."""
+        answer = self._connection.execute(sql)
+        while rows := answer.fetchmany(ROWS):
+            yield from rows
 
 
 def _place(table: Table, name: str, slot: Slot) -> None:
