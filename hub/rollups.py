@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hub import logs
 from hub.clock import NS, monotonic
@@ -43,10 +43,10 @@ TOGETHER = 12
 """Neighbouring buckets that are asked for in one question."""
 SPARSE = 96
 """As many where only some devices are asked for, over gaps of an hour or less: imported hours."""
-DEVICES = 400
-"""Devices of one question: bounds what memory holds of the answer."""
-ROWS = 2_000
-"""Rollup rows of one write."""
+DEVICES = 50
+"""Devices of a first question for one bucket; later ones are as large as to be answered by …"""
+VALUES = 100_000
+"""… so many values: what memory holds at a time, however large the network is."""
 STORY = "alert"
 """Its rows are a story and no measurements: they are kept as long as the longest rollups."""
 
@@ -173,18 +173,28 @@ class Rollups:
         # Readings of this age may be deleted in part: a rollup made of all of them stays.
         old = span[0] < self._kept.before_ns(source, self._now()) + HOUR.width_ns
         there = await self._there(asked, tier, measurement) if old else frozenset()
-        written = 0
-        for devices in await self._devices(store, asked, first.devices):
-            query = _of_devices(asked, devices)
-            rows = list(rows_to_readings(measurement, fields, await store.query(query)))
+        devices = sorted(first.devices) or await self._devices(store, asked)
+        written = at = 0
+        portion = max(1, DEVICES // len(buckets))
+        while at < len(devices):
+            some = devices[at : at + portion]
+            answer = await store.query(replace(asked, where={"device": tuple(some)}))
+            rows = rows_to_readings(measurement, fields, answer)
             fresh = [r for r in rows if (r.series.tags, r.time_ns) not in there]
-            for at in range(0, len(fresh), ROWS):
-                answer = await target.write(Batch(fresh[at : at + ROWS], 0, "rollup", its_name))
-                for reason in set(answer.rejected.values()):
-                    self._health.count("rollup_rejected")
-                    log.error("a rollup is refused by the store", why=reason)
-            written += len(fresh)
+            written += await self._write(target, Batch(fresh, 0, "rollup", its_name))
+            values = sum(len(one.rows) for one in answer) * len(asked.columns)
+            portion = max(1, len(some) * VALUES // max(1, values))
+            at += len(some)
         return written
+
+    async def _write(self, target: Store, batch: Batch) -> int:
+        """Write rollups; how many."""
+        if batch.readings:
+            written = await target.write(batch)
+            for reason in set(written.rejected.values()):
+                self._health.count("rollup_rejected")
+                log.error("a rollup is refused by the store", why=reason)
+        return len(batch.readings)
 
     async def _there(
         self, asked: Query, tier: Tier, measurement: str
@@ -209,12 +219,8 @@ class Rollups:
             for time_ns, _ in rows.rows
         )
 
-    async def _devices(
-        self, store: Store, asked: Query, marked: frozenset[str]
-    ) -> list[tuple[str, ...]]:
-        """Portions of devices to ask for; an empty portion: all of them at once."""
-        if marked:
-            return [tuple(sorted(marked))]
+    async def _devices(self, store: Store, asked: Query) -> list[str]:
+        """All that have something to be rolled up."""
         counts = [column.field for column in asked.columns if column.label.endswith("_count")]
         query = Query(
             asked.measurement,
@@ -223,10 +229,7 @@ class Rollups:
             asked.stop_ns,
             group_by=("device",),
         )
-        found = [rows.tags["device"] for rows in await store.query(query)]
-        if len(found) <= DEVICES:
-            return [()] if found else []
-        return [tuple(found[at : at + DEVICES]) for at in range(0, len(found), DEVICES)]
+        return [rows.tags["device"] for rows in await store.query(query)]
 
     async def trim(self) -> int:
         """Delete rows past their retention, in small steps; how many."""
@@ -272,17 +275,3 @@ def _neighbours(buckets: Sequence[Bucket]) -> Iterator[list[Bucket]]:
         run.append(bucket)
     if run:
         yield run
-
-
-def _of_devices(query: Query, devices: tuple[str, ...]) -> Query:
-    if not devices:
-        return query
-    return Query(
-        query.measurement,
-        query.columns,
-        query.start_ns,
-        query.stop_ns,
-        where={"device": devices},
-        group_by=query.group_by,
-        window_ns=query.window_ns,
-    )

@@ -225,8 +225,12 @@ def test_what_is_dumped_is_read_back_the_same(tmp_path: Path) -> None:
 def test_an_inventory_read_again_holds_once_what_did_not_change(tmp_path: Path) -> None:
     head = "id,kind,site,address,collect.snmp.port\nr1,router,balige,10.0.0.1,161\n"
     sites = base(tmp_path)
-    before = inventory.read([sites, write(tmp_path, "a.csv", head + "r2,router,balige,10.0.0.2,161")])
-    after = inventory.read([sites, write(tmp_path, "b.csv", head + "r2,router,balige,10.0.0.9,161")])
+    before = inventory.read(
+        [sites, write(tmp_path, "a.csv", head + "r2,router,balige,10.0.0.2,161")]
+    )
+    after = inventory.read(
+        [sites, write(tmp_path, "b.csv", head + "r2,router,balige,10.0.0.9,161")]
+    )
     after.keep(before)
     assert after.devices["r1"] is before.devices["r1"]
     assert after.sites["balige"] is before.sites["balige"]

@@ -134,13 +134,13 @@ async def test_pages_grow_while_all_goes_well() -> None:
 # ---------------------------------------------------------------- gets
 
 
-PLAN_ROWS = [(i, (oid(f"{COLUMN}.{i}"), oid(f"{COLUMN}.{i}"))) for i in range(1, 49)]
+PLAN_ROWS = {i: (oid(f"{COLUMN}.{i}"), oid(f"{COLUMN}.{i}")) for i in range(1, 49)}
 
 
 async def read_all(session: FakeSession, max_names: int = 50) -> tuple[Reader, dict[int, object]]:
     reader = Reader(session, 40, max_names)
     found: dict[int, object] = {}
-    async for page in reader.read(Plan(PLAN_ROWS)):
+    async for page in reader.read(Plan(PLAN_ROWS, PLAN_ROWS.values())):
         assert page.ticks == 4711
         for row, values in page.rows:
             assert row not in found

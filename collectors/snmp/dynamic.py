@@ -40,7 +40,11 @@ class Sessions:
     by_name: dict[str, Session] = field(default_factory=dict)
     kinds: dict[Series, int] = field(default_factory=dict)
     """How many there are of each kind; a kind that was seen stays, at 0."""
-    plan: Plan[Session] = field(default_factory=lambda: Plan([]))
+    plan: Plan[Session] = field(default_factory=Plan)
+
+
+NONE = Sessions()
+"""Of most devices, and never changed."""
 
 
 def kind_of(pattern: re.Pattern[str] | None, name: str) -> str:
@@ -69,6 +73,8 @@ def taken(
 ) -> Sessions:
     """Today's sessions; one that was there before goes on where it was."""
     known = before.by_name if before is not None else {}
+    if not dynamic and not (before and before.kinds):
+        return NONE
     found = Sessions(kinds=dict.fromkeys(before.kinds, 0) if before is not None else {})
     for index, label in dynamic.items():
         name = text(label)
@@ -81,7 +87,8 @@ def taken(
         if len(found.by_name) < MOST:
             look = same.look if same is not None and same.cells == cells else None
             found.by_name[name] = Session(label, series, cells, look)
-    found.plan = Plan([(session, session.cells) for session in found.by_name.values()])
+    sessions = found.by_name.values()
+    found.plan = Plan(sessions, [session.cells for session in sessions])
     return found
 
 

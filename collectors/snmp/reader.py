@@ -98,9 +98,10 @@ class Plan(Generic[Row]):
 
     __slots__ = ("rows", "shape")
 
-    def __init__(self, rows: Sequence[tuple[Row, tuple[Oid, ...]]]) -> None:
-        self.rows = tuple([row for row, _ in rows])
-        self.shape = _shape(tuple([oids for _, oids in rows]))
+    def __init__(self, rows: Iterable[Row] = (), instances: Iterable[tuple[Oid, ...]] = ()) -> None:
+        """As many of the one as of the other."""
+        self.rows = tuple(rows)
+        self.shape = _shape(tuple(instances))
 
 
 class Reader:

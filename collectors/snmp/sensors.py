@@ -17,7 +17,7 @@ from typing import NamedTuple
 from collectors.snmp.catalogue import DeviceProfile
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.convert import figure, holds, storage, words
-from collectors.snmp.oids import HR_STORAGE_RAM, Oid, arcs, dotted, from_arcs
+from collectors.snmp.oids import HR_STORAGE_RAM, Oid, arcs, dotted, from_arcs, shared
 from collectors.snmp.parse import Storage, mem_pct, text
 from collectors.snmp.profile import PARTS, Number, Table, Text, typed
 from collectors.snmp.reader import Plan, Reader
@@ -78,8 +78,8 @@ class Sensors:
     """Everything that a profile found in a device."""
 
     rows: list[Row] = field(default_factory=list)
-    plan: Plan[Row] = field(default_factory=lambda: Plan([]))
-    often: Plan[Row] = field(default_factory=lambda: Plan([]))
+    plan: Plan[Row] = field(default_factory=Plan)
+    often: Plan[Row] = field(default_factory=Plan)
     """Numbers of the device that are read with its liveness."""
     live: list[Table] = field(default_factory=list)
     folded: dict[str, str] = field(default_factory=dict)
@@ -90,7 +90,8 @@ class Sensors:
 async def cells(reader: Reader, wanted: Iterable[Oid]) -> dict[Oid, Value]:
     """Instances that the agent gave an answer for, absent ones too. Raises `NoAnswer`."""
     found: dict[Oid, Value] = {}
-    async for page in reader.read(Plan([(oid, (oid,)) for oid in dict.fromkeys(wanted)])):
+    asked = dict.fromkeys(wanted)
+    async for page in reader.read(Plan(asked, [(oid,) for oid in asked])):
         for oid, (value,) in page.rows:
             found[oid] = value
     return found
@@ -124,14 +125,14 @@ async def find(
             for number in table.values:
                 for name in number.fold:
                     sensors.folded.setdefault(name, key)
-    ordered = [(row, row.cells) for row in sorted(sensors.rows, key=_width)]
-    sensors.plan = Plan([entry for entry in ordered if not entry[0].often])
-    sensors.often = Plan([entry for entry in ordered if entry[0].often])
+    ordered = sorted(sensors.rows, key=lambda row: len(row.cells))
+    sensors.plan = _plan([row for row in ordered if not row.often])
+    sensors.often = _plan([row for row in ordered if row.often])
     return sensors
 
 
-def _width(row: Row) -> int:
-    return len(row.cells)
+def _plan(rows: Sequence[Row]) -> Plan[Row]:
+    return Plan(rows, [row.cells for row in rows])
 
 
 def _take_own(
@@ -312,7 +313,7 @@ def _row(
     if not items:
         return None
     series = Series.of(PARTS, device.device, sensor=title.rstrip("\\"))
-    return Row(key, series, label, said, tuple(cells_of), tuple(items))
+    return Row(key, series, label, shared(said), shared(tuple(cells_of)), tuple(items))
 
 
 def _ram(values: Sequence[Value]) -> float | None:

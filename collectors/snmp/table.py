@@ -15,7 +15,7 @@ from collectors.snmp.catalogue import Catalogue, Chosen, identity_of
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.config import SnmpSection
 from collectors.snmp.convert import words
-from collectors.snmp.dynamic import Sessions, split, taken
+from collectors.snmp.dynamic import NONE, Sessions, split, taken
 from collectors.snmp.oids import Oid, cell, shared
 from collectors.snmp.parse import (
     NOMINAL_SPEED_TYPES,
@@ -104,11 +104,11 @@ class Table:
     chosen: Chosen
     facts: dict[str, str] = field(default_factory=dict)
     """Texts about the device, by field: sys_name, model, firmware …"""
-    ports: list[Port] = field(default_factory=list)
-    sessions: Sessions = field(default_factory=Sessions)
+    ports: tuple[Port, ...] = ()
+    sessions: Sessions = field(default_factory=lambda: NONE)
     sensors: Sensors = field(default_factory=Sensors)
-    traffic: Plan[Port] = field(default_factory=lambda: Plan([]))
-    faults: Plan[Port] = field(default_factory=lambda: Plan([]))
+    traffic: Plan[Port] = field(default_factory=Plan)
+    faults: Plan[Port] = field(default_factory=Plan)
     proved: bool = True
     """The agent showed where its lists of ports end; else some may be missing."""
     notes: list[str] = field(default_factory=list)
@@ -137,8 +137,8 @@ async def discover(
     table.notes += table.sensors.notes
     table.notes += reader.skipped
     reader.skipped.clear()
-    table.traffic = Plan([(port, _traffic_cells(port)) for port in table.ports])
-    table.faults = Plan([(port, _fault_cells(port)) for port in table.ports])
+    table.traffic = Plan(table.ports, map(_traffic_cells, table.ports))
+    table.faults = Plan(table.ports, map(_fault_cells, table.ports))
     return table
 
 
@@ -203,6 +203,7 @@ async def _find_ports(
         del found[index]
     if len(found) == MAX_PORTS:
         table.notes.append(f"only the first {MAX_PORTS} ports are polled")
+    ports: list[Port] = []
     for index, name in found.items():
         by_name = bool(text(names.get(index)))
         facts = Facts(fixed_speed=section.speed.get(name), uplink=int(name in section.uplinks))
@@ -217,7 +218,8 @@ async def _find_ports(
         same = old.get(index)
         if same is not None and same.series is port.series:
             port.traffic, port.faults = same.traffic, same.faults
-        table.ports.append(port)
+        ports.append(port)
+    table.ports = tuple(ports)
     await _read_facts(reader, table.ports)
     for name in {*section.uplinks, *section.speed} - set(found.values()):
         table.notes.append(
@@ -238,7 +240,7 @@ _FACTS = (
 
 async def _read_facts(reader: Reader, ports: Sequence[Port]) -> None:
     """What changes rarely, and which optional columns each port has."""
-    plan = Plan([(port, tuple(cell(c, port.index) for c in _FACTS)) for port in ports])
+    plan = Plan(ports, [tuple(cell(c, port.index) for c in _FACTS) for port in ports])
     async for page in reader.read(plan):
         for port, (if_type, alias, if_speed, high_speed, wide, discontinuity) in page.rows:
             port.alias = text(alias)
@@ -269,9 +271,7 @@ def _traffic_cells(port: Port) -> tuple[Oid, ...]:
     facts = port.facts
     columns = [o.IF_OPER_STATUS, o.IF_ADMIN_STATUS]
     columns += (
-        [o.IF_HC_IN_OCTETS, o.IF_HC_OUT_OCTETS]
-        if facts.wide
-        else [o.IF_IN_OCTETS, o.IF_OUT_OCTETS]
+        [o.IF_HC_IN_OCTETS, o.IF_HC_OUT_OCTETS] if facts.wide else [o.IF_IN_OCTETS, o.IF_OUT_OCTETS]
     )
     columns.append(o.IF_HIGH_SPEED if facts.has_high_speed else o.IF_SPEED)
     return _with_label(port, columns)
