@@ -24,7 +24,7 @@ __all__ = ["THING_KEYS", "Problem", "Rule", "parse_rules"]
 PLACEHOLDERS = (
     *("device", "name", "kind", "site", "opd"),
     *("ifname", "sensor", "probe", "part"),
-    *("value", "threshold", "clear", "unit"),
+    *("value", "threshold", "clear", "unit", "cut_off"),
 )
 """What a title or an advice may ask for in braces."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hub.reading import Series, Tags, Value
@@ -57,6 +59,7 @@ class Roster:
         """… the tags beside the device: in a fleet all routers have the same ports."""
         self.things = {thing.id: thing for thing in things}
         self.topology = Topology({thing.id: thing.parents for thing in self.things.values()})
+        self._count_cut_off()
         self.tracks: dict[str, Track] = {}
         self.plans: dict[str, dict[tuple[str, ...], Plan]] = {}
         """By series key and names of the fields that come together."""
@@ -84,6 +87,15 @@ class Roster:
                 self._index(rule, part, when)
             if not rule.when.is_absence and not rule.when.parts:
                 self._index(rule, -1, rule.when)
+
+    def _count_cut_off(self) -> None:
+        """Tell each thing what it drags along."""
+        for id_, thing in self.things.items():
+            needing = self.topology.descendants(id_) if self.topology.children(id_) else ()
+            kinds = Counter(self.things[one].kind for one in needing if one in self.things)
+            if kinds:
+                kinds[thing.kind] += 1
+            self.things[id_] = replace(thing, cut_off=tuple(sorted(kinds.items())))
 
     def _index(self, rule: Rule, part: int, when: When) -> None:
         field = when.expression.fields[0] if when.expression else when.field

@@ -8,7 +8,7 @@ from typing import Any
 from rules.act import Silence
 from rules.alert import DataState, State, Step
 from rules.rule import LANGUAGES, Rule, Text
-from rules.text import detail, fill, values
+from rules.text import cut_off, detail, fill, values
 from rules.thing import Thing
 from rules.track import Comparing, Joint, Missing
 from rules.transition import Alert, Transition
@@ -26,7 +26,10 @@ def worded(
 ) -> tuple[Text, Text]:
     """The same for any series of the thing."""
     names = {**tags, **thing.names()}
-    both = [values(rule, value, language) | names for language in LANGUAGES]
+    both = [
+        values(rule, value, language) | names | {"cut_off": cut_off(thing.cut_off, language)}
+        for language in LANGUAGES
+    ]
     title, advice = (
         Text(*(fill(text, known) for text, known in zip(form, both, strict=True)))
         for form in (rule.title, rule.advice)

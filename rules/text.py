@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rules.duration import DAY, HOUR, MINUTE, SECOND
 from rules.rule import LANGUAGES, NO_TEXT, Rule, Text, When
@@ -75,6 +75,18 @@ _FIELDS = {
 }
 """What people call a field, in Bahasa Indonesia and English; others go by their own name."""
 
+_KINDS = {
+    "router": ("router", "router", "routers"),
+    "switch": ("switch", "switch", "switches"),
+    "ap": ("titik akses", "access point", "access points"),
+    "camera": ("kamera", "camera", "cameras"),
+    "sensor": ("sensor", "sensor", "sensors"),
+    "ups": ("UPS", "UPS", "UPSes"),
+    "server": ("server", "server", "servers"),
+    "other": ("perangkat lain", "other device", "other devices"),
+}
+"""Kinds of devices in Bahasa Indonesia, and one and many of them in English; as they are told."""
+
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
 
 
@@ -108,6 +120,27 @@ def fill(template: str, values: Mapping[str, str]) -> str:
         return values.get(match.group(1), "")
 
     return _PLACEHOLDER.sub(one, template)
+
+
+def counted(kinds: Iterable[tuple[str, int]], language: str) -> str:
+    """`1 router, 14 kamera, 6 sensor`: routers first, kinds that nobody knows last."""
+    order = list(_KINDS)
+    rank = {kind: number for number, kind in enumerate(order)}
+    told = sorted(kinds, key=lambda one: (rank.get(one[0], len(order)), one[0]))
+    return ", ".join(f"{number} {kind_of(kind, number, language)}" for kind, number in told)
+
+
+def kind_of(kind: str, number: int, language: str) -> str:
+    """What so many devices of a kind are called."""
+    names = _KINDS.get(kind)
+    if names is None:
+        return kind
+    return names[0] if language == "id" else names[1 if number == 1 else 2]
+
+
+def cut_off(kinds: Sequence[tuple[str, int]], language: str) -> str:
+    """What `{cut_off}` stands for: a colon and the devices, or nothing."""
+    return f": {counted(kinds, language)}" if kinds else ""
 
 
 def amount(rule: Rule, value: float, language: str) -> str:

@@ -28,6 +28,9 @@ class Thing:
     """The interfaces that carry its office: `where: {port: uplink}`."""
     late_after_ns: int = 0
     """Its readings may take so long to arrive and still count; 0: as long as anybody's."""
+    cut_off: tuple[tuple[str, int], ...] = ()
+    """Kind and number of what can't be reached while it is down, itself counted; empty: nothing
+    depends on it. The roster fills it in."""
 
     def attributes(self) -> dict[str, str | tuple[str, ...]]:
         """What `where` may ask of it."""

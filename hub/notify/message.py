@@ -18,7 +18,7 @@ import msgspec
 
 from hub.clock import NS
 from hub.notify.words import Language, label, moment, say
-from rules.text import span
+from rules.text import counted, span
 from rules.transition import Transition
 
 NOTICES = ("trial", "handover", "digest", "emergency")
@@ -324,12 +324,8 @@ def map_link(lat: float, lon: float) -> str:
 
 
 def _dependants(m: Message) -> str:
-    things = [
-        f"{count} {label(m.language, 'kind', kind)}"
-        for kind, count in m.facts.dependants.items()
-        if count
-    ]
-    return say(m.language, "dependants", things=", ".join(things)) if things else ""
+    things = counted(m.facts.dependants.items(), m.language)
+    return say(m.language, "dependants", things=things) if things else ""
 
 
 def _collapsed(m: Message, zone: ZoneInfo) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Literal
 
 from hub.clock import to_datetime
+from rules.text import kind_of
 
 Language = Literal["id", "en"]
 LANGUAGES: tuple[Language, ...] = ("id", "en")
@@ -73,12 +74,6 @@ WORDS: dict[Language, dict[str, str]] = {
         "Tidak ada yang perlu dilakukan.",
         "emergency.title": "DISK PENUH: Toba Hub tidak dapat mencatat apa pun",
         "emergency.text": "Kosongkan ruang sekarang: {why}",
-        "kind.router": "router",
-        "kind.switch": "switch",
-        "kind.ap": "titik akses",
-        "kind.sensor": "sensor",
-        "kind.camera": "kamera",
-        "kind.ups": "UPS",
         "weekdays": "Senin Selasa Rabu Kamis Jumat Sabtu Minggu",
         "months": "Januari Februari Maret April Mei Juni "
         "Juli Agustus September Oktober November Desember",
@@ -143,12 +138,6 @@ WORDS: dict[Language, dict[str, str]] = {
         "trial.text": "If you can read this, channel {channel} works. Nothing needs to be done.",
         "emergency.title": "DISK FULL: Toba Hub can write nothing down",
         "emergency.text": "Free some space now: {why}",
-        "kind.router": "router",
-        "kind.switch": "switch",
-        "kind.ap": "access point",
-        "kind.sensor": "sensor",
-        "kind.camera": "camera",
-        "kind.ups": "UPS",
         "weekdays": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
         "months": "January February March April May June "
         "July August September October November December",
@@ -167,6 +156,8 @@ def label(language: Language, kind: str, word: str) -> str:
     Never an error: rules and inventory may know words that no catalogue has, and a message
     with a foreign word is better than none.
     """
+    if kind == "kind":
+        return kind_of(word, 1, language)
     return WORDS[language].get(f"{kind}.{word}", word)
 
 
