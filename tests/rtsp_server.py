@@ -1,9 +1,9 @@
 """A true camera for the tests: GStreamer's RTSP server, fed by a test pattern.
 
-Run by Debian's own Python, which has GStreamer's bindings: `/usr/bin/python3 rtsp_server.py AUTH`,
-AUTH one of none, basic, digest. Says its port, then obeys words on stdin and answers each: `stop`
-(the stream is gone), `stall` (its source gives no pictures), `start`. The user is `hub`, its
-password `rahasia`.
+Run by Debian's own Python, which has GStreamer's bindings: `/usr/bin/python3 rtsp_server.py AUTH
+[ADDRESS [PORT]]`, AUTH one of none, basic, digest. Says its port, then obeys words on stdin and
+answers each: `stop` (the stream is gone), `stall` (its source gives no pictures), `start`. The user
+is `hub`, its password `rahasia`.
 """
 
 import sys
@@ -58,8 +58,8 @@ def main() -> None:
     how = sys.argv[1]
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_address(sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1")
+    server.set_service(sys.argv[3] if len(sys.argv) > 3 else "0")
     mounts = server.get_mount_points()
 
     def mount(launch: str) -> None:

@@ -20,7 +20,7 @@ from hub.health import Health
 from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.ledger import Ledger
 from hub.reading import Reading, Series
-from hub.records import pack_map, pack_readings
+from hub.records import pack_map, pack_readings, pack_verdict
 from rules.rule import Rule
 from rules.track import alert_key
 from rules.watch import Transition
@@ -192,6 +192,30 @@ def test_folding_again_after_a_crash_at_any_point_changes_nothing(
     assert sorted([r for r in outcome["points"] if r.fields["changed"]], key=key) == sorted(
         changes, key=key
     )
+
+
+@pytest.mark.parametrize("crash_after", range(5))
+async def test_a_verdict_tells_of_the_alert_that_waited_for_it_whatever_crashes_in_between(
+    world: World, monkeypatch: pytest.MonkeyPatch, crash_after: int
+) -> None:
+    monkeypatch.setattr(module, "SNAPSHOT_S", -1.0)
+    given, journal = rules(SILENT), world.journal
+    world.read(START, 10.0)
+    for second in range(0, 310, 50):
+        journal.append([(START + second * S, Kind.TICK, Class.ACT, b"")])
+    fired = journal.last_id
+    for device, up in (("r-dlh", True), ("r-core", None)):
+        payload = pack_verdict(device, up)
+        journal.append([(START + 301 * S, Kind.VERDICT, Class.ACT, payload)])
+    engine, records = world.engine(given), world.records()
+    cut = fired - 2 + crash_after
+    await fold(engine, records[:cut])
+    asked = engine.watch.questions().keys()
+    assert asked == {fired: {"r-dlh", "r-core"}, fired + 1: {"r-core"}}.get(cut, set())
+    world.crash()
+    await fold(world.engine(given), records[cut:])
+    assert world.outcome()["told"] == [f"{journal.last_id}-0"], "by the last verdict, not before"
+    assert world.outcome()["states"] == [("silent", "firing"), ("silent", "firing")]
 
 
 async def test_the_engine_itself_goes_on_where_it_was_stopped(
