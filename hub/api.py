@@ -200,6 +200,11 @@ class Host(Protocol):
         """The devices that have a section for this collector, in inventory order."""
         ...
 
+    def addresses(self) -> Mapping[str, str]:
+        """Whose each address (IP or host name) of the whole inventory is: device ids by address,
+        also of devices without a section for this collector."""
+        ...
+
     def count(self, what: str, number: int = 1) -> None:
         """Add to a counter of this collector, shown in /metrics and on the board."""
         ...

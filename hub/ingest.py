@@ -90,6 +90,7 @@ class Ingest:
         log.info("journal open", last_id=self.journal.last_id, redelivery_window=known)
         self.runners: list[Runner] = []
         self._doubts: list[Doubts] = []
+        self._addresses = conf.inventory.addresses()
         for name, plugin in conf.plugins.items():
             if enabled(settings, name):
                 try:
@@ -111,6 +112,7 @@ class Ingest:
             now_ns,
             inventory.targets(name),
             self.own,
+            self._addresses,
         )
         doubts = Doubts(plugin.manifest, inventory)
         self._doubts.append(doubts)
@@ -368,7 +370,9 @@ class Ingest:
             if conf.inventory.devices != self.conf.inventory.devices:
                 for doubts in self._doubts:
                     doubts.know(conf.inventory)
+            self._addresses = conf.inventory.addresses()
             for runner in self.runners:
+                runner.know(self._addresses)
                 if runner.name in changes.collectors:
                     await runner.retarget(conf.inventory.targets(runner.name))
             self.conf, self._noted, self.refused = conf, new.sha256, []

@@ -173,6 +173,14 @@ class Inventory:
         _keep(self.opds, before.opds)
         _keep(self.devices, before.devices)
 
+    def addresses(self) -> dict[str, str]:
+        """Device ids by address; of several devices at one address the first."""
+        found: dict[str, str] = {}
+        for device in self.devices.values():
+            if device.address:
+                found.setdefault(device.address, device.id)
+        return found
+
     def dump(self) -> dict[str, Any]:
         """Plain data that `read` would accept."""
         return {

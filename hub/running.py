@@ -62,12 +62,16 @@ class TargetHost:
     now: Callable[[], int]
     given: Sequence[Target]
     own: Own
+    listed: Mapping[str, str] = field(default_factory=dict)
 
     def now_ns(self) -> int:
         return self.now()
 
     def targets(self) -> Sequence[Target]:
         return self.given
+
+    def addresses(self) -> Mapping[str, str]:
+        return self.listed
 
     def count(self, what: str, number: int = 1) -> None:
         self.health.count(f"collector_{what}", number, collector=self.name)
@@ -138,6 +142,10 @@ class Runner:
         finally:
             self._group = None
             await self._stop()
+
+    def know(self, addresses: Mapping[str, str]) -> None:
+        """Whose each address of the inventory is from now on."""
+        self._host.listed = addresses
 
     async def retarget(self, targets: Sequence[Target]) -> None:
         """Go on with these devices. New ones are polled at once, those that are gone forgotten; a

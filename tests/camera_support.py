@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class TrueCamera:
     """GStreamer's RTSP server in a process of its own; user `hub`, password `rahasia`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
         self._process = process
         self.port = int(self._line())
-        self.url = f"rtsp://127.0.0.1:{self.port}/stream1"
+        self.url = f"rtsp://{address}:{self.port}/stream1"
 
     def command(self, word: str) -> None:
         """stop, start, or stall, after which it answers nobody who asks for pictures."""
@@ -28,22 +29,29 @@ class TrueCamera:
         self._process.stdin.flush()
         assert self._line().strip() == word
 
+    def pause(self) -> None:
+        """Stop the whole process: its connections stay, and nothing comes through them."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def _line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
 
 @contextmanager
-def true_camera(auth: str = "none") -> Iterator[TrueCamera]:
+def true_camera(
+    auth: str = "none", address: str = "127.0.0.1", command: Sequence[str] = ()
+) -> Iterator[TrueCamera]:
+    """`command`: what runs it elsewhere, such as in a namespace."""
     script = Path(__file__).with_name("rtsp_server.py")
     process = subprocess.Popen(
-        ["/usr/bin/python3", str(script), auth],
+        [*command, "/usr/bin/python3", str(script), auth, address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        yield TrueCamera(process)
+        yield TrueCamera(process, address)
     finally:
         process.kill()
         process.communicate()

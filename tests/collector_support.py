@@ -44,6 +44,8 @@ class FakeHost:
     log: MemoryLog = field(default_factory=MemoryLog)
     counts: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
+    listed: Mapping[str, str] | None = None
+    """What `addresses` says; None: the addresses of `devices`."""
     told: dict[str, dict[str, int]] = field(default_factory=dict)
     """What a part was told to be, last."""
     journal: dict[Redelivery, FakeReceipt] = field(default_factory=dict)
@@ -54,6 +56,10 @@ class FakeHost:
 
     def targets(self) -> Sequence[Target]:
         return self.devices
+
+    def addresses(self) -> Mapping[str, str]:
+        known = {target.address: target.id for target in self.devices if target.address}
+        return known if self.listed is None else self.listed
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.netprobe.client import PROGRAM, HelperPinger, NotPermitted, permission
+from collectors.netprobe.client import PROGRAM, HelperProber, NotPermitted, permission
 from collectors.netprobe.collector import NetprobeCollector
 from collectors.netprobe.config import NetprobeConfig
 from hub.api import Target, TryAgain
@@ -35,13 +35,13 @@ def in_a_namespace(*setup: str, program: tuple[str, ...] = PROGRAM) -> tuple[str
 @asynccontextmanager
 async def helper(
     program: tuple[str, ...] = PROGRAM, timeout_s: float = 0.5
-) -> AsyncIterator[HelperPinger]:
-    pinger = HelperPinger(FakeHost(), count=3, gap_s=0.01, timeout_s=timeout_s, program=program)
-    await pinger.open()
+) -> AsyncIterator[HelperProber]:
+    prober = HelperProber(FakeHost(), count=3, gap_s=0.01, timeout_s=timeout_s, program=program)
+    await prober.open()
     try:
-        yield pinger
+        yield prober
     finally:
-        await pinger.close()
+        await prober.close()
 
 
 @asynccontextmanager
@@ -57,8 +57,8 @@ async def streaming(collector: NetprobeCollector, emit: RecordingEmit) -> AsyncI
 
 @root
 async def test_loopback_answers_with_a_round_trip_and_no_loss() -> None:
-    async with helper() as pinger:
-        ping = await pinger.ping("127.0.0.1")
+    async with helper() as prober:
+        ping = await prober.ping("127.0.0.1")
         assert (ping.sent, ping.lost, ping.why) == (3, 0, "")
         assert ping.rtt_ms is not None
         assert ping.jitter_ms is not None
@@ -67,10 +67,10 @@ async def test_loopback_answers_with_a_round_trip_and_no_loss() -> None:
 
 @root
 async def test_a_thousand_targets_are_asked_at_once() -> None:
-    async with helper(timeout_s=5) as pinger:
+    async with helper(timeout_s=5) as prober:
         began = asyncio.get_running_loop().time()
         pings = await asyncio.gather(
-            *(pinger.ping(f"127.9.{n // 250}.{n % 250}") for n in range(1000))
+            *(prober.ping(f"127.9.{n // 250}.{n % 250}") for n in range(1000))
         )
         assert sum(ping.lost for ping in pings) == 0
         assert asyncio.get_running_loop().time() - began < 5
@@ -78,14 +78,14 @@ async def test_a_thousand_targets_are_asked_at_once() -> None:
 
 @root
 async def test_the_helper_keeps_no_privilege_but_its_socket() -> None:
-    async with helper() as pinger:
-        assert pinger._process is not None
-        status = Path(f"/proc/{pinger._process.pid}/status").read_text()
+    async with helper() as prober:
+        assert prober._process is not None
+        status = Path(f"/proc/{prober._process.pid}/status").read_text()
         told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert told["Uid"].split() == ["65534"] * 4
         assert {int(told[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb", "Bnd")} == {0}
         assert told["NoNewPrivs"] == "1"
-        assert (await pinger.ping("127.0.0.1")).lost == 0
+        assert (await prober.ping("127.0.0.1")).lost == 0
 
 
 @root
@@ -95,12 +95,12 @@ async def test_where_everybody_may_ping_no_capability_is_needed() -> None:
         "sysctl -qw net.ipv4.ping_group_range='0 2147483647'",
         program=UNPRIVILEGED,
     )
-    pinger = HelperPinger(FakeHost(), count=2, gap_s=0.01, timeout_s=0.5, program=program)
+    prober = HelperProber(FakeHost(), count=2, gap_s=0.01, timeout_s=0.5, program=program)
     try:
-        assert await pinger.open() == "datagram"
-        assert (await pinger.ping("127.0.0.1")).lost == 0
+        assert (await prober.open()).mode == "datagram"
+        assert (await prober.ping("127.0.0.1")).lost == 0
     finally:
-        await pinger.close()
+        await prober.close()
 
 
 @root
@@ -111,7 +111,7 @@ async def test_the_doctor_is_told_whether_it_may_ping_and_what_to_do() -> None:
     assert await NetprobeCollector.diagnose(NetprobeConfig(), []) == []
     forbidden = in_a_namespace("sysctl -qw net.ipv4.ping_group_range='1 0'", program=UNPRIVILEGED)
     with pytest.raises(NotPermitted) as refused:
-        await permission(forbidden)
+        await permission(program=forbidden)
     assert refused.value.why
     assert "ping_group_range" in refused.value.remedy or "CAP_NET_RAW" in refused.value.remedy
 
@@ -121,7 +121,7 @@ async def test_without_any_permission_the_remedy_is_named_once_and_the_rest_goes
     host, emit = FakeHost([Target("r1", "router", "127.0.0.1", {})]), RecordingEmit()
     collector = NetprobeCollector(NetprobeConfig(), host)
     forbidden = in_a_namespace("sysctl -qw net.ipv4.ping_group_range='1 0'", program=UNPRIVILEGED)
-    collector._pinger = HelperPinger(host, count=1, gap_s=0, timeout_s=1, program=forbidden)
+    collector._prober = HelperProber(host, count=1, gap_s=0, timeout_s=1, program=forbidden)
     await collector.start()
     async with streaming(collector, emit):
         for _ in range(3):
@@ -146,9 +146,9 @@ async def test_no_route_and_no_answer_are_full_loss_and_the_reason_is_told() -> 
         "ip link set v0 up",
         "ip link set v1 up",
     )
-    async with helper(program) as pinger:
+    async with helper(program) as prober:
         away, silent, here = await asyncio.gather(
-            *(pinger.ping(a) for a in ("203.0.113.5", "10.77.0.9", "10.77.0.1"))
+            *(prober.ping(a) for a in ("203.0.113.5", "10.77.0.9", "10.77.0.1"))
         )
         assert (away.lost, away.rtt_ms) == (3, None)
         assert "nreachable" in away.why
@@ -184,14 +184,14 @@ def two_namespaces() -> Iterator[tuple[str, str]]:
 @root
 async def test_a_cut_uplink_is_loss_and_its_repair_is_seen(two_namespaces: tuple[str, str]) -> None:
     hub, office = two_namespaces
-    async with helper(("ip", "netns", "exec", hub, *PROGRAM)) as pinger:
-        assert (await pinger.ping("10.78.0.2")).lost == 0
+    async with helper(("ip", "netns", "exec", hub, *PROGRAM)) as prober:
+        assert (await prober.ping("10.78.0.2")).lost == 0
         link = ["ip", "-n", office, "link", "set", "down0"]
         await asyncio.to_thread(subprocess.run, [*link, "down"], check=True)
-        assert (await pinger.ping("10.78.0.2")).lost == 3
+        assert (await prober.ping("10.78.0.2")).lost == 3
         await asyncio.to_thread(subprocess.run, [*link, "up"], check=True)
         for _ in range(20):
-            if (await pinger.ping("10.78.0.2")).lost == 0:
+            if (await prober.ping("10.78.0.2")).lost == 0:
                 return
         raise AssertionError("the repaired link was not seen")
 
@@ -199,8 +199,8 @@ async def test_a_cut_uplink_is_loss_and_its_repair_is_seen(two_namespaces: tuple
 @root
 async def test_a_router_that_knows_no_way_is_quoted(two_namespaces: tuple[str, str]) -> None:
     hub, _ = two_namespaces
-    async with helper(("ip", "netns", "exec", hub, *PROGRAM)) as pinger:
-        ping = await pinger.ping("203.0.113.5")
+    async with helper(("ip", "netns", "exec", hub, *PROGRAM)) as prober:
+        ping = await prober.ping("203.0.113.5")
         assert ping.lost == 3
         assert ping.why == "network-unreachable says 10.78.0.2"
 
@@ -210,21 +210,21 @@ async def test_a_helper_that_dies_is_started_again_and_nobody_waits_in_vain() ->
     host, emit = FakeHost([Target("r1", "router", "240.0.0.1", {})]), RecordingEmit()
     collector = NetprobeCollector(NetprobeConfig(count=1, timeout_s=5), host)
     await collector.start()
-    pinger = collector._pinger
-    assert isinstance(pinger, HelperPinger)
+    prober = collector._prober
+    assert isinstance(prober, HelperProber)
     try:
         async with streaming(collector, emit):
-            assert pinger._process is not None
+            assert prober._process is not None
             waiting = asyncio.ensure_future(collector.poll(host.devices[0], "ping", emit))
             await asyncio.sleep(0)
             assert host.told == {"netprobe": {"probe_up": 1}}
-            os.kill(pinger._process.pid, signal.SIGKILL)
+            os.kill(prober._process.pid, signal.SIGKILL)
             with pytest.raises(TryAgain):
                 await waiting
             await until(lambda: emit.events)
             await until(lambda: host.told == {"netprobe": {"probe_up": 0}})
             await until(lambda: len(emit.events) == 2, within_s=30)
-            assert (await pinger.ping("127.0.0.1")).lost == 0
+            assert (await prober.ping("127.0.0.1")).lost == 0
     finally:
         await collector.stop()
     assert host.counts["helper_restarts"] == 1
@@ -234,9 +234,9 @@ async def test_a_helper_that_dies_is_started_again_and_nobody_waits_in_vain() ->
 
 async def test_a_helper_that_talks_nonsense_is_refused_and_does_not_start() -> None:
     nonsense = (sys.executable, "-c", "print('hello')")
-    pinger = HelperPinger(FakeHost(), count=1, gap_s=0, timeout_s=0.1, program=nonsense)
+    prober = HelperProber(FakeHost(), count=1, gap_s=0, timeout_s=0.1, program=nonsense)
     with pytest.raises(TryAgain, match="does not start"):
-        await pinger.open()
+        await prober.open()
 
 
 async def test_nonsense_after_the_start_is_counted_and_the_rest_is_taken() -> None:
@@ -251,26 +251,26 @@ async def test_nonsense_after_the_start_is_counted_and_the_rest_is_taken() -> No
         "sys.stdin.read()\n"
     )
     host = FakeHost()
-    pinger = HelperPinger(
+    prober = HelperProber(
         host, count=3, gap_s=0, timeout_s=2, program=(sys.executable, "-c", script)
     )
-    await pinger.open()
+    await prober.open()
     try:
-        assert (await pinger.ping("127.0.0.1")).rtt_ms == 2.5
+        assert (await prober.ping("127.0.0.1")).rtt_ms == 2.5
         assert [reason for reason, _, _ in host.refused] == [
             "helper_answer", "helper_answer", "helper_answer", "helper_order",
         ]  # fmt: skip
     finally:
-        await pinger.close()
+        await prober.close()
 
 
 async def test_a_helper_without_permission_is_told_from_one_that_breaks() -> None:
     script = 'print(\'{"error": "no permission", "remedy": "do this"}\')'
-    pinger = HelperPinger(
+    prober = HelperProber(
         FakeHost(), count=1, gap_s=0, timeout_s=1, program=(sys.executable, "-c", script)
     )
     with pytest.raises(NotPermitted, match="no permission: do this"):
-        await pinger.open()
+        await prober.open()
 
 
 @root

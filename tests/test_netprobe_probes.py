@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collectors.netprobe import wire
-from collectors.netprobe.collector import resolve
 from collectors.netprobe.config import NetprobeConfig, NetprobeSection
 from collectors.netprobe.helper import ICMP, Raw, as_json, jobs, open_socket
+from collectors.netprobe.names import resolve
 from collectors.netprobe.probes import Job, Probes, Result
 from hub.api import NeverWorks, TryAgain
 

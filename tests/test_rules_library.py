@@ -39,7 +39,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("link_down", "router_down", "cpu_high", "traffic_high", "pm25_unhealthy"),
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "camera_degraded", "sensor_silent", "snmp_refused"),
-        *("snmp_break_in", "snmp_down", "broker", "hub", "probe_down"),
+        *("snmp_break_in", "snmp_down", "broker", "hub", "probe_down", "lan", "rtp_stopped"),
         *("air_index", "ambient_air", "lake_level_low", "dissolved_oxygen_watch"),
         *("wind_strong", "noise_high", "rain_days", "fish_kill_signs", "link_flapping"),
         *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),

@@ -1,31 +1,32 @@
-"""Asks whether devices answer ICMP, by a helper process that alone may send packets.
+"""Asks whether devices answer ICMP, who is on a network, and whether streams flow, by a helper
+process that alone may send and hear packets.
 
-poll, poll, poll ─► HelperPinger ─ one line ─► helper (scapy, CAP_NET_RAW)
-                                 ◄─ a line each ─
-run ─► every ten seconds: does the helper run (`hub`, part netprobe); when it dies, an event
+tier ping ─► HelperProber ─ one line ─► helper (scapy, CAP_NET_RAW) ─► loss, round trip, jitter
+tier lan  ─► a sweep      ─►                                        ─► Lan (lan.py) ─► findings
+tier rtp  ─► a look       ─►                                        ─► flowing or not
+run       ─► every ten seconds: does the helper run (`hub`, part netprobe); when it dies, an event
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from collectors.netprobe.client import HelperPinger, NotPermitted, Pinger, permission
+from collectors.netprobe import diagnose
+from collectors.netprobe.client import PROGRAM, Flowing, HelperProber, NotPermitted, Prober
 from collectors.netprobe.config import NetprobeConfig, NetprobeSection
+from collectors.netprobe.lans import Lans
+from collectors.netprobe.names import resolve
 from hub.api import (
     Check,
     Collector,
     Emit,
     Event,
     Host,
-    NeverWorks,
     Reading,
     Series,
     Target,
-    TryAgain,
     Value,
 )
 
@@ -36,42 +37,47 @@ PART = "netprobe"
 
 
 class NetprobeCollector(Collector):
-    """Round trip, jitter and loss of ICMP echo."""
+    """Round trip, jitter and loss of ICMP echo; strangers on a network; streams that flow."""
 
     Config = NetprobeConfig
     Section = NetprobeSection
     config: NetprobeConfig
+    program: ClassVar[Sequence[str]] = PROGRAM
+    """How the helper is started."""
 
     def __init__(self, config: Any, host: Host) -> None:
         super().__init__(config, host)
-        self._pinger: Pinger = HelperPinger(
+        self._prober: Prober = HelperProber(
             host,
             count=self.config.count,
             gap_s=self.config.gap_s,
             timeout_s=self.config.timeout_s,
             told=self._happened,
+            program=self.program,
         )
         self._idle = ""
         """Why nothing is probed; empty: everything is."""
         self._news: asyncio.Queue[Event] = asyncio.Queue(MOST_NEWS)
+        self._sections: dict[str, NetprobeSection] = {}
+        self._lans = Lans(host, self._prober, self.config)
+        self._flowing: dict[str, bool] = {}
+        """What was last seen of each device's stream."""
 
     @classmethod
     async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
-        """May the helper ping?"""
-        if not targets:
-            return []
-        try:
-            return [Check("good", "permission to ping", f"{await permission()} sockets")]
-        except NotPermitted as error:
-            return [Check("bad", "permission to ping", error.why, error.remedy)]
-        except TryAgain as error:
-            return [Check("bad", "permission to ping", str(error), "is scapy installed?")]
+        """May the helper ping, and hear what it should?"""
+        return await diagnose.examine(targets, cls.program) if targets else []
 
     async def start(self) -> None:
         """Start the helper; without the permission say so once and idle, so the rest works."""
         try:
-            mode = await self._pinger.open()
-            self.host.log.info("netprobe is ready", sockets=mode)
+            await self._listen()
+            ready = await self._prober.open()
+            self.host.log.info("netprobe is ready", sockets=ready.mode)
+            for interface, why in ready.unheard.items():
+                text = f"nothing is heard on {interface}: {why}"
+                self.host.log.warning("netprobe can't hear", interface=interface, why=why)
+                self._say("netprobe_unheard", text)
         except NotPermitted as error:
             self._idle = str(error)
             self.host.log.warning("netprobe idles: nothing is pinged", why=self._idle)
@@ -80,13 +86,27 @@ class NetprobeCollector(Collector):
 
     async def stop(self) -> None:
         """End the helper."""
-        await self._pinger.close()
+        await self._prober.close()
+
+    async def retarget(self) -> None:
+        """Other devices: perhaps other interfaces, too."""
+        await self._listen()
+
+    async def _listen(self) -> None:
+        """Have the helper hear what the inventory names."""
+        targets = self.host.targets()
+        self._sections = {t.id: NetprobeSection.model_validate(t.section) for t in targets}
+        self._lans.keep(self._sections)
+        for gone in self._flowing.keys() - self._sections.keys():
+            del self._flowing[gone]
+        lans, rtp = diagnose.interfaces(self._sections.values())
+        await self._prober.watch(lans, rtp)
 
     async def run(self, emit: Emit) -> None:
         """Tell how the helper stands, for rules to watch, and what happened to it."""
         while True:
             if self.host.targets():
-                self.host.tell(PART, {"probe_up": int(self._pinger.is_up)})
+                self.host.tell(PART, {"probe_up": int(self._prober.ready is not None)})
             try:
                 async with asyncio.timeout(TELL_S):
                     emit(await self._news.get())
@@ -101,12 +121,22 @@ class NetprobeCollector(Collector):
             self._news.put_nowait(Event("hub", name, self.host.now_ns(), text))
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
-        """Ping one device. That it does not answer is a reading, not a failure."""
+        """One look at one device. That it does not answer is a reading, not a failure."""
         if self._idle:
             return
-        section = NetprobeSection.model_validate(target.section)
+        section = self._sections[target.id]
+        if tier == "lan":
+            if section.interface:
+                await self._lans.sweep(target, section, self._sections, emit)
+        elif tier == "rtp":
+            if section.rtp:
+                await self._look(target, section, emit)
+        elif section.ping and (target.address or section.address or not section.interface):
+            await self._ping(target, section, emit)
+
+    async def _ping(self, target: Target, section: NetprobeSection, emit: Emit) -> None:
         address = await resolve(section.address or target.address)
-        ping = await self._pinger.ping(address)
+        ping = await self._prober.ping(address)
         fields: dict[str, Value] = {
             "up": int(ping.lost < ping.sent),
             "loss_pct": 100.0 * ping.lost / ping.sent,
@@ -119,22 +149,18 @@ class NetprobeCollector(Collector):
         self.host.count("probes_lost", ping.lost)
         emit(Reading(Series.of("device", target.id, probe="icmp"), self.host.now_ns(), fields))
 
+    async def _look(self, target: Target, section: NetprobeSection, emit: Emit) -> None:
+        address = await resolve(section.address or target.address)
+        seen = await self._prober.listen(section.rtp, address, self.config.listen_s)
+        now_ns = self.host.now_ns()
+        emit(Reading(Series.of("rtp", target.id), now_ns, {"flowing": int(seen.flowing)}))
+        if self._flowing.get(target.id, True) is not seen.flowing:
+            name = "rtp_flows" if seen.flowing else "rtp_stopped"
+            emit(Event(target.id, name, now_ns, self._words(address, section, seen)))
+        self._flowing[target.id] = seen.flowing
 
-async def resolve(name: str) -> str:
-    """An IPv4 address. Raises `NeverWorks` without one, `TryAgain` for a name not known now."""
-    if not name:
-        raise NeverWorks("has no address in the inventory: give it one, or remove collect.netprobe")
-    try:
-        given = ipaddress.ip_address(name)
-    except ValueError:
-        pass
-    else:
-        if given.version != 4:
-            raise NeverWorks(f"{name}: netprobe speaks IPv4 only")
-        return str(given)
-    try:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_RAW)
-    except (OSError, UnicodeError) as error:
-        raise TryAgain(f"can't resolve {name!r}: {error}") from None
-    return str(found[0][4][0])
+    def _words(self, address: str, section: NetprobeSection, seen: Flowing) -> str:
+        if seen.flowing:
+            return f"a stream of {address} passes by on {section.rtp}"
+        what = f"{seen.frames} packets, but no RTP," if seen.frames else "nothing"
+        return f"{what} from {address} passed by on {section.rtp} for {self.config.listen_s:g} s"

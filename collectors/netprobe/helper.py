@@ -4,13 +4,23 @@
 # (python -m collectors.netprobe.helper). The hub speaks to it over a pipe:
 #
 #   hub    {"ping": [[1, "10.12.1.7"], …], "count": 3, "gap_ms": 200, "timeout_ms": 2000}
-#   helper {"ready": "raw"}                                    first line; or {"error", "remedy"}
+#          {"sweep": 2, "interface": "eth0", "networks": ["10.12.1.0/24"], "seconds": 5,
+#           "since_s": 120, "dhcp": true}
+#          {"listen": 3, "interface": "eth1", "source": "10.12.1.201", "seconds": 5}
+#   helper {"ready": "raw", "lans": {"eth0": [mac, address, network]}, "rtp": ["eth1"],
+#           "unheard": {interface: why}}                       first line; or {"error", "remedy"}
 #   helper {"target": 1, "sent": 3, "lost": 1, "rtt_ms": 1.9, "jitter_ms": 0.2, "why": ""}
 #                                                              as each is done
-"""Sends ICMP echo requests for the hub: opens its socket, drops every privilege, then listens."""
+#          {"target": 2, "hosts": [[address, mac, age_s], …], "frames": 12,
+#           "servers": [[server, mac, offered, age_s], …]}
+#          {"target": 3, "flowing": true, "frames": 7}
+#          {"target": 2, "error": "eth0: no such interface"}
+"""Sends ICMP echo requests for the hub, sweeps networks and listens to them: opens its sockets,
+drops every privilege, then takes orders."""
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import os
@@ -31,19 +41,24 @@ from scapy.config import conf
 
 conf.ipv6_enabled = False  # before the layers are loaded: no routes are looked up, start is quicker
 
-from scapy.layers.inet import ICMP, IPerror  # noqa: E402
+from scapy.layers.dhcp import BOOTP, DHCP  # noqa: E402
+from scapy.layers.inet import ICMP, IP, UDP, IPerror  # noqa: E402
+from scapy.layers.l2 import ARP, Ether  # noqa: E402
 from scapy.packet import Raw  # noqa: E402
 
 from collectors.netprobe import wire  # noqa: E402
+from collectors.netprobe.ear import Facts, Gone  # noqa: E402
 from collectors.netprobe.probes import Job, Probes, Result  # noqa: E402
+from collectors.netprobe.watch import Ears, Unheard, Watch, open_ears  # noqa: E402
 
 SOL_RAW, ICMP_FILTER, SO_TIMESTAMPNS = 255, 1, 35  # linux; Python has no names for them
 MAX_LINE = 1 << 20
 BURST = 64
 """Packets sent before answers are read again, so that round trips stay true."""
 NOBODY = 65_534
-CANT = 3
-"""Exit status when no kind of socket may be opened."""
+CANT, GONE = 3, 4
+"""Exit status when no kind of socket may be opened, and when an interface was taken away."""
+EVERYBODY = "ff:ff:ff:ff:ff:ff"
 REMEDY = (
     "give the hub CAP_NET_RAW (systemd: AmbientCapabilities=CAP_NET_RAW; "
     "Docker: cap_add: [NET_RAW]), "
@@ -87,6 +102,29 @@ def drop_privileges() -> None:
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
 
 
+class Frames:
+    """Ethernet frames, as scapy builds them."""
+
+    def request(self, facts: Facts) -> bytes:
+        """Asks who has any address. Without one of our own it is a probe (RFC 5227)."""
+        ours = facts.address or "0.0.0.0"
+        question = ARP(op=1, hwsrc=facts.mac, psrc=ours, pdst="0.0.0.0")
+        return bytes(Ether(src=facts.mac, dst=EVERYBODY) / question)
+
+    def discover(self, facts: Facts) -> bytes:
+        """Asks every DHCP server for an offer to all, which is never taken."""
+        mac = bytes.fromhex(facts.mac.replace(":", ""))
+        said = BOOTP(op=1, chaddr=mac, xid=secrets.randbits(32), flags=0x8000)
+        options = [("message-type", "discover"), ("param_req_list", [1, 3, 6]), "end"]
+        return bytes(
+            Ether(src=facts.mac, dst=EVERYBODY)
+            / IP(src="0.0.0.0", dst="255.255.255.255")
+            / UDP(sport=68, dport=67)
+            / said
+            / DHCP(options=options)
+        )
+
+
 class Helper:
     """The loop: orders in, packets out, answers in, results out."""
 
@@ -94,6 +132,7 @@ class Helper:
         self,
         sock: socket.socket,
         mode: str,
+        ears: Ears,
         orders: int,
         results: int,
         now: Callable[[], float],
@@ -107,6 +146,7 @@ class Helper:
         self._orders = orders
         self._results = results
         self._probes = Probes()
+        self._watch = Watch(ears, Frames(), now)
         self._secret = secrets.token_bytes(wire.SECRET_BYTES)
         blank = Raw(wire.payload(self._secret, 0))
         self._template = bytes(ICMP(type=8, id=os.getpid() & 0xFFFF) / blank)
@@ -119,25 +159,42 @@ class Helper:
             waiting.register(self._sock, selectors.EVENT_READ, self._hear)
             open_ = True
             while open_:
-                for key, _ in waiting.select(self._probes.wait_s(self._now())):
+                self._watch.register(waiting)
+                for key, _ in waiting.select(self._wait_s()):
                     open_ = key.data() and open_
                 self._send()
                 for result in self._probes.finished(self._now()):
                     self._tell(as_json(result))
+                for said in self._watch.step():
+                    self._tell(said)
+
+    def _wait_s(self) -> float | None:
+        waits = (self._probes.wait_s(self._now()), self._watch.wait_s())
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _take_orders(self) -> bool:
         data = os.read(self._orders, 65_536)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             try:
-                for job in jobs(json.loads(line)):
-                    self._probes.add(job, self._now())
+                self._take(json.loads(line))
+            except Unheard as error:
+                self._tell({"target": error.target, "error": str(error)})
             except (ValueError, TypeError, KeyError) as error:
                 self._tell({"refused": f"{error}"[:200]})
         if len(self._rest) > MAX_LINE:
             self._tell({"refused": f"a line of more than {MAX_LINE} bytes"})
             return False
         return bool(data)
+
+    def _take(self, order: dict[str, Any]) -> None:
+        if "sweep" in order:
+            self._watch.sweep(order)
+        elif "listen" in order:
+            self._watch.listen(order)
+        else:
+            for job in jobs(order):
+                self._probes.add(job, self._now())
 
     def _send(self) -> None:
         for _ in range(BURST):
@@ -215,17 +272,28 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m collectors.netprobe.helper")
+    parser.add_argument("--lan", action="append", default=[], help="interface to sweep")
+    parser.add_argument("--rtp", action="append", default=[], help="interface streams pass by")
+    given = parser.parse_args()
     try:
         sock, mode = open_socket()
     except PermissionError:
         tell(1, {"error": "no permission to send ICMP", "remedy": REMEDY})
         return CANT
+    ears = open_ears(given.lan, given.rtp)
     now = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-    helper = Helper(sock, mode, 0, 1, now, partial(time.clock_gettime, time.CLOCK_REALTIME))
+    wall = partial(time.clock_gettime, time.CLOCK_REALTIME)
     drop_privileges()
-    with suppress(BrokenPipeError, KeyboardInterrupt):  # the hub may be gone before we are ready
-        tell(1, {"ready": mode})
+    helper = Helper(sock, mode, ears, 0, 1, now, wall)
+    try:
+        tell(1, {"ready": mode, **ears.ready()})
         helper.run()
+    except Gone as error:
+        sys.stderr.write(f"netprobe helper: the interface {error} was taken away\n")
+        return GONE
+    except (BrokenPipeError, KeyboardInterrupt):
+        pass  # the hub may be gone before we are ready
     return 0
 
 

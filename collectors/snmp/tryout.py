@@ -98,6 +98,9 @@ class _Host:
     def targets(self) -> Sequence[Target]:
         return self._targets
 
+    def addresses(self) -> Mapping[str, str]:
+        return {}
+
     def count(self, what: str, number: int = 1) -> None: ...
 
     def tell(self, part: str, numbers: Mapping[str, int]) -> None: ...
