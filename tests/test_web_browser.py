@@ -321,6 +321,27 @@ async def test_a_trap_stands_on_the_timeline_of_its_device_and_of_all(board: Boa
         await page.until(said.replace("BOX", "#things"), 20)
 
 
+async def test_what_a_dead_router_drags_along_stands_below_it_as_a_tree(
+    board: Board, tmp_path: Path
+) -> None:
+    rows = """return [...document.querySelectorAll('#behind li')].map(one =>
+        [one.children[1]?.innerText, one.style.getPropertyValue('--depth'),
+         one.firstChild.dataset?.state, one.children[2]?.innerText])"""
+    async with browser(1280, 900) as page:
+        await page.open(f"{board.url}/device/r-core")
+        await page.until("return document.querySelectorAll('#behind .nested').length === 9")
+        first, *others = await page.run(rows)
+        assert first == ["Router Camat Porsea", "0", "down", "9 dari 18 putus · mati"]
+        assert {(depth, word) for _, depth, word, _ in others[:9]} == {("1", "no_data")}
+        assert {word for _, _, word, _ in others[9:-1]} == {"ok"}, "whole branches are one line"
+        assert (
+            await page.run("return document.querySelector('#behind').innerText.split('\\n').at(-1)")
+            == "dan 28 lagi"
+        )
+        await keep(page, tmp_path, "tree")
+        assert await page.log() == []
+
+
 async def test_a_silence_is_shown_with_who_and_until_and_can_be_ended(board: Board) -> None:
     backend = board.scene.backend
     backend.quiet = [

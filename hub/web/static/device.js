@@ -6,11 +6,12 @@ import { Charts } from "./charts.js";
 import { now, onChange, start, state } from "./state.js";
 import { duration, fieldName, has, moment, plain, t } from "./text.js";
 import { showHistory, timeline } from "./things.js";
+import { showTree } from "./tree.js";
 import { showWhy } from "./why.js";
 
 const id = decodeURIComponent(location.pathname.split("/").at(-1));
 const MOST_CHARTS = 6;
-const MOST_BEHIND = 12;
+const MOST_ABOVE = 12;
 const UNDRAWN = new Set(["up", "oper_up", "admin_up", "state", "speed_bps", "in_octets", "out_octets", "uptime_s", "rtsp_ok", "frozen", "alias", "uplink"]);
 const IDENTITY = new Set(["sys_descr", "sys_name", "sys_location", "sys_object_id"]);
 const REFRESH_MS = 3000;
@@ -43,7 +44,7 @@ function showHead(detail) {
 }
 
 function showDevices(box, ids) {
-  const shown = ids.slice(0, MOST_BEHIND);
+  const shown = ids.slice(0, MOST_ABOVE);
   keyed(box, shown.length ? shown : [""], (one) => one,
     (one) => (one ? h("li", {}, h("span"), h("a", { href: `/device/${encodeURIComponent(one)}` }), h("small")) : h("li", { class: "muted" }, t("device.none"))),
     (node, one) => {
@@ -91,7 +92,7 @@ async function refresh() {
   showReadings(detail.readings.filter((one) => !IDENTITY.has(one.field)));
   showIdentity(detail.readings.filter((one) => IDENTITY.has(one.field)));
   showDevices($("chain"), detail.chain);
-  showDevices($("behind"), detail.behind);
+  showTree($("behind"), id);
   $("alerts-panel").hidden = !detail.alerts.length;
   keyed($("alerts"), detail.alerts, (one) => one.key, alertRow, fillAlert);
   showHistory($("history"), timeline(detail.history, detail.events));
