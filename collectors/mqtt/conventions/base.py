@@ -32,7 +32,7 @@ from collectors.mqtt.parse import (
 )
 from collectors.mqtt.topics import valid_name
 from collectors.mqtt.units import into
-from hub.api import BadItem, Content, Event, Quality, Reading, Value
+from hub.api import BadItem, Content, Event, Quality, Reading, Series, Value
 
 RETAINED = int(Quality.RETAINED)
 
@@ -252,11 +252,12 @@ class Values:
             reason, detail = self.faults[0]
             raise BadItem(f"{reason}: {detail}; no value is left")
         return tuple(
-            Reading(self._series(sensor), time_ns, fields, quality)
+            Reading(self.series(sensor), time_ns, fields, quality)
             for sensor, fields in self._by_sensor.items()
         )
 
-    def _series(self, sensor: str) -> Any:
+    def series(self, sensor: str) -> Series:
+        """Of the device itself, or of one of its sensors."""
         where = self.where
         return sensor_series(where.device, sensor, where.sensors) if sensor else where.series
 

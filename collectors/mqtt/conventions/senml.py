@@ -22,10 +22,13 @@ from collectors.mqtt.conventions.base import (
     Outcome,
     Values,
     decode_json,
+    remember,
 )
+from collectors.mqtt.conventions.senml_plan import MOST, Found, Plan, is_plain, made, probe
 from collectors.mqtt.fields import Rule
 from collectors.mqtt.parse import BEYOND_EARTH, Fault, Place
 from collectors.mqtt.topics import valid_name
+from collectors.mqtt.units import into
 from hub.api import BadItem, Reading
 
 VERSION = 10
@@ -45,14 +48,55 @@ BY_UNIT = {
 """The field of a record whose name tells none."""
 
 
-def read(heard: Heard, _memory: None, locate: Locate) -> Outcome:
-    pack = _records(heard.payload)
-    base = _Base(heard, locate)
+Memory = dict[tuple[str, int], tuple[Plan | None, int]]
+"""Topic and length of a pack in CBOR → its plan, and how many plans there were before."""
+PLANS = 4
+"""A topic whose packs are of more kinds than that is read record by record."""
+
+
+def read(heard: Heard, memory: Memory, locate: Locate) -> Outcome:
+    payload = heard.payload
+    if not payload or not 0x80 <= payload[0] <= 0x9F:
+        return _read(heard, locate, _records(payload))
+    key = heard.topic, len(payload)
+    plan, number = memory.get(key, (None, 0))
+    if plan is not None:
+        received_ns = heard.received_ns
+        found = plan.read(payload, lambda stamp: _when(stamp, received_ns), heard.quality)
+        if found:
+            return Outcome(found)
+    outcome = _read(heard, locate, _records(payload))
+    if number < PLANS and not outcome.faults:
+        remember(memory, key, (_plan(heard, locate), number + 1), MOST)
+    return outcome
+
+
+def _read(
+    heard: Heard, locate: Locate, pack: list[Any], found: list[Found] | None = None
+) -> Outcome:
+    base = _Base(heard, locate, found)
     for record in pack:
         if not isinstance(record, dict):
             raise BadItem(f"wrong_shape: a record is {type(record).__name__}, not an object")
         base.take({LABELS.get(label, label): value for label, value in record.items()})
     return base.outcome()
+
+
+def _plan(heard: Heard, locate: Locate) -> Plan | None:
+    """How such packs are read quickly; None: they can't be."""
+    probed = probe(heard.payload)
+    if probed is None:
+        return None
+    payload, spots = probed
+    found: list[Found] = []
+    try:
+        pack = _records(payload)
+        if not is_plain(pack) or _read(heard, locate, pack, found).faults:
+            return None
+        stamp = _number({LABELS.get(k, k): v for k, v in pack[0].items()}, "bt", 0.0)
+    except BadItem:  # a number is where none belongs
+        return None
+    return made(heard.payload, spots, stamp, found)
 
 
 def _records(payload: bytes) -> list[Any]:
@@ -70,8 +114,10 @@ def _records(payload: bytes) -> list[Any]:
 class _Base:
     """Base fields as they stand, and what the records gave so far."""
 
-    def __init__(self, heard: Heard, locate: Locate) -> None:
+    def __init__(self, heard: Heard, locate: Locate, found: list[Found] | None) -> None:
+        """`found` is told each value of a device of the inventory."""
         self._heard = heard
+        self._found = found
         self._locate = locate
         self._name, self._unit = "", ""
         self._time, self._value = 0.0, 0.0
@@ -105,6 +151,9 @@ class _Base:
             values = self._values[where.device, stamp] = Values(where)
         sensor = before if self._heard.place.device and valid_name(before) else ""
         values.put_by(rule, last or name, value, unit=unit, sensor=sensor)
+        stated = into(rule.field, unit) if unit else rule
+        if self._found is not None and where.known and stated is not None:
+            self._found.append(Found(values.series(sensor), stated, value))
 
     def _where(self, name: str) -> Place:
         if self._heard.place.device:
@@ -127,7 +176,7 @@ class _Base:
     def outcome(self) -> Outcome:
         items: list[Reading] = []
         for (_device, stamp), values in self._values.items():
-            time_ns, quality = self._when(stamp)
+            time_ns, quality = _when(stamp, self._heard.received_ns)
             self._faults += values.faults
             values.faults = ()
             items += values.readings(time_ns, quality | self._heard.quality)
@@ -136,14 +185,15 @@ class _Base:
             raise BadItem(f"{reason}: {detail}; no value is left")
         return Outcome(tuple(items), self._faults)
 
-    def _when(self, stamp: float) -> tuple[int, int]:
-        received_ns = self._heard.received_ns
-        if stamp == 0:
-            return received_ns, 0
-        if abs(stamp) < RELATIVE:
-            # In seconds before now; a record older than ten minutes is late like any other.
-            return deviceclock.judge(received_ns + round(stamp * 1e6) * 1000, received_ns)
-        return deviceclock.judge(stamp, received_ns)
+
+def _when(stamp: float, received_ns: int) -> tuple[int, int]:
+    """Time and quality of a record's stamp."""
+    if stamp == 0:
+        return received_ns, 0
+    if abs(stamp) < RELATIVE:
+        # In seconds before now; a record older than ten minutes is late like any other.
+        return deviceclock.judge(received_ns + round(stamp * 1e6) * 1000, received_ns)
+    return deviceclock.judge(float(stamp), received_ns)
 
 
 def _split(
@@ -188,6 +238,7 @@ def _number(record: dict[Any, Any], label: str, otherwise: float) -> float:
 
 CONVENTION = Convention(
     read,
+    memory=dict,
     names_devices=True,
     aliases={"voltage": Rule("battery_v"), "battery": Rule("battery_pct")},
 )
