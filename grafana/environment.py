@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grafana.air_index import index
 from grafana.board import (
     Placed,
     Section,
@@ -44,6 +45,7 @@ def build() -> md.Dashboard:
         alerts_where=ALERTS,
         sections=[
             Section("Ringkasan", _summary()),
+            Section("ISPU", index(CHOSEN)),
             Section("Udara", _air()),
             Section("Cuaca", _weather()),
             Section("Danau", _water()),

@@ -6,12 +6,32 @@ indicative, never an official ISPU. Alerts come from the rules, not from these c
 
 from __future__ import annotations
 
-from grafana.panels import BLUE, DARK, GREEN, ORANGE, RED, YELLOW, Steps
+from grafana.panels import BLUE, DARK, GREEN, GREY, ORANGE, RED, YELLOW, Steps, Words
 
 # ISPU classes and their official colours, Permen LHK P.14/2020, upper limits of 24 h means, µg/m³:
 # baik, sedang, tidak sehat, sangat tidak sehat, berbahaya.
 PM25: Steps = [(None, GREEN), (15.5, BLUE), (55.4, YELLOW), (150.4, RED), (250.4, DARK)]
 PM10: Steps = [(None, GREEN), (50, BLUE), (150, YELLOW), (350, RED), (420, DARK)]
+
+# The index itself, rounded, in the same colours; and the classes as `air_index` numbers them.
+ISPU: Steps = [(None, GREEN), (51, BLUE), (101, YELLOW), (201, RED), (301, DARK)]
+ISPU_CLASS: Words = {
+    "1": ("Baik", GREEN),
+    "2": ("Sedang", BLUE),
+    "3": ("Tidak Sehat", YELLOW),
+    "4": ("Sangat Tidak Sehat", RED),
+    "5": ("Berbahaya", DARK),
+}
+PARAMETER: Words = {
+    "pm25": ("PM2.5", GREY),
+    "pm10": ("PM10", GREY),
+    "so2": ("SO₂", GREY),
+    "co": ("CO", GREY),
+    "o3": ("O₃", GREY),
+    "no2": ("NO₂", GREY),
+    "hc": ("HC", GREY),
+}
+INDICATIVE: Words = {"0": ("Alat acuan", GREEN), "1": ("Indikatif", GREY)}
 
 # Rain per hour as a river authority (BBWS) uses it: 5–10 sedang, 10–20 lebat, over 20 sangat lebat.
 RAIN_HOUR: Steps = [(None, GREEN), (5, YELLOW), (10, ORANGE), (20, RED)]

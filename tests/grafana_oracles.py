@@ -310,6 +310,11 @@ ORACLES: dict[tuple[str, str, str], Oracle | Whole] = {
     **_environment("Kekeruhan", "turbidity_ntu", _mean),
     **_environment("Baterai", "battery_v", _mean),
     **_environment("Kuat sinyal", "rssi_dbm", _mean),
+    ("toba-environment", "ISPU sekarang", "A"): Oracle("air_index", "ispu", _last),
+    ("toba-environment", "ISPU per stasiun", "A"): Oracle("air_index", "ispu", max),
+    ("toba-environment", "ISPU: kelas dan parameter kritis", "A"): Oracle(
+        "air_index", "category", _last, column=2
+    ),
     ("toba-environment", "PM2.5 tertinggi (24 jam)", "A"): _highest_daily_mean,
     ("toba-cameras", "Daring", "A"): _cameras("state", 2),
     ("toba-cameras", "Terganggu", "A"): _cameras("state", 1),

@@ -78,6 +78,11 @@ def _environment(minute: int) -> Iterator[Point]:
     at = START_NS + minute * MINUTE_NS
     for number, site in enumerate(("balige", "ajibata"), 1):
         air = {"device": f"aq-{site}", "sensor": "air", "site": site, "kind": "sensor"}
+        if minute % 60 == 0:
+            yield Point("air_index", {"device": f"aq-{site}", "site": site, "kind": "sensor"}, at, {
+                "ispu": 95 * number + minute // 10, "category": number + 1, "dominant": "pm25",
+                "indicative": 1, "hours": 24,
+            })  # fmt: skip
         lake = {"device": f"wl-{site}", "sensor": "air-danau", "site": site, "kind": "sensor"}
         yield Point("environment", air, at, {
             "pm25": 20.0 * number + minute / 10, "pm10": 41.5 * number + minute / 8,

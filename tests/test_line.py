@@ -37,6 +37,9 @@ ONLY_BOUNDED = {
 
 NOBODY_HAS = {
     "toba-opd-network / Baterai UPS / A": "the simulated regency has no UPS",
+    "toba-environment / ISPU sekarang / A": "an index needs eighteen hours of readings",
+    "toba-environment / ISPU per stasiun / A": "likewise",
+    "toba-environment / ISPU: kelas dan parameter kritis / A": "likewise",
     "toba-opd-network / Sinyal LTE dan radio / B": "nor a radio link between two antennas",
     "toba-cameras / Ketajaman gambar / A": "how sharp a picture is, the hub alone finds out",
     "toba-cameras / Aliran video / A": "whether a stream has video, likewise",
