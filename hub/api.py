@@ -52,6 +52,7 @@ __all__ = [
     "Message",
     "Misconfigured",
     "NeverWorks",
+    "Phrase",
     "Problem",
     "Proposal",
     "Quality",
@@ -95,6 +96,20 @@ class Target:
     site: str = ""
 
 
+class Phrase(NamedTuple):
+    """A statement that can be said in other languages: `Phrase("uptime fell to {s} s", {"s": 4})`.
+
+    Its key is the English text; the manifest's `[messages.id]` has it in Bahasa Indonesia with the
+    same holes. A value that is such a key itself is translated, too.
+    """
+
+    key: str
+    values: Mapping[str, Value] = {}
+
+    def __str__(self) -> str:
+        return self.key.format(**self.values)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened: a trap, a reboot, a message refused. Shown on the timeline."""
@@ -104,6 +119,20 @@ class Event:
     time_ns: int
     text: str = ""
     fields: Mapping[str, Value] = field(default_factory=dict)
+    said: Sequence[Phrase] = ()
+    """The text once more, for readers of other languages."""
+
+    @classmethod
+    def saying(
+        cls,
+        device: str,
+        name: str,
+        time_ns: int,
+        *said: Phrase,
+        fields: Mapping[str, Value] | None = None,
+    ) -> Event:
+        """With its text made of phrases."""
+        return cls(device, name, time_ns, ", ".join(map(str, said)), fields or {}, said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hub import logs, own
+from hub import logs, own, phrases
 from hub.acts import refusal, tags_of
 from hub.api import BadItem, TryAgain
 from hub.clock import now_ns
@@ -223,7 +223,14 @@ class HubBackend:
 
     def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         of_device = (one for one in reversed(self._events) if device in ("", one["device"]))
-        return list(islice(of_device, limit))
+        return [
+            {**one, "said": phrases.worded(one["said"], self._messages(one["collector"]))}
+            for one in islice(of_device, limit)
+        ]
+
+    def _messages(self, collector: str) -> phrases.Messages:
+        plugin = self._conf.plugins.get(collector)
+        return plugin.manifest.messages if plugin else own.MESSAGES
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         return [

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from hub import clock, configuration, link, logs, own, ruleset
-from hub.api import Event, Hint, Reading, Route, TryAgain
+from hub.api import Event, Hint, Phrase, Reading, Route, TryAgain
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
 from hub.configuration import Configuration
@@ -254,10 +254,13 @@ class Ingest:
 
     def _say_clock_jumped(self, now: int, step_s: float) -> None:
         """Records go on in the order they come; people must know why times don't."""
-        text = f"the clock jumped by {step_s:+.0f} s: it was set, or this machine slept"
+        said = Phrase(
+            "the clock jumped by {seconds} s: it was set, or this machine slept",
+            {"seconds": round(step_s)},
+        )
         log.warning("the clock jumped", by_s=round(step_s), now=str(to_datetime(now)))
         self._jumped_s = max(self._jumped_s, round(abs(step_s)))
-        event = pack_event("hub", Event("hub", "clock_jumped", now, text))
+        event = pack_event("hub", Event.saying("hub", "clock_jumped", now, said))
         self.committer.submit([(now, Kind.EVENT, Class.ACT, event)], Class.ACT)
 
     async def _keep_house(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from hub.problems import Misconfigured, Problem, dotted, from_pydantic
 
@@ -42,6 +43,16 @@ class TierSpec(BaseModel, extra="forbid", frozen=True):
     timeout_s: float = Field(gt=0)
 
 
+Messages = dict[str, dict[str, str]]
+LANGUAGES = ("id",)
+"""Into which events are translated; English they are already."""
+
+
+def holes(text: str) -> list[str]:
+    """The names of what a text has to be filled with."""
+    return sorted(re.findall(r"\{(\w+)\}", text))
+
+
 class Manifest(BaseModel, extra="forbid", frozen=True):
     """`collectors/<name>/manifest.toml`."""
 
@@ -52,6 +63,19 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     klass: Literal["polled", "acknowledged"] = Field("polled", alias="class")
     tiers: dict[str, TierSpec] = {}
     measurements: dict[str, MeasurementSpec]
+    messages: Messages = {}
+    """What its events say: language → English text with {holes} → the same in that language."""
+
+    @field_validator("messages")
+    @classmethod
+    def _have_the_same_holes(cls, messages: Messages) -> Messages:
+        for language, texts in messages.items():
+            if language not in LANGUAGES:
+                raise ValueError(f"no language {language!r}: use {', '.join(LANGUAGES)}")
+            for english, text in texts.items():
+                if holes(english) != holes(text):
+                    raise ValueError(f"{english!r} has other holes in {language}: {text!r}")
+        return messages
 
     @property
     def polls(self) -> bool:

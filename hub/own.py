@@ -21,6 +21,13 @@ from hub.journal import Class, Kind
 from hub.reading import Reading, Series
 from hub.records import pack_readings
 
+MESSAGES = {
+    "id": {
+        "the clock jumped by {seconds} s: it was set, or this machine slept": "jam melompat "
+        "{seconds} dtk: jam disetel, atau mesin ini tertidur",
+    }
+}
+"""What the hub's own events say in Bahasa Indonesia, as collectors' manifests have it."""
 EVERY_S = 10.0
 """How often each part is told of."""
 MEASUREMENT = "hub"

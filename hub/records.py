@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from hub.api import Event, Proposal, Redelivery
+from hub.api import Event, Phrase, Proposal, Redelivery
 from hub.reading import Reading, Series, Value
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -103,12 +103,16 @@ def _messages(packed: bytes) -> Iterable[tuple[int, int]]:
 
 
 def pack_event(collector: str, event: Event) -> bytes:
-    return _encode((collector, event.device, event.name, event.time_ns, event.text, event.fields))
+    said = [[one.key, one.values] for one in event.said]
+    known = (event.device, event.name, event.time_ns, event.text, event.fields)
+    return _encode((collector, *known, said))
 
 
 def unpack_event(payload: bytes) -> tuple[str, Event]:
-    collector, device, name, time_ns, text, fields = _any(payload)
-    return collector, Event(device, name, time_ns, text, fields)
+    collector, device, name, time_ns, text, fields, *more = _any(payload)
+    # Records from before events had phrases end here.
+    said = tuple(Phrase(*one) for one in more[0]) if more else ()
+    return collector, Event(device, name, time_ns, text, fields, said)
 
 
 def pack_proposal(collector: str, proposal: Proposal) -> bytes:

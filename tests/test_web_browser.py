@@ -194,6 +194,11 @@ async def test_who_is_on_duty_who_is_next_and_what_people_did(board: Board, tmp_
         assert work.endswith("by Rina · “ganti UPS” · ended")
         await keep(page, tmp_path, "duty")
         await page.until("return !document.querySelector('.act-ack').hidden")
+        await page.click("[data-tab=history]")
+        event = "document.querySelector('.things .event:last-child')?.innerText ?? ''"
+        await page.until(f"return {event}.includes('Port down')")
+        assert (await page.run(f"return {event}")).endswith("Router Dinkes · port ether2")
+        await page.click("[data-tab=duty]")
         await page.click(".alert[data-severity=critical] .act-ack")
         await page.write("dialog textarea", "teknisi berangkat")
         await page.click("dialog button[type=submit]")

@@ -179,7 +179,8 @@ class Scene:
         )  # fmt: skip
         b.said.append(
             {"device": "r-dinkes", "name": "linkDown", "collector": "snmp",
-             "time_ns": now - 5401 * NS, "text": "ether2: ifIndex 3, ifOperStatus down"}
+             "time_ns": now - 5401 * NS, "text": "ether2: ifIndex 3, ifOperStatus down",
+             "said": {"id": "port ether2", "en": "port ether2"}}
         )  # fmt: skip
         for name, target, id_, en in (
             ("router_dies", "r-rsud", "Router mati", "Router dies"),

@@ -33,6 +33,7 @@ from hub.api import (
     Hint,
     Host,
     NeverWorks,
+    Phrase,
     Reading,
     Receipt,
     Route,
@@ -155,8 +156,8 @@ class CameraCollector(Collector):
 
         def tell(said: Happening) -> None:
             if self._emit:
-                text = f"the camera reports {said.name}"
-                self._emit(Event(device, said.name, self.host.now_ns(), text))
+                phrase = Phrase("the camera reports {what}", {"what": said.name})
+                self._emit(Event.saying(device, said.name, self.host.now_ns(), phrase))
 
         await asyncio.sleep(random.uniform(0, min(10.0, SPREAD_S * len(self._cameras))))
         await follow(web, path, read, prove, tell)
@@ -220,7 +221,9 @@ class CameraCollector(Collector):
         if isinstance(said, Goodbye):
             self._emit(
                 Hint(device, f"it says {said.word}"),
-                Event(device, said.word, now_ns, f"the camera says {said.word}"),
+                Event.saying(
+                    device, said.word, now_ns, Phrase("the camera says {word}", {"word": said.word})
+                ),
             )
             return None
         for detail in said.refused:
@@ -261,7 +264,7 @@ class CameraCollector(Collector):
             self._judged[device] = judged
             if before is not None and before.state != judged.state:
                 name = judged.state.name.lower()
-                events.append(Event(device, name, now_ns, judged.why))
+                events.append(Event.saying(device, name, now_ns, *judged.faults))
         if not fields:
             return None
         return emit(Reading(Series.of("camera", device), now_ns, fields), *events)

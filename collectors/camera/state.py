@@ -16,6 +16,7 @@ from enum import IntEnum
 from collectors.camera.heartbeat import Heartbeat
 from collectors.camera.proof import Proof
 from collectors.camera.verdict import Verdict
+from hub.api import Phrase
 
 NS = 1_000_000_000
 MISSES = 3
@@ -56,7 +57,11 @@ class Judgement:
     """What a camera is, and why it is no better."""
 
     state: State
-    why: str = ""
+    faults: tuple[Phrase, ...] = ()
+
+    @property
+    def why(self) -> str:
+        return ", ".join(map(str, self.faults))
 
 
 @dataclass(slots=True)
@@ -122,19 +127,23 @@ class Camera:
         """The state; None while nothing is known."""
         if self.maintenance:
             return Judgement(State.MAINTENANCE)
-        faults: list[str] = []
+        faults: list[Phrase] = []
         heart = self._heartbeat_good(now_ns)
         if heart is False:
             age = self.age_s(now_ns)
-            faults.append("no heartbeat" + ("" if age is None else f" for {age:.0f} s"))
+            faults.append(
+                Phrase("no heartbeat")
+                if age is None
+                else Phrase("no heartbeat for {seconds} s", {"seconds": round(age)})
+            )
         for name, (label, _, _) in PROOFS.items():
             if name in self.proofs and (fault := self.proofs[name].fault(now_ns)):
-                faults.append(f"{label}: {fault}")
+                faults.append(Phrase("{what}: {fault}", {"what": label, "fault": fault}))
         if heart is not True and not self._answers(now_ns):
-            return Judgement(State.OFFLINE, ", ".join(faults)) if faults else None
+            return Judgement(State.OFFLINE, tuple(faults)) if faults else None
         if heart:
             faults += self._picture_faults()
-        return Judgement(State.DEGRADED if faults else State.ONLINE, ", ".join(faults))
+        return Judgement(State.DEGRADED if faults else State.ONLINE, tuple(faults))
 
     def _answers(self, now_ns: int) -> bool:
         """Does any proof vouch for it? Not with an answer from before another one fell silent:
@@ -154,12 +163,12 @@ class Camera:
             return False if now_ns - self.since_ns > patience_ns else None
         return now_ns - self.heartbeat_ns <= patience_ns
 
-    def _picture_faults(self) -> list[str]:
+    def _picture_faults(self) -> list[Phrase]:
         """What the heartbeats say of the picture."""
         faults = []
         if self._same_frame >= FROZEN_BEATS and self.said and self.said.frame:
-            faults.append("the picture is frozen")
+            faults.append(Phrase("the picture is frozen"))
         fps = self.said.fps if self.said else None
         if fps is not None and (fps == 0 or (self.fps_expected and fps < self.fps_expected / 2)):
-            faults.append(f"{fps:g} pictures a second")
+            faults.append(Phrase("{fps} pictures a second", {"fps": fps}))
         return faults

@@ -22,7 +22,7 @@ import msgspec
 from collectors.mqtt import deviceclock
 from collectors.mqtt.fields import ALIASES, Rule
 from collectors.mqtt.topics import valid_name
-from hub.api import BadItem, Content, Event, Quality, Reading, Series, Value
+from hub.api import BadItem, Content, Event, Phrase, Quality, Reading, Series, Value
 
 MAX_FIELDS = 64
 """Fields of one message; more is no sensor."""
@@ -186,7 +186,9 @@ def status(where: Place, payload: bytes, retained: bool, received_ns: int) -> Pa
     time_ns, quality = (
         (received_ns, 0) if word == "offline" else deviceclock.judge(stamp, received_ns)
     )
-    event = Event(where.device, word, time_ns, f"the device says {word}")
+    event = Event.saying(
+        where.device, word, time_ns, Phrase("the device says {word}", {"word": word})
+    )
     return (Reading(where.health, time_ns, {"up": up}, quality), event), None, ()
 
 

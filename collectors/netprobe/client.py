@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from collectors.netprobe.lan import Claim, Heard, Server
-from hub.api import Host, TryAgain
+from hub.api import Host, Phrase, TryAgain
 
 START_S = 60.0
 """Loading scapy takes seconds on a busy machine."""
@@ -97,7 +97,7 @@ class HelperProber:
         count: int,
         gap_s: float,
         timeout_s: float,
-        told: Callable[[bool, str], None] = lambda up, why: None,
+        told: Callable[[bool, Phrase], None] = lambda up, why: None,
         program: Sequence[str] = PROGRAM,
     ) -> None:
         """`told` hears when the helper died (False, why) and when it runs again."""
@@ -238,8 +238,7 @@ class HelperProber:
                 else:
                     self._host.count("helper_restarts")
                     self._host.log.warning("netprobe helper died, starting it again", status=status)
-                    why = f"the probe process died ({_ending(status)}); starting it again"
-                    self._told(False, why)
+                    self._told(False, _ended(status))
             await asyncio.sleep(random.uniform(pause / 2, pause))
             quietly = self._restarting
             pause = min(max(pause * 2, RESTART_S[0]), RESTART_S[1])
@@ -252,7 +251,7 @@ class HelperProber:
                 self._restarting = False
             if not quietly:
                 self._host.log.info("netprobe helper runs again")
-                self._told(True, "the probe process runs again")
+                self._told(True, Phrase("the probe process runs again"))
 
     async def _read(self, process: asyncio.subprocess.Process) -> bool:
         """Until the helper's output ends; True when it gave at least one result."""
@@ -356,9 +355,16 @@ async def _finish(process: asyncio.subprocess.Process) -> int:
         return await process.wait()
 
 
-def _ending(status: int | None) -> str:
-    """How a process ended, in words."""
-    return f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
+def _ended(status: int | None) -> Phrase:
+    """How the process ended."""
+    if status is not None and status < 0:
+        return Phrase(
+            "the probe process died (signal {signal}); starting it again", {"signal": -status}
+        )
+    return Phrase(
+        "the probe process died (exit status {status}); starting it again",
+        {"status": str(status)},
+    )
 
 
 async def _line(process: asyncio.subprocess.Process) -> bytes:

@@ -24,6 +24,7 @@ from hub.api import (
     Emit,
     Event,
     Host,
+    Phrase,
     Reading,
     Series,
     Target,
@@ -75,14 +76,17 @@ class NetprobeCollector(Collector):
             ready = await self._prober.open()
             self.host.log.info("netprobe is ready", sockets=ready.mode)
             for interface, why in ready.unheard.items():
-                text = f"nothing is heard on {interface}: {why}"
                 self.host.log.warning("netprobe can't hear", interface=interface, why=why)
-                self._say("netprobe_unheard", text)
+                at = {"interface": interface, "why": why}
+                self._say("netprobe_unheard", Phrase("nothing is heard on {interface}: {why}", at))
         except NotPermitted as error:
             self._idle = str(error)
             self.host.log.warning("netprobe idles: nothing is pinged", why=self._idle)
             if self.host.targets():
-                self._say("netprobe_idle", self._idle)
+                self._say(
+                    "netprobe_idle",
+                    Phrase("{why}: {remedy}", {"why": error.why, "remedy": error.remedy}),
+                )
 
     async def stop(self) -> None:
         """End the helper."""
@@ -113,12 +117,12 @@ class NetprobeCollector(Collector):
             except TimeoutError:
                 pass
 
-    def _happened(self, up: bool, why: str) -> None:
+    def _happened(self, up: bool, why: Phrase) -> None:
         self._say("netprobe_up" if up else "netprobe_down", why)
 
-    def _say(self, name: str, text: str) -> None:
+    def _say(self, name: str, said: Phrase) -> None:
         if not self._news.full():  # nobody can read more of these than a few
-            self._news.put_nowait(Event("hub", name, self.host.now_ns(), text))
+            self._news.put_nowait(Event.saying("hub", name, self.host.now_ns(), said))
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """One look at one device. That it does not answer is a reading, not a failure."""
@@ -156,11 +160,18 @@ class NetprobeCollector(Collector):
         emit(Reading(Series.of("rtp", target.id), now_ns, {"flowing": int(seen.flowing)}))
         if self._flowing.get(target.id, True) is not seen.flowing:
             name = "rtp_flows" if seen.flowing else "rtp_stopped"
-            emit(Event(target.id, name, now_ns, self._words(address, section, seen)))
+            emit(Event.saying(target.id, name, now_ns, self._words(address, section, seen)))
         self._flowing[target.id] = seen.flowing
 
-    def _words(self, address: str, section: NetprobeSection, seen: Flowing) -> str:
+    def _words(self, address: str, section: NetprobeSection, seen: Flowing) -> Phrase:
+        of: dict[str, Value] = {"address": address, "interface": section.rtp}
         if seen.flowing:
-            return f"a stream of {address} passes by on {section.rtp}"
-        what = f"{seen.frames} packets, but no RTP," if seen.frames else "nothing"
-        return f"{what} from {address} passed by on {section.rtp} for {self.config.listen_s:g} s"
+            return Phrase("a stream of {address} passes by on {interface}", of)
+        of["seconds"] = self.config.listen_s
+        if not seen.frames:
+            return Phrase("nothing from {address} passed by on {interface} for {seconds} s", of)
+        of["frames"] = seen.frames
+        return Phrase(
+            "{frames} packets, but no RTP, from {address} passed by on {interface} for {seconds} s",
+            of,
+        )

@@ -23,9 +23,13 @@ from collectors.snmp.rates import TICKS, Restart, unwrapped_uptime_s, uptime_pas
 from collectors.snmp.reader import Reader
 from collectors.snmp.table import NoSuchProfile, Table, discover, is_there, recounted
 from collectors.snmp.traffic import PortReader
-from hub.api import Emit, Event, Hint, Host, NeverWorks, Reading, Series
+from hub.api import Emit, Event, Hint, Host, NeverWorks, Phrase, Reading, Series
 from hub.api import Value as Field
 
+REBOOTED = Phrase("the device restarted: uptime fell from {before} s to {after} s")
+AGENT_RESTARTED = Phrase(
+    "the SNMP agent restarted, its host did not: uptime fell from {before} s to {after} s"
+)
 DAY_S = 86_400.0
 REDISCOVERY_S = 60.0
 """A device whose list of ports changes all the time is not walked more often than this."""
@@ -195,7 +199,7 @@ class Device:
             return
         self._stale = True
         host_before, self._host_uptime = self._host_uptime, None
-        name, what = "reboot", "the device restarted"
+        name, what = "reboot", REBOOTED
         if host_before is not None:
             found = await self._reader.scalars(o.HR_SYSTEM_UPTIME)
             host_ticks = number(found.get(o.HR_SYSTEM_UPTIME))
@@ -203,16 +207,18 @@ class Device:
                 host_before[0], host_ticks, _now_s() - host_before[1]
             )
             if isinstance(passed, float):
-                name, what = "agent_restart", "the SNMP agent restarted, its host did not"
+                name, what = "agent_restart", AGENT_RESTARTED
         if name == "reboot":
             self._restarts.append(at_s)
         emit(
-            Event(
+            Event.saying(
                 self.id,
                 name,
                 self._host.now_ns(),
-                f"{what}: uptime fell from {before[0] / TICKS:.0f} s to {ticks / TICKS:.0f} s",
-                {"uptime_s": ticks / TICKS, "uptime_before_s": before[0] / TICKS},
+                what._replace(
+                    values={"before": round(before[0] / TICKS), "after": round(ticks / TICKS)}
+                ),
+                fields={"uptime_s": ticks / TICKS, "uptime_before_s": before[0] / TICKS},
             )
         )
 

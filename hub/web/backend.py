@@ -108,7 +108,7 @@ class Backend(Protocol):
 
     def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         """What devices said lately (traps, restarts, a camera's state), the newest first: device,
-        name, time_ns, text, collector."""
+        name, time_ns, text, collector, said {language: text}."""
         ...
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:

@@ -93,6 +93,7 @@ def events(items: Sequence[Mapping[str, Any]]) -> list[views.EventItem]:
             name=str(one["name"]),
             text=str(one.get("text", "")),
             collector=str(one.get("collector", "")),
+            said=dict(one.get("said", {})),
         )
         for one in items
     ]

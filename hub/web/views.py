@@ -258,6 +258,8 @@ class EventItem:
     name: str
     text: str
     collector: str
+    said: Text
+    """The text in each language, as far as the collector has it; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

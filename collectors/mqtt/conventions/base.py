@@ -32,8 +32,9 @@ from collectors.mqtt.parse import (
 )
 from collectors.mqtt.topics import valid_name
 from collectors.mqtt.units import into
-from hub.api import BadItem, Content, Event, Quality, Reading, Series, Value
+from hub.api import BadItem, Content, Event, Phrase, Quality, Reading, Series, Value
 
+JOINED = Phrase("joined the LoRaWAN network")
 RETAINED = int(Quality.RETAINED)
 
 
@@ -156,7 +157,8 @@ def alive(heard: Heard, where: Place, up: int, word: str) -> tuple[Content, ...]
     """A sign of life or its end, now: only of a device of the inventory, never a retained one."""
     if not where.known or heard.retained:
         return ()
-    event = Event(where.device, word, heard.received_ns, f"the device says {word}")
+    said = Phrase("the device says {word}", {"word": word})
+    event = Event.saying(where.device, word, heard.received_ns, said)
     return Reading(where.health, heard.received_ns, {"up": up}), event
 
 

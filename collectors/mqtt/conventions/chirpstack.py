@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collectors.mqtt import deviceclock
 from collectors.mqtt.conventions.base import (
+    JOINED,
     NOTHING,
     Convention,
     Heard,
@@ -47,7 +48,7 @@ def read(heard: Heard, memory: Memory, _locate: Locate) -> Outcome:
         if heard.retained or (kind == "log" and said.get("level") != "ERROR"):
             return NOTHING
         if kind == "join":
-            return Outcome((Event(device, "joined", time_ns, "joined the LoRaWAN network"),))
+            return Outcome((Event.saying(device, "joined", time_ns, JOINED),))
         text = f"{said.get('code', '')!s:.60}: {said.get('description', '')!s:.200}"
         return Outcome((Event(device, "lorawan_error", time_ns, text),))
     if kind == "status":

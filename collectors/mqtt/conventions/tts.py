@@ -11,6 +11,7 @@ from typing import Any
 
 from collectors.mqtt import deviceclock
 from collectors.mqtt.conventions.base import (
+    JOINED,
     NOTHING,
     Convention,
     Heard,
@@ -59,7 +60,7 @@ def _joined(heard: Heard, said: dict[str, Any]) -> Outcome:
     if heard.retained:
         return NOTHING
     time_ns, _ = deviceclock.judge(said.get("received_at"), heard.received_ns)
-    return Outcome((Event(heard.place.device, "joined", time_ns, "joined the LoRaWAN network"),))
+    return Outcome((Event.saying(heard.place.device, "joined", time_ns, JOINED),))
 
 
 CONVENTION = Convention(read, aliases={"battery": Rule("battery_v")})

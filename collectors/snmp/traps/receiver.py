@@ -15,7 +15,7 @@ from collectors.snmp.traps import names, notification
 from collectors.snmp.traps.door import Door, Recent, Sender
 from collectors.snmp.traps.notification import Notification
 from collectors.snmp.traps.secure import Refusal, Secure
-from hub.api import Event, Hint, Item, Reading, Series
+from hub.api import Event, Hint, Item, Phrase, Reading, Series
 from hub.api import Value as Field
 
 QUIET_S = 1200.0
@@ -141,7 +141,11 @@ def items(told: Told, time_ns: int, port_name: str) -> list[Item]:
         fields["uptime_s"] = found.uptime / 100
     if found.agent:
         fields["agent"] = found.agent
-    event = Event(told.device, kind.name, time_ns, words or kind.name, fields)
+    # Of a port that goes or comes people need to know which; other objects' names are the MIB's.
+    port = port_name or (f"ifIndex {index}" if index is not None else "")
+    knows = found.trap in (names.LINK_DOWN, names.LINK_UP) and port
+    said = (Phrase("port {port}", {"port": port}),) if knows else ()
+    event = Event(told.device, kind.name, time_ns, words or kind.name, fields, said)
     return [event, Hint(told.device, f"trap {kind.name}", kind.tier)] if told.known else [event]
 
 

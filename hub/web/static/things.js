@@ -187,7 +187,7 @@ async function loadHistory() {
 
 /** Alerts' steps and what devices said (traps, restarts), the newest first. */
 export function timeline(history, said) {
-  const plain = said.map((one) => ({ ...one, id: `${one.device} ${one.name} ${one.time_ms}`, said: true }));
+  const plain = said.map((one) => ({ ...one, id: `${one.device} ${one.name} ${one.time_ms}`, event: true }));
   return [...history, ...plain].sort((a, b) => b.time_ms - a.time_ms);
 }
 
@@ -196,10 +196,10 @@ export function showHistory(box, items) {
     () => h("div", { class: "event" }, h("time"), h("span", { class: "thing-icon" }), h("span", {}, h("b"), h("small"))),
     (node, one) => {
       say(node.querySelector("time"), moment(one.time_ms, state.regency.zone, "moment"));
-      if (one.said) {
+      if (one.event) {
         turn(node.querySelector(".thing-icon"), "no_data", one.collector);
         say(node.querySelector("b"), has(`event.${one.name}`) ? t(`event.${one.name}`) : one.name);
-        say(node.querySelector("small"), [state.info.get(one.device)?.name ?? one.device, one.text].filter(Boolean).join(" · "));
+        say(node.querySelector("small"), [state.info.get(one.device)?.name ?? one.device, pick(one.said) || one.text].filter(Boolean).join(" · "));
         return;
       }
       turn(node.querySelector(".thing-icon"), one.after === "resolved" || one.after === "ok" ? "ok" : one.after === "acknowledged" ? "acknowledged" : one.severity, t(`stage.${one.after}`));
