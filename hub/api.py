@@ -107,7 +107,8 @@ class Phrase(NamedTuple):
     values: Mapping[str, Value] = {}
 
     def __str__(self) -> str:
-        return self.key.format(**self.values)
+        values = {k: f"{v:g}" if isinstance(v, float) else v for k, v in self.values.items()}
+        return self.key.format(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_what_nobody_has_translated_stays_english_and_nothing_said_is_nothing() 
 
 
 def test_an_event_made_of_phrases_has_an_english_text_and_survives_the_journal() -> None:
-    said = (Phrase("fell to {s} s", {"s": 4}), Phrase("again"))
+    said = (Phrase("fell to {s} s", {"s": 4.0}), Phrase("again"))
     event = Event.saying("r-dlh", "reboot", 7, *said, fields={"n": 1})
     assert event.text == "fell to 4 s, again"
     assert unpack_event(pack_event("snmp", event)) == ("snmp", event)
