@@ -26,6 +26,7 @@ import msgspec
 from hub import logs, ruleset
 from hub.clock import NS, monotonic
 from hub.decoded import Decoded
+from hub.edges import Edge, edge_of
 from hub.health import Health
 from hub.journal import Kind, Reader, Record
 from hub.journal.files import Cursor
@@ -33,7 +34,7 @@ from hub.ledger import Acted, Ledger
 from hub.presence import Presence
 from hub.problems import Misconfigured
 from hub.reading import BadSeries, Reading, Series
-from hub.records import unpack_event, unpack_map, unpack_verdict
+from hub.records import unpack_event, unpack_map, unpack_proposal, unpack_verdict
 from hub.ruleset import RuleSet
 from rules.act import Act
 from rules.airindex import AirIndex
@@ -132,6 +133,8 @@ class Engine:
         """The newest tick that was folded."""
         self._acted: list[Acted] = []
         """What people did, not kept yet."""
+        self._edges: dict[tuple[str, str, str], Edge] = {}
+        """Neighbours that were told of, not kept yet: with the next snapshot they are."""
         self._asked_ns = 0
         """The newest tick at which nothing more was to be told."""
         self._reader: Reader | None = None
@@ -262,6 +265,8 @@ class Engine:
             elif fresh and record.kind == Kind.VERDICT:
                 device, up = unpack_verdict(record.payload)
                 found = self.watch.verdict(record.id, record.time_ns, device, up)
+            elif fresh and record.kind == Kind.PROPOSAL:
+                self._propose(record)
             elif fresh and record.kind == Kind.CONFIG:
                 found = self._reload(record)
             if told and record.kind == Kind.CONFIG:
@@ -284,6 +289,12 @@ class Engine:
         elif record.kind == Kind.ACT:
             act = Act(**unpack_map(record.payload))
             self.presence.act(record.id, record.time_ns, act)
+
+    def _propose(self, record: Record) -> None:
+        """A device has told of a neighbour."""
+        edge = edge_of(unpack_proposal(record.payload)[1], record.time_ns)
+        if edge is not None:
+            self._edges[edge[:3]] = edge
 
     def _reload(self, record: Record) -> list[Transition]:
         """Judge by another rule set from this record on."""
@@ -382,8 +393,9 @@ class Engine:
         in_force = self.in_force
         news = in_force.payload if keep and in_force.sha256 != self._kept_set else b""
         presence = self.presence if keep else None
+        edges = tuple(self._edges.values()) if keep else ()
         new = self._ledger.commit(
-            transitions, points, self._tell, snapshot, news, self._acted, presence
+            transitions, points, self._tell, snapshot, news, self._acted, presence, edges
         )
         self._acted.clear()
         for t in transitions[:SAID_AT_ONCE]:
@@ -395,6 +407,7 @@ class Engine:
             self._kept_id, self._kept_at = self.folded_id, monotonic()
             self._kept_set = in_force.sha256
             self.presence.told()
+            self._edges.clear()
             self._keeping_s = self._kept_at - began
             # Behind the commit: the journal may free what this snapshot has taken in.
             # An older cursor only keeps a segment longer.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hub import logs
+from hub.edges import Edge
 from hub.presence import HUB, Presence, Span, Work, still_open
 from hub.reading import Reading, Series
 from rules.act import Act
@@ -48,6 +49,10 @@ CREATE TABLE IF NOT EXISTS point (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, series TEXT NOT NULL, time_ns INTEGER NOT NULL,
   fields BLOB NOT NULL, UNIQUE (series, time_ns)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS edge (
+  device TEXT NOT NULL, port TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (device, port, name)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS presence (
   one INTEGER PRIMARY KEY CHECK (one = 1), state BLOB NOT NULL
 ) STRICT;
@@ -165,6 +170,7 @@ class Ledger:
         configuration: bytes = b"",
         acts: Sequence[Acted] = (),
         presence: Presence | None = None,
+        edges: Iterable[Edge] = (),
     ) -> int:
         """Everything in one transaction; return how many transitions were new.
 
@@ -196,6 +202,10 @@ class Ledger:
                 )
             if presence is not None:
                 self._keep(presence)
+            self.db.executemany(
+                "INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?)",
+                [(one.device, one.port, one.name, _pack(one)) for one in edges],
+            )
             self.db.execute("COMMIT")
         except BaseException:
             self.db.rollback()  # or nothing, where a full disk made SQLite do it by itself
@@ -278,6 +288,11 @@ class Ledger:
             " ORDER BY time_ns LIMIT ?)",
             (before_ns, most),
         ).rowcount
+
+    def edges(self) -> list[Edge]:
+        """What devices last said of their neighbours."""
+        rows = self.db.execute("SELECT body FROM edge ORDER BY device, port, name")
+        return [Edge(*_unpack(body)) for (body,) in rows]
 
     def acts(self, limit: int) -> list[Acted]:
         """What people did, the newest first; the journal forgets it, this file doesn't."""

@@ -25,6 +25,7 @@ from hub.cli.plugins import DEVICES, Verbs
 from hub.cli.reload import reload
 from hub.cli.report import report
 from hub.cli.store import backup, influx, restore
+from hub.cli.topology import topology
 from hub.web.address import PortTaken
 
 cli = typer.Typer(
@@ -181,7 +182,7 @@ for panel, verbs in (
     (RUNNING, {"reload": reload}),
     (ALERTS, {"alerts": alerts, "ack": ack, "silence": silence, "silences": silences}),
     (ALERTS, {"unsilence": unsilence, "acts": acts_done, "oncall": oncall, "report": report}),
-    (DEVICES, {"discover": discover}),
+    (DEVICES, {"discover": discover, "topology": topology}),
     (DATA, {"import": import_, "backup": backup, "restore": restore}),
 ):
     for name, verb in verbs.items():
