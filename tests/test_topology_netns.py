@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from hub.journal import Kind, Reader
+from hub.records import unpack_verdict
 from tests.hub_support import Hub, running, wait_for
 from tests.mosquitto_support import broker
 from tests.snmp_support import real_snmpd
@@ -261,6 +263,18 @@ def test_a_cut_uplink_is_one_message_and_its_end_another(tmp_path: Path) -> None
         of_core = "Router Inti putus: 4 router, 6 kamera, 6 sensor"
         assert hook.titles()[2:] == [f"AKTIF · KRITIS · {of_core}", f"PULIH · {of_core}"]
     hook.close()
+    asked = verdicts(tmp_path / "hub" / "data" / "journal")
+    of_core = [up for device, up in asked if device == "core"]
+    assert of_core[0] is True, "it was asked when the office fell silent, and lived"
+    assert False in of_core, "and again when all of them did"
+
+
+def verdicts(journal: Path) -> list[tuple[str, bool | None]]:
+    """What was asked of whom, in order."""
+    reader = Reader(journal, 0)
+    records = [record for batch in iter(reader.read, []) for record in batch]
+    reader.close()
+    return [unpack_verdict(one.payload) for one in records if one.kind == Kind.VERDICT]
 
 
 BEHIND = {n: {f"cam-{n}11", f"cam-{n}12", f"aq-{n}a", f"aq-{n}b"} for n in OFFICES}
