@@ -13,6 +13,7 @@ from typing import Any
 from hub.reading import Quality
 from rules.act import Silence
 from rules.alert import DataState, State
+from rules.inquiry import Hold
 from rules.rule import LANGUAGES, Rule, Text
 from rules.saying import worded
 from rules.text import amount, detail, span, unit_of
@@ -62,6 +63,9 @@ class Explanation:
     quality: tuple[str, ...] = ()
     """Why the last reading is doubted."""
     cause: str = ""
+    waits: str = ""
+    """Why nobody was told of it while it fires: silenced, caused, asked (what it depends on),
+    after (its cause is over, and it may come back by itself)."""
     silenced_by: str = ""
     silenced_until_ns: int = 0
     silenced_why: str = ""
@@ -98,6 +102,7 @@ def explain(
     data_state: DataState,
     silence: Silence | None,
     cause: str,
+    hold: Hold | None = None,
 ) -> Explanation:
     """See `Explanation`. Facts first, then the same facts in sentences."""
     rule, due = track.rule, track.due()
@@ -113,6 +118,7 @@ def explain(
         "due_s": None if due is None else max(0, due - now_ns) / 1e9,
         "since_ns": 0 if track.alert.state.resting else track.since_ns,
         "cause": cause,
+        "waits": hold or "",
         "told": track.told,
         **_asked(rule),
     }
@@ -204,7 +210,26 @@ def _sentences(known: dict[str, Any], track: Track, now_ns: int, language: str) 
                 if indonesian
                 else f"no longer true, over in {rest} if it stays so"
             )
+    yield from _waiting(known, track, now_ns, language)
     yield from _people(known, track, now_ns, language)
+
+
+def _waiting(known: dict[str, Any], track: Track, now_ns: int, language: str) -> Iterator[str]:
+    """Why nobody was told of it yet, where neither a cause nor a silence is the reason."""
+    indonesian, hold = language == "id", known["waits"]
+    if hold is Hold.ASKED:
+        yield (
+            "perangkat yang dilaluinya sedang diperiksa sebelum ada yang diberi tahu"
+            if indonesian
+            else "what it depends on is being asked before anybody is told"
+        )
+    elif hold is Hold.AFTER:
+        rest = span(max(0, track.held_ns - now_ns), language)
+        yield (
+            f"penyebabnya sudah pulih; ia masih diberi {rest} untuk pulih sendiri"
+            if indonesian
+            else f"its cause is over; it has another {rest} to come back by itself"
+        )
 
 
 def _data(known: dict[str, Any], track: Comparing, language: str) -> Iterator[str]:

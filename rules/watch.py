@@ -267,6 +267,7 @@ class Watch:
                 self._telling.data_state(track, self._now),
                 self._telling.silence(track, self._now),
                 self._telling.cause(track),
+                self._telling.inquiry.holds.get(track.key),
             )
             for track in sorted(tracks, key=lambda track: track.key)
         ]

@@ -96,3 +96,22 @@ def test_a_rule_whose_data_never_came_says_so() -> None:
     assert found.title == {"id": "PM – di Balige", "en": "PM – at Balige"}
     assert "no reading of environment.pm25 ever came from this device" in found.why["en"]
     assert [one.key for one in hub.watch.explain("r-dlh")] == ["router_down:r-dlh:probe=snmp"]
+
+
+def test_it_says_what_people_wait_for_before_they_are_told() -> None:
+    hub = Hub(SILENT, DOWN)
+    hub.read(AQ, pm25=1.0)
+    hub.until(310)
+    [found] = hub.watch.explain("aq1", "silent")
+    assert found.waits == "asked"
+    assert "what it depends on is being asked before anybody is told" in found.why["en"]
+    hub.read(CORE, up=0)
+    hub.until(320)
+    hub.read(CORE, up=1)
+    hub.until(330)
+    [found] = hub.watch.explain("aq1", "silent")
+    assert found.waits == "after"
+    assert (
+        "penyebabnya sudah pulih; ia masih diberi 4 menit 50 detik untuk pulih sendiri"
+        in (found.why["id"])
+    )
