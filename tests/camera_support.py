@@ -23,11 +23,18 @@ class TrueCamera:
         self.url = f"rtsp://{address}:{self.port}/stream1"
 
     def command(self, word: str) -> None:
-        """stop, start, or stall, after which it answers nobody who asks for pictures."""
+        """stop, start, black, freeze, or stall: nobody who asks for pictures is answered."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
         assert self._line().strip() == word
+
+    def web(self) -> str:
+        """Start its web server with snapshots: the URL."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("web\n")
+        self._process.stdin.flush()
+        return f"http://127.0.0.1:{int(self._line())}"
 
     def pause(self) -> None:
         """Stop the whole process: its connections stay, and nothing comes through them."""

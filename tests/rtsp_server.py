@@ -2,10 +2,12 @@
 
 Run by Debian's own Python, which has GStreamer's bindings: `/usr/bin/python3 rtsp_server.py AUTH
 [ADDRESS [PORT]]`, AUTH one of none, basic, digest. Says its port, then obeys words on stdin and
-answers each: `stop` (the stream is gone), `stall` (its source gives no pictures), `start`. The user
-is `hub`, its password `rahasia`.
+answers each: `stop` (the stream is gone), `stall` (its source gives no pictures), `freeze`,
+`black`, `start`; `web` starts a web server with snapshots of the same source and answers with its
+port. The user is `hub`, its password `rahasia`.
 """
 
+import http.server
 import sys
 import threading
 
@@ -17,12 +19,59 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PATH = "/stream1"
-PATTERN = (
-    "( videotestsrc is-live=true pattern=ball"
-    " ! video/x-raw,format=I420,width=320,height=240,framerate=10/1"
-    " ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
-)
-NOTHING = "( filesrc location=/dev/null ! jpegparse ! rtpjpegpay name=pay0 pt=26 )"
+CAPS = "video/x-raw,format=I420,width=320,height=240,framerate=10/1"
+SOURCES = {
+    "start": f"videotestsrc is-live=true pattern=ball ! {CAPS} ! jpegenc",
+    "black": f"videotestsrc is-live=true pattern=black ! {CAPS} ! jpegenc",
+    "freeze": f"videotestsrc num-buffers=1 ! {CAPS} ! imagefreeze is-live=true ! {CAPS} ! jpegenc",
+    "stall": "filesrc location=/dev/null ! jpegparse",
+}
+
+
+def stream(word: str) -> str:
+    return f"( {SOURCES[word]} ! rtpjpegpay name=pay0 pt=26 )"
+
+
+class Snapshots:
+    """The newest picture of the source, by HTTP."""
+
+    def __init__(self, word: str) -> None:
+        self._lock = threading.Lock()
+        self._pipeline = None
+        self.show(word)
+
+    def show(self, word: str) -> None:
+        with self._lock:
+            if self._pipeline is not None:
+                self._pipeline.set_state(Gst.State.NULL)
+            end = "appsink name=end max-buffers=1 drop=true"
+            self._pipeline = Gst.parse_launch(f"{SOURCES[word]} ! {end}")
+            self._pipeline.set_state(Gst.State.PLAYING)
+
+    def picture(self) -> bytes:
+        with self._lock:
+            sample = self._pipeline.get_by_name("end").emit("pull-sample")
+            buffer = sample.get_buffer()
+            return buffer.extract_dup(0, buffer.get_size())
+
+    def serve(self) -> int:
+        """Begin; the port."""
+        snapshots = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                picture = snapshots.picture()
+                self.send_response(200)
+                self.send_header("Content-Type", "image/jpeg")
+                self.send_header("Content-Length", str(len(picture)))
+                self.end_headers()
+                self.wfile.write(picture)
+
+            def log_message(self, *_: object) -> None: ...
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_port
 
 
 def factory(launch: str) -> GstRtspServer.RTSPMediaFactory:
@@ -69,16 +118,24 @@ def main() -> None:
         mounts.add_factory(PATH, made)
 
     def obey() -> None:
+        shown, snapshots = "start", None
         for line in sys.stdin:
             word = line.strip()
+            if word == "web":
+                snapshots = Snapshots(shown)
+                print(snapshots.serve(), flush=True)
+                continue
             if word == "stop":
                 mounts.remove_factory(PATH)
             else:
-                mount(NOTHING if word == "stall" else PATTERN)
+                shown = word
+                mount(stream(word))
+                if snapshots is not None:
+                    snapshots.show(word)
             print(word, flush=True)
         loop.quit()
 
-    mount(PATTERN)
+    mount(stream("start"))
     server.attach(None)
     loop = GLib.MainLoop()
     threading.Thread(target=obey, daemon=True).start()

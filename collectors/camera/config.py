@@ -20,7 +20,7 @@ from collectors.camera import picture, rtsp, wire
 from collectors.camera.auth import Login
 from hub.api import NeverWorks
 
-TIERS = Literal["rtsp", "stream", "onvif", "snapshot"]
+TIERS = Literal["rtsp", "stream", "play", "onvif", "snapshot"]
 WEB = ("http", "https")
 
 
@@ -133,6 +133,8 @@ class CameraSection(BaseModel, extra="forbid"):
 
     rtsp: str | None = None
     """`rtsp://host:554/path`: OPTIONS and, more seldom, DESCRIBE."""
+    play: bool = False
+    """Fetch two seconds of that stream, seldom: do pictures come, and how many a second?"""
     tcp: Annotated[int, Field(ge=1, le=65535)] | None = None
     """A port of the device's address that must let us connect; where there is no RTSP."""
     web: str | None = None
@@ -166,6 +168,14 @@ class CameraSection(BaseModel, extra="forbid"):
         if url is not None:
             _checked(url, rtsp.SCHEMES)
         return url
+
+    @model_validator(mode="after")
+    def _plays_something(self) -> Self:
+        if self.play and self.rtsp is None:
+            raise wrong(
+                "play without rtsp", "say which stream: rtsp: rtsp://10.12.8.201:554/stream1"
+            )
+        return self
 
     @field_validator("web")
     @classmethod

@@ -16,6 +16,7 @@ from collectors.camera.web import Web, refusal
 from collectors.camera.wire import Ended, Unfit
 from hub.api import NeverWorks, Target, Value
 
+PLAY_S = 2.0
 Fields = dict[str, Value]
 Now = Callable[[], int]
 
@@ -34,13 +35,15 @@ class Questions:
     snapshot: str = ""
     """Path of a JPEG on `web`."""
     blurred_below: float = picture.BLURRED
+    play: bool = False
+    """Fetch the stream of `rtsp` for a moment."""
     events: str = ""
     """The maker whose event stream is followed on `web`."""
 
     async def ask(self, tier: str) -> Fields:
         """Every question of a tier, side by side. Raises nothing but cancellation."""
         asked = {"rtsp": (self._options, self._connect), "stream": (self._describe,)}
-        asked |= {"onvif": (self._clock,), "snapshot": (self._look,)}
+        asked |= {"onvif": (self._clock,), "snapshot": (self._look,), "play": (self._play,)}
         fields: Fields = {}
         for found in await asyncio.gather(*(question() for question in asked[tier])):
             fields |= found
@@ -74,6 +77,21 @@ class Questions:
             return {}
         verdict, _ = await self.rtsp.describe()
         return self._proved("stream", verdict, "stream_ok")
+
+    async def _play(self) -> Fields:
+        """Some seconds of the stream, counted and forgotten."""
+        if self.rtsp is None or not self.play:
+            return {}
+        verdict, seen = await self.rtsp.play(PLAY_S)
+        fields: Fields = {}
+        expected = self.camera.fps_expected
+        if seen is not None and seen.fps is not None:
+            fields = {"fps": seen.fps, "kbps": seen.kbps}
+            if seen.still is not None:
+                fields["frozen"] = int(seen.still)
+            if expected and seen.fps < expected / 2:
+                verdict = Verdict(True, f"{seen.fps:.3g} pictures a second", sick=True)
+        return self._proved("play", verdict, "play_ok") | fields
 
     async def _clock(self) -> Fields:
         if self.onvif is None:
@@ -153,6 +171,7 @@ def questions(
     tls = trust.of(section)
     if section.rtsp:
         made.rtsp = Rtsp(rtsp.address(section.rtsp), config.timeout_s, login, tls)
+        made.play = section.play
     if section.tcp is not None:
         _need(target, target.address, "tcp", "an address")
         made.tcp = wire.Door(target.address, section.tcp, "")

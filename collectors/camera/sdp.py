@@ -13,6 +13,9 @@ class Video(NamedTuple):
     codec: str = ""
     """As in `a=rtpmap`, such as H264; empty when it isn't said."""
     fps: float | None = None
+    control: str = ""
+    """How it is called in SETUP (RFC 2326 §C.1.1): a URL, or what follows the base; empty: the base
+    itself."""
 
 
 def video(body: bytes) -> Video:
@@ -20,7 +23,7 @@ def video(body: bytes) -> Video:
     lines = body.decode("utf-8", "replace").splitlines()
     if not lines or lines[0].strip() != "v=0":
         raise Unfit("garbage: the description is no SDP")
-    inside, codec, fps = False, "", None
+    found, inside = Video(), False
     for line in lines:
         kind, _, value = line.strip().partition("=")
         if kind == "m":
@@ -30,20 +33,23 @@ def video(body: bytes) -> Video:
             # Port 0 is RTSP's usual "ask me by SETUP" (RFC 2326 §C.1.2), no refusal.
             inside = media == "video" and bool(rest)
         elif inside and kind == "a":
-            codec, fps = _attribute(value, codec, fps)
+            found = _attribute(value, found)
     if not inside:
         raise Unfit("no video in its description")
-    return Video(codec, fps)
+    return found
 
 
-def _attribute(value: str, codec: str, fps: float | None) -> tuple[str, float | None]:
+def _attribute(value: str, found: Video) -> Video:
     name, _, said = value.partition(":")
-    if name == "rtpmap" and not codec:
-        codec = said.partition(" ")[2].partition("/")[0][:32]
-    elif name == "framerate":
+    if name == "rtpmap" and not found.codec:
+        return found._replace(codec=said.partition(" ")[2].partition("/")[0][:32])
+    if name == "control" and not found.control:
+        named = said.strip()
+        return found._replace(control="" if named == "*" else named[:512])
+    if name == "framerate":
         try:
             fps = float(said.strip()[:16])
         except ValueError:
-            return codec, fps
-        fps = fps if 0 < fps <= 1000 else None
-    return codec, fps
+            return found
+        return found._replace(fps=fps if 0 < fps <= 1000 else None)
+    return found

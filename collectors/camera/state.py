@@ -2,7 +2,7 @@
 
     heartbeat ─► good while younger than 3 intervals ┐  all that is known good    ONLINE
     RTSP      ─► bad after 3 misses in a row         │  alive, and something bad,
-    stream, ONVIF, snapshot, events, Frigate         │  or a sick picture         DEGRADED
+    stream, play, ONVIF, snapshot, events, Frigate   │  or a sick picture         DEGRADED
               ─► bad after 2 bad answers in a row    ┘  nothing alive             OFFLINE
 
 What was never asked or never heard is unknown, and speaks neither for nor against.
@@ -41,6 +41,7 @@ PROOFS = {
     "rtsp": ("RTSP", MISSES, None),
     "tcp": ("TCP", MISSES, None),
     "stream": ("stream", 2, None),
+    "play": ("pictures", 2, None),
     "onvif": ("ONVIF", 2, None),
     "snapshot": ("snapshot", 2, None),
     "events": ("events", MISSES, None),

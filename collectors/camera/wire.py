@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 MAX_HEAD = 8 * 1024
 """Bytes of an answer's head; a server that sends more is not a camera we want to hear."""
 MAX_CHUNK_LINE = 256
+MAX_SOME = 64 * 1024
 SCHEMES = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """With their usual ports (RFC 7826 §19.2, RFC 9110 §4.2)."""
 
@@ -74,6 +75,14 @@ class Line(Protocol):
 
     def pieces(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         """The body as it comes, until it ends. Raises `Ended`."""
+        ...
+
+    def say(self, request: bytes) -> None:
+        """Send, and wait for nothing."""
+        ...
+
+    async def some(self) -> bytes:
+        """Whatever comes next, of no form; 64 KiB at most. Raises `Ended` when it hangs up."""
         ...
 
 
@@ -187,6 +196,15 @@ class _Line:
             if len(body) > limit:
                 raise Ended(f"answer over {limit} bytes")
         return Answer(answer.status, answer.headers, bytes(body))
+
+    def say(self, request: bytes) -> None:
+        self._writer.write(request)
+
+    async def some(self) -> bytes:
+        data = await self._reader.read(MAX_SOME)
+        if not data:
+            raise Ended("hung up")
+        return data
 
     async def begin(self, request: bytes) -> Answer:
         self._writer.write(request)
