@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hub.committer import Committer, Receipt
 from hub.health import Health
 from hub.journal import Class, Journal, Kind, Reader
 from hub.journal.files import Cursor
+from tests.disk_support import small_disk
 
 CURSORS = ("engine", "forward")
 
@@ -20,15 +20,8 @@ CURSORS = ("engine", "forward")
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """One MiB."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "toba", str(where)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root can mount a small disk")
-    yield where
-    subprocess.run(["umount", str(where)], check=True)
+    with small_disk(tmp_path / "disk", 1) as where:
+        yield where
 
 
 def submit(committer: Committer, klass: Class, payload: bytes) -> Receipt:
