@@ -303,7 +303,11 @@ class Field:
 
     async def _run_sensor(self, sensor: Sensor, uplink: Uplink) -> None:
         await self._begun.wait()
-        await self._phase(sensor.device, self._interval_s, uplink)
+        if self._story is None:
+            await self._phase(sensor.device, self._interval_s, uplink)
+        else:  # evenly, so that something comes all the time
+            place = list(self._sensors).index(sensor.device) / len(self._sensors)
+            await asyncio.sleep(self._interval_s * place)
         async for time_ns in _every(self._interval_s, self._now):
             effects = self._effects(sensor.device, time_ns)
             for message in sensor.turn(time_ns, effects):

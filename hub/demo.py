@@ -164,7 +164,9 @@ def settings_for(
             "mqtt": {"brokers": [{**broker, "canary_s": 0}]},
             "camera": {"broker": broker},
         }
-        return {**settings, **demostory.people(), "collectors": collectors}
+        rules = {"set": demostory.PATIENT}
+        settings.pop("people", None)
+        return {**settings, **demostory.people(), "rules": rules, "collectors": collectors}
     return {
         **settings,
         "rules": {"set": QUICK},

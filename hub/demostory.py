@@ -36,6 +36,9 @@ SUBSCRIBE_S = 2.0
 INTERVAL_S = 300
 """Of the day, between two reports of a node."""
 
+PATIENT = {"rules_behind.when.above": 3600, "store_away.when.above": 18_000}
+"""What the hub expects of itself does not get any faster."""
+
 TEAMS = {
     "dlh": ("Dinas Lingkungan Hidup", "id"),
     "perikanan": ("Dinas Ketahanan Pangan dan Perikanan", "id"),
