@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
+from hub.api import Phrase
+
 FORGET = 3
 MOVED_TURNS = 60
 """So long a MAC that changed counts as moved: an hour of sweeps each minute."""
@@ -84,7 +86,11 @@ class Told(NamedTuple):
     """A line for the timeline."""
 
     name: str
-    text: str
+    said: Phrase
+
+    @property
+    def text(self) -> str:
+        return str(self.said)
 
 
 class Stranger(NamedTuple):
@@ -116,21 +122,26 @@ class Findings:
     def __contains__(self, key: str) -> bool:
         return key in self._seen
 
-    def turn(self, turn: int, found: Mapping[str, str]) -> list[Told]:
+    def turn(self, turn: int, found: Mapping[str, Phrase]) -> list[Told]:
         """What this turn found, with the words for each; what is news of it."""
-        begun = [Told(self._name, text) for key, text in found.items() if key not in self._seen]
+        begun = [Told(self._name, said) for key, said in found.items() if key not in self._seen]
         self._seen.update(dict.fromkeys(found, turn))
         over = [key for key, seen in self._seen.items() if turn - seen >= FORGET]
         for key in over:
             del self._seen[key]
-        ended = [Told(f"{self._name}_over", f"{key}: no longer") for key in over]
+        ended = [
+            Told(f"{self._name}_over", Phrase("{what}: no longer", {"what": key})) for key in over
+        ]
         return [*self._some(begun), *self._some(ended)]
 
     @staticmethod
     def _some(told: list[Told]) -> list[Told]:
         more = len(told) - MOST_TOLD
         if more > 0:
-            told = [*told[:MOST_TOLD], Told(told[0].name, f"and {more} more")]
+            told = [
+                *told[:MOST_TOLD],
+                Told(told[0].name, Phrase("and {number} more", {"number": more})),
+            ]
         return told
 
 
@@ -141,7 +152,7 @@ class Lan:
         self._turn = 0
         self._macs: dict[str, str] = {}
         """Listed address → the MAC that it had last."""
-        self._changed: dict[str, tuple[str, int]] = {}
+        self._changed: dict[str, tuple[Phrase, int]] = {}
         """Listed address → how its MAC changed, and when."""
         self._unknown = Findings("unknown_device")
         self._duplicate = Findings("duplicate_address")
@@ -159,8 +170,8 @@ class Lan:
         judged = Judged(
             strangers=[who for key, (_, who) in unknown.items() if key not in self._unknown]
         )
-        texts = {key: text for key, (text, _) in unknown.items()}
-        judged.told += self._unknown.turn(now, texts)
+        said = {key: words for key, (words, _) in unknown.items()}
+        judged.told += self._unknown.turn(now, said)
         judged.told += self._duplicate.turn(now, _duplicates(answered, expected))
         judged.told += self._moved.turn(now, self._moves(answered, expected))
         judged.told += self._rogue.turn(now, _rogues(heard.servers, expected))
@@ -177,26 +188,37 @@ class Lan:
 
     def _strangers(
         self, present: Mapping[str, Sequence[str]], expected: Expected
-    ) -> dict[str, tuple[str, Stranger]]:
+    ) -> dict[str, tuple[Phrase, Stranger]]:
         strange = {a: macs[0] for a, macs in present.items() if expected.is_stranger(a)}
         often = Counter(strange.values())
         homes = {mac: address for address, mac in self._macs.items()}
-        found: dict[str, tuple[str, Stranger]] = {}
+        found: dict[str, tuple[Phrase, Stranger]] = {}
         for address, mac in strange.items():
-            text = f"{address} answers with {mac} and is not in the inventory"
             key = address
+            said = Phrase(
+                "{address} answers with {mac} and is not in the inventory",
+                {"address": address, "mac": mac},
+            )
             if often[mac] >= MANY:
                 key = mac
-                text = (
-                    f"{mac} answers at {often[mac]} addresses that are not in the inventory: a "
-                    "router with proxy ARP, or somebody who draws the network's traffic to himself"
+                said = Phrase(
+                    "{mac} answers at {number} addresses that are not in the inventory: a "
+                    "router with proxy ARP, or somebody who draws the network's traffic to himself",
+                    {"mac": mac, "number": often[mac]},
                 )
             elif mac in homes:
-                text += f"; {expected.who(homes[mac])} ({homes[mac]}) has that MAC"
-            found.setdefault(key, (text, Stranger(address, mac)))
+                home = {"who": expected.who(homes[mac]), "home": homes[mac]}
+                said = Phrase(
+                    "{address} answers with {mac} and is not in the inventory; "
+                    "{who} ({home}) has that MAC",
+                    {"address": address, "mac": mac, **home},
+                )
+            found.setdefault(key, (said, Stranger(address, mac)))
         return found
 
-    def _moves(self, answered: Mapping[str, Sequence[str]], expected: Expected) -> dict[str, str]:
+    def _moves(
+        self, answered: Mapping[str, Sequence[str]], expected: Expected
+    ) -> dict[str, Phrase]:
         found = {}
         for address, macs in answered.items():
             device = expected.listed.get(address)
@@ -209,16 +231,22 @@ class Lan:
             if allowed:
                 self._changed.pop(address, None)
                 if mac not in allowed:
-                    said = " or ".join(sorted(allowed))
-                    found[address] = f"{device} ({address}) answers with {mac}, not {said}"
+                    found[address] = Phrase(
+                        "{device} ({address}) answers with {mac}, not {allowed}",
+                        {"device": device, "address": address, "mac": mac}
+                        | {"allowed": " / ".join(sorted(allowed))},
+                    )
             elif mac != before:
-                text = f"{device} ({address}) answers with {mac}; before it was {before}"
-                self._changed[address] = text, self._turn
-        for address, (text, since) in list(self._changed.items()):
+                said = Phrase(
+                    "{device} ({address}) answers with {mac}; before it was {before}",
+                    {"device": device, "address": address, "mac": mac, "before": before},
+                )
+                self._changed[address] = said, self._turn
+        for address, (said, since) in list(self._changed.items()):
             if self._turn - since >= MOVED_TURNS or address not in expected.listed:
                 del self._changed[address]
             else:
-                found[address] = text
+                found[address] = said
         return found
 
 
@@ -230,7 +258,7 @@ def _by_address(claims: Iterable[Claim]) -> dict[str, list[str]]:
     return found
 
 
-def _duplicates(answered: Mapping[str, Sequence[str]], expected: Expected) -> dict[str, str]:
+def _duplicates(answered: Mapping[str, Sequence[str]], expected: Expected) -> dict[str, Phrase]:
     found = {}
     for address, macs in answered.items():
         allowed = expected.macs.get(expected.listed.get(address, ""), frozenset())
@@ -238,20 +266,32 @@ def _duplicates(answered: Mapping[str, Sequence[str]], expected: Expected) -> di
         if address == expected.own:
             claimants = ["this machine", *sorted(macs)]
         if claimants:
-            who = expected.who(address)
-            found[address] = f"{address} ({who}) is claimed by {' and '.join(claimants)}"
+            found[address] = Phrase(
+                "{address} ({who}) is claimed by {claimants}",
+                {"address": address, "who": expected.who(address)}
+                | {"claimants": " and ".join(claimants)},
+            )
     return found
 
 
-def _rogues(servers: Iterable[Server], expected: Expected) -> dict[str, str]:
+def _rogues(servers: Iterable[Server], expected: Expected) -> dict[str, Phrase]:
     if expected.servers is None:
         return {}
     return {
-        f"{server.address} ({server.mac})": (
-            f"DHCP server {server.address} ({server.mac}) hands out addresses"
-            + (f" such as {server.offered}" if server.offered != "0.0.0.0" else "")
-            + " and is not among dhcp_servers"
-        )
+        f"{server.address} ({server.mac})": _rogue(server)
         for server in servers
         if server.address not in expected.servers
     }
+
+
+def _rogue(server: Server) -> Phrase:
+    who = {"address": server.address, "mac": server.mac}
+    if server.offered == "0.0.0.0":
+        return Phrase(
+            "DHCP server {address} ({mac}) hands out addresses and is not among dhcp_servers", who
+        )
+    return Phrase(
+        "DHCP server {address} ({mac}) hands out addresses such as {offered} "
+        "and is not among dhcp_servers",
+        {**who, "offered": server.offered},
+    )

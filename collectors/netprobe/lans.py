@@ -65,7 +65,7 @@ class Lans:
         watched.swept_ns = now_ns
         emit(
             Reading(Series.of("lan", target.id), now_ns, fields),
-            *(Event(target.id, told.name, now_ns, told.text) for told in judged.told),
+            *(Event.saying(target.id, told.name, now_ns, told.said) for told in judged.told),
             *(
                 Proposal("device", who.address, {**who._asdict(), "via": "arp", "lan": target.id})
                 for who in judged.strangers
