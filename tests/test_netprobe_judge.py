@@ -59,7 +59,7 @@ def test_a_proxy_that_answers_for_everybody_is_one_finding() -> None:
     judged = turn(Lan(), *((f"10.1.0.{n}", A) for n in range(20, 220)), ("10.1.0.9", B))
     assert judged.numbers["unknown"] == 2
     assert sorted(text.split(" ")[0] for _, text in words(judged)) == [A, "10.1.0.9"]
-    assert "answers at 200 addresses" in str(dict(judged.told)["unknown_device"])
+    assert any("answers at 200 addresses" in text for _, text in words(judged))
 
 
 def test_who_takes_over_listed_addresses_too_makes_duplicates_of_them() -> None:
