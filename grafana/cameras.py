@@ -152,6 +152,17 @@ def _states() -> list[Placed]:
             9,
         ),
         (
+            timeline(
+                "Aliran yang lewat (RTP)",
+                "Whether a stream of the camera passed by on its way to the recorder, where the hub"
+                " hears it; the worst of each bucket.",
+                [ask(windowed('min("flowing")', "rtp", CHOSEN), "$tag_device")],
+                UP,
+            ),
+            12,
+            9,
+        ),
+        (
             lines(
                 "Ketajaman gambar",
                 "Edges of each camera's snapshot by its contrast; under 0.1 it is blurred.",

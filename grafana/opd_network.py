@@ -150,7 +150,7 @@ def _reach() -> list[Placed]:
                 [ask(mean("rtt_ms", "device", CHOSEN), "$tag_device")],
                 unit="ms",
             ),
-            12,
+            8,
             8,
         ),
         (
@@ -161,8 +161,38 @@ def _reach() -> list[Placed]:
                 unit="percent",
                 steps=[(None, "green"), (5, "yellow"), (20, "red")],
             ),
-            12,
             8,
+            8,
+        ),
+        (
+            lines(
+                "Jitter",
+                "Mean step from one round trip to the next; calls and video suffer from 30 ms on.",
+                [ask(mean("jitter_ms", "device", CHOSEN), "$tag_device")],
+                unit="ms",
+                steps=[(None, "green"), (30, "yellow")],
+            ),
+            8,
+            8,
+        ),
+        (
+            lines(
+                "Temuan di jaringan lokal",
+                "What sweeps find on the networks that are watched: devices that the inventory does"
+                " not list, addresses that two claim, changed MACs, DHCP servers that may not be.",
+                [
+                    ask(windowed(f'max("{field}")', "lan", CHOSEN), f"$tag_device {name}", ref=ref)
+                    for ref, field, name in (
+                        ("A", "unknown", "tak dikenal"),
+                        ("B", "duplicates", "alamat ganda"),
+                        ("C", "moved", "MAC berubah"),
+                        ("D", "rogue_dhcp", "DHCP liar"),
+                    )
+                ],
+                unit="short",
+            ),
+            24,
+            7,
         ),
     ]
 

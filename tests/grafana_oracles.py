@@ -273,6 +273,15 @@ ORACLES: dict[tuple[str, str, str], Oracle | Whole] = {
     ("toba-opd-network", "Hidup atau mati", "A"): Oracle("device", "up", min, NETWORK),
     ("toba-opd-network", "Waktu tempuh (RTT)", "A"): Oracle("device", "rtt_ms", _mean, NETWORK),
     ("toba-opd-network", "Paket hilang", "A"): Oracle("device", "loss_pct", _mean, NETWORK),
+    ("toba-opd-network", "Jitter", "A"): Oracle("device", "jitter_ms", _mean, NETWORK),
+    ("toba-opd-network", "Temuan di jaringan lokal", "A"): Oracle("lan", "unknown", max, NETWORK),
+    ("toba-opd-network", "Temuan di jaringan lokal", "B"): Oracle(
+        "lan", "duplicates", max, NETWORK
+    ),
+    ("toba-opd-network", "Temuan di jaringan lokal", "C"): Oracle("lan", "moved", max, NETWORK),
+    ("toba-opd-network", "Temuan di jaringan lokal", "D"): Oracle(
+        "lan", "rogue_dhcp", max, NETWORK
+    ),
     ("toba-opd-network", "CPU", "A"): Oracle("device", "cpu_pct", _mean, NETWORK),
     ("toba-opd-network", "Memori", "A"): Oracle("device", "mem_pct", _mean, NETWORK),
     ("toba-opd-network", "Suhu perangkat", "A"): Oracle("device", "temperature_c", _mean, NETWORK),
@@ -325,6 +334,7 @@ ORACLES: dict[tuple[str, str, str], Oracle | Whole] = {
     ("toba-cameras", "Ketersediaan per kamera", "A"): Oracle("camera", "up", _percent),
     ("toba-cameras", "RTSP menjawab", "A"): Oracle("camera", "rtsp_ok", min),
     ("toba-cameras", "Aliran video", "A"): Oracle("camera", "stream_ok", min),
+    ("toba-cameras", "Aliran yang lewat (RTP)", "A"): Oracle("rtp", "flowing", min),
     ("toba-cameras", "Ketajaman gambar", "A"): Oracle("camera", "sharpness", _mean),
     ("toba-cameras", "Umur detak (heartbeat)", "A"): Oracle("camera", "heartbeat_age_s", max),
     ("toba-cameras", "Laju gambar", "A"): Oracle("camera", "fps", _mean),

@@ -55,6 +55,11 @@ def _network(minute: int) -> Iterator[Point]:
         })  # fmt: skip
         yield Point("device", {**labels, "probe": "icmp"}, at + number, {
             "up": alive, "rtt_ms": 2.5 * number + minute % 5, "loss_pct": float(100 - 100 * alive),
+            "jitter_ms": 0.5 * number + minute % 7,
+        })  # fmt: skip
+        yield Point("lan", labels, at + number, {
+            "unknown": minute % 4 + number, "duplicates": minute % 3, "moved": minute // 60,
+            "rogue_dhcp": int(minute > 100),
         })  # fmt: skip
         for port in ("ether1", "ether2/sfp-1 (uplink)"):
             yield Point("interface", {**labels, "ifname": port}, at + number, {
@@ -110,6 +115,7 @@ def _cameras(minute: int) -> Iterator[Point]:
             "stream_ok": int(state == 2), "sharpness": 0.5 - number / 10,
             "clock_drift_s": number - 1.5, "frozen": int(state == 1),
         })  # fmt: skip
+        yield Point("rtp", labels, at, {"flowing": int(minute % (20 + number) > 1)})
 
 
 def test_every_panel_says_what_was_published(influx: Influx) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.netprobe import diagnose
 from collectors.netprobe.client import PROGRAM, HelperProber, NotPermitted, permission
 from collectors.netprobe.collector import NetprobeCollector
 from collectors.netprobe.config import NetprobeConfig
@@ -29,7 +30,8 @@ UNPRIVILEGED = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", *PROG
 
 def in_a_namespace(*setup: str, program: tuple[str, ...] = PROGRAM) -> tuple[str, ...]:
     """A program in a network of its own, prepared by these commands."""
-    return ("unshare", "-n", "sh", "-c", "; ".join((*setup, f"exec {shlex.join(program)}")))
+    last = f'exec {shlex.join(program)} "$@"'
+    return ("unshare", "-n", "sh", "-c", "; ".join((*setup, last)), "sh")
 
 
 @asynccontextmanager
@@ -77,9 +79,11 @@ async def test_a_thousand_targets_are_asked_at_once() -> None:
 
 
 @root
-async def test_the_helper_keeps_no_privilege_but_its_socket() -> None:
-    async with helper() as prober:
+async def test_the_helper_keeps_no_privilege_but_its_sockets() -> None:
+    async with helper((*PROGRAM, "--lan=lo", "--rtp=lo")) as prober:
         assert prober._process is not None
+        assert prober.ready is not None
+        assert (prober.ready.addresses, prober.ready.unheard) == ({"lo": "127.0.0.1"}, {})
         status = Path(f"/proc/{prober._process.pid}/status").read_text()
         told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert told["Uid"].split() == ["65534"] * 4
@@ -112,6 +116,13 @@ async def test_the_doctor_is_told_whether_it_may_ping_and_what_to_do() -> None:
     forbidden = in_a_namespace("sysctl -qw net.ipv4.ping_group_range='1 0'", program=UNPRIVILEGED)
     with pytest.raises(NotPermitted) as refused:
         await permission(program=forbidden)
+    everybody = "sysctl -qw net.ipv4.ping_group_range='0 2147483647'"
+    pings_only = in_a_namespace(everybody, program=UNPRIVILEGED)
+    watched = Target("r1", "router", "127.0.0.1", {"interface": "lo", "rtp": "lo"})
+    ping, hearing = await diagnose.examine([watched], pings_only)
+    assert (ping.level, ping.found) == ("good", "datagram sockets")
+    assert (hearing.level, hearing.found) == ("bad", "no permission to hear frames")
+    assert "CAP_NET_RAW" in hearing.remedy
     assert refused.value.why
     assert "ping_group_range" in refused.value.remedy or "CAP_NET_RAW" in refused.value.remedy
 
