@@ -214,6 +214,44 @@ def test_an_answer_from_before_the_silence_keeps_no_camera_alive() -> None:
     assert judged.state is State.DEGRADED, "it answers another question since"
 
 
+def outage(camera: Camera, begin_s: int, end_s: int) -> None:
+    """RTSP is asked each half minute, the stream each two, the picture each ten."""
+    for second in range(begin_s, end_s, 30):
+        if second % 600 == 0:
+            camera.proved("snapshot", SILENT, at(second + 3), at(second))
+        if second % 120 == 0:
+            camera.proved("stream", SILENT, at(second + 3), at(second))
+        camera.proved("rtsp", SILENT, at(second + 3), at(second))
+
+
+def test_after_an_outage_upstream_no_proof_is_a_fault_that_was_only_asked_meanwhile() -> None:
+    camera = Camera(T0)
+    for name in ("snapshot", "stream", "rtsp"):
+        camera.proved(name, OK, T0)
+    outage(camera, 600, 2400)
+    assert state(camera, 2400) is State.OFFLINE
+    camera.proved("rtsp", OK, at(2401))
+    assert state(camera, 2401) is State.ONLINE, "nothing was asked since that failed"
+    camera.proved("snapshot", SILENT, at(2402), at(2399))
+    assert state(camera, 2402) is State.ONLINE, "that was asked before it was back"
+    camera.proved("stream", SILENT, at(2523), at(2520))
+    camera.proved("stream", SILENT, at(2643), at(2640))
+    judged = camera.judge(at(2644))
+    assert judged is not None
+    assert (judged.state, judged.why) == (State.DEGRADED, "stream: connected but silent")
+
+
+def test_after_missing_heartbeats_what_was_silent_is_asked_anew() -> None:
+    camera = Camera(T0, interval_s=60)
+    camera.beat(Heartbeat(), at(0))
+    camera.proved("snapshot", OK, at(0))
+    for second in (600, 1200, 1800):
+        camera.proved("snapshot", SILENT, at(second))
+    assert state(camera, 1800) is State.OFFLINE
+    camera.beat(Heartbeat(), at(1810))
+    assert state(camera, 1811) is State.ONLINE
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(ValidationError) as caught:
         CameraSection.model_validate({"rtsp": "rtsp://admin:geheim@10.0.0.1/"})

@@ -28,14 +28,22 @@ class Proof:
     _answered: bool = field(default=False, init=False)
     _good: bool = field(default=False, init=False)
 
-    def take(self, verdict: Verdict, now_ns: int) -> None:
+    back_ns: int = field(default=0, init=False)
+    """When it answered again after a miss."""
+
+    def take(self, verdict: Verdict, now_ns: int, *, excused: bool = False) -> None:
+        """`excused`: silence has another reason, and is no fault of its own."""
         self.verdict, self.at_ns = verdict, now_ns
         if verdict.alive:
+            self.back_ns = now_ns if self.misses else self.back_ns
             self.answered_ns, self.misses = now_ns, 0
         else:
             self.silent_ns = self.silent_ns if self.misses else now_ns
             self.misses += 1
-        self.faults = 0 if verdict.good else self.faults + 1
+        if verdict.good:
+            self.faults = 0
+        elif verdict.alive or not excused:
+            self.faults += 1
         self._answered = verdict.alive or (self._answered and self.misses < self.patience)
         self._good = verdict.good or (self._good and self.faults < self.patience)
 

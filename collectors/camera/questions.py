@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from collectors.camera import onvif, picture, rtsp, wire
@@ -19,6 +19,10 @@ from hub.api import NeverWorks, Target, Value
 PLAY_S = 2.0
 Fields = dict[str, Value]
 Now = Callable[[], int]
+Answer = tuple[str, Verdict, Fields]
+"""Of which proof (a name of `state.PROOFS`), how it ended, what was measured."""
+Question = Callable[[], Awaitable[Answer | None]]
+"""None: the camera's section does not ask for it."""
 
 
 @dataclass
@@ -42,46 +46,52 @@ class Questions:
 
     async def ask(self, tier: str) -> Fields:
         """Every question of a tier, side by side. Raises nothing but cancellation."""
-        asked = {"rtsp": (self._options, self._connect), "stream": (self._describe,)}
-        asked |= {"onvif": (self._clock,), "snapshot": (self._look,), "play": (self._play,)}
+        asked: dict[str, tuple[Question, ...]] = {
+            "rtsp": (self._options, self._connect),
+            "stream": (self._describe,),
+            "play": (self._play,),
+            "onvif": (self._clock,),
+            "snapshot": (self._look,),
+        }
         fields: Fields = {}
-        for found in await asyncio.gather(*(question() for question in asked[tier])):
+        for found in await asyncio.gather(*map(self._prove, asked[tier])):
             fields |= found
         return fields
 
-    def _proved(self, name: str, verdict: Verdict, field: str) -> Fields:
-        self.camera.proved(name, verdict, self.now_ns())
-        return {field: int(verdict.good)}
+    async def _prove(self, question: Question) -> Fields:
+        began_ns = self.now_ns()
+        answer = await question()
+        if answer is None:
+            return {}
+        name, verdict, fields = answer
+        self.camera.proved(name, verdict, self.now_ns(), began_ns)
+        return {f"{name}_ok": int(verdict.good), **fields}
 
-    async def _options(self) -> Fields:
+    async def _options(self) -> Answer | None:
         if self.rtsp is None:
-            return {}
+            return None
         verdict = await self.rtsp.options()
-        fields = self._proved("rtsp", verdict, "rtsp_ok")
-        if verdict.ms is not None:
-            fields["rtsp_ms"] = verdict.ms
-        return fields
+        return "rtsp", verdict, {} if verdict.ms is None else {"rtsp_ms": verdict.ms}
 
-    async def _connect(self) -> Fields:
+    async def _connect(self) -> Answer | None:
         if self.tcp is None:
-            return {}
+            return None
         try:
             async with wire.connected(self.tcp, self.timeout_s):
-                verdict = Verdict(True, "ok")
+                return "tcp", Verdict(True, "ok"), {}
         except Ended as end:
-            verdict = ended(end)
-        return self._proved("tcp", verdict, "tcp_ok")
+            return "tcp", ended(end), {}
 
-    async def _describe(self) -> Fields:
+    async def _describe(self) -> Answer | None:
         if self.rtsp is None:
-            return {}
+            return None
         verdict, _ = await self.rtsp.describe()
-        return self._proved("stream", verdict, "stream_ok")
+        return "stream", verdict, {}
 
-    async def _play(self) -> Fields:
+    async def _play(self) -> Answer | None:
         """Some seconds of the stream, counted and forgotten."""
         if self.rtsp is None or not self.play:
-            return {}
+            return None
         verdict, seen = await self.rtsp.play(PLAY_S)
         fields: Fields = {}
         expected = self.camera.fps_expected
@@ -91,11 +101,11 @@ class Questions:
                 fields["frozen"] = int(seen.still)
             if expected and seen.fps < expected / 2:
                 verdict = Verdict(True, f"{seen.fps:.3g} pictures a second", sick=True)
-        return self._proved("play", verdict, "play_ok") | fields
+        return "play", verdict, fields
 
-    async def _clock(self) -> Fields:
+    async def _clock(self) -> Answer | None:
         if self.onvif is None:
-            return {}
+            return None
         try:
             began_ns, began = self.now_ns(), asyncio.get_running_loop().time()
             answer = await self.onvif.ask(
@@ -103,22 +113,22 @@ class Questions:
             )
             took_s = asyncio.get_running_loop().time() - began
             if answer.status == 401:  # it lives; the clock's question needs no password
-                return self._proved("onvif", Verdict(True, "locked"), "onvif_ok")
+                return "onvif", Verdict(True, "locked"), {}
             if answer.status not in (200, 400, 500):  # SOAP faults come with the latter two
                 raise Unfit(refusal(answer.status, False))
             said_s = onvif.utc_s(answer.body)
         except Ended as end:
-            return self._proved("onvif", ended(end), "onvif_ok")
-        fields = self._proved("onvif", Verdict(True, "ok"), "onvif_ok")
-        if said_s is not None:
-            # Whole seconds, cut off: it was on average half a second later, midway in the exchange.
-            fields["clock_drift_s"] = said_s + 0.5 - (began_ns / NS + took_s / 2)
-        return fields
+            return "onvif", ended(end), {}
+        if said_s is None:
+            return "onvif", Verdict(True, "ok"), {}
+        # Whole seconds, cut off: it was on average half a second later, midway in the exchange.
+        drift_s = said_s + 0.5 - (began_ns / NS + took_s / 2)
+        return "onvif", Verdict(True, "ok"), {"clock_drift_s": drift_s}
 
-    async def _look(self) -> Fields:
+    async def _look(self) -> Answer | None:
         """One picture, judged and forgotten."""
         if self.web is None or not self.snapshot:
-            return {}
+            return None
         try:
             answer = await self.web.ask("GET", self.snapshot, picture.MAX_BYTES)
             if answer.status != 200:
@@ -126,15 +136,19 @@ class Questions:
             # In a thread: libjpeg lets the others work meanwhile.
             seen = await asyncio.to_thread(picture.look, answer.body, self.blurred_below)
         except Ended as end:
-            return self._proved("snapshot", ended(end), "snapshot_ok")
+            return "snapshot", ended(end), {}
         frozen = self.camera.showed(seen.fingerprint)
         faults = {"black": seen.black, "frozen": frozen, "blurred": seen.blurred}
         wrong = [name for name, is_so in faults.items() if is_so]
         name = f"the picture is {' and '.join(wrong)}" if wrong else "ok"
-        fields = self._proved("snapshot", Verdict(True, name, sick=bool(wrong)), "snapshot_ok")
-        fields |= {"black": int(seen.black), "blurred": int(seen.blurred)}
-        fields |= {"brightness": seen.brightness, "sharpness": seen.sharpness}
-        return fields | {"frozen": int(bool(self.camera.frozen))}
+        fields: Fields = {
+            "black": int(seen.black),
+            "blurred": int(seen.blurred),
+            "brightness": seen.brightness,
+            "sharpness": seen.sharpness,
+            "frozen": int(bool(self.camera.frozen)),
+        }
+        return "snapshot", Verdict(True, name, sick=bool(wrong)), fields
 
 
 class Trust:

@@ -52,6 +52,9 @@ PROOFS = {
 Where packets get lost (RTSP, TCP, streams) it takes three; the others are asked too seldom.
 """
 
+DOORS = ("rtsp", "tcp")
+"""Asked most often; where these don't answer, nothing does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -88,20 +91,34 @@ class Camera:
 
     def beat(self, said: Heartbeat, received_ns: int) -> None:
         """A live heartbeat came (neither retained nor kept back)."""
+        if self._heartbeat_good(received_ns) is False:
+            for name, proof in self.proofs.items():
+                # It, too, was asked while the camera was out of reach, and won't be again for long.
+                if name not in DOORS and proof.verdict is not None and not proof.verdict.alive:
+                    proof.forget()
         if self.said is not None and said.frame and said.frame == self.said.frame:
             self._same_frame += 1
         else:
             self._same_frame = 1
         self.said, self.heartbeat_ns = said, received_ns
 
-    def proved(self, name: str, verdict: Verdict, now_ns: int) -> None:
-        """A question of `PROOFS` ended, or somebody else told."""
+    def proved(self, name: str, verdict: Verdict, now_ns: int, began_ns: int | None = None) -> None:
+        """A question of `PROOFS` ended (it began at `began_ns`), or somebody else told."""
         proof = self.proofs.get(name)
         if proof is None:
             _, patience, fresh_s = PROOFS[name]
             fresh_ns = None if fresh_s is None else int(fresh_s * NS)
             proof = self.proofs[name] = Proof(patience, fresh_ns)
-        proof.take(verdict, now_ns)
+        proof.take(verdict, now_ns, excused=name not in DOORS and self._shut(began_ns))
+
+    def _shut(self, began_ns: int | None) -> bool:
+        """Could it not be reached at all, now or when the question began? Then what got no answer
+        is no fault of its own: behind a dead router all proofs fail, and those that are asked
+        seldom would call the camera degraded long after the router is back."""
+        doors = [self.proofs[name] for name in DOORS if name in self.proofs]
+        return any(
+            door.misses or (began_ns is not None and began_ns < door.back_ns) for door in doors
+        )
 
     def showed(self, fingerprint: bytes) -> bool:
         """A snapshot came, of which that is left; is it the one before again?"""
@@ -149,7 +166,7 @@ class Camera:
     def _answers(self, now_ns: int) -> bool:
         """Does any proof vouch for it? Not with an answer from before another one fell silent:
         what is asked every ten minutes would keep a dead camera alive for as long."""
-        doors = [self.proofs[name] for name in ("rtsp", "tcp") if name in self.proofs]
+        doors = [self.proofs[name] for name in DOORS if name in self.proofs]
         silent_ns = max((door.silent_ns for door in doors if door.silent), default=0)
         return any(
             proof.alive(now_ns) and proof.answered_ns >= silent_ns for proof in self.proofs.values()
