@@ -361,6 +361,11 @@ class Collector:
         """The inventory changed: `host.targets()` is another. Devices that were polled before may
         come with another section; `run` is cancelled and called again after this."""
 
+    def needs(self, target: Target, tier: str) -> bool:
+        """Is there anything to ask this device in that tier? Asked before each poll, so that
+        thousands of devices without it cost nothing."""
+        return True
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Read one device once. Cancelled at the tier's time-out."""
         raise NotImplementedError

@@ -296,6 +296,9 @@ class Runner:
             state.hinted = _without(state.hinted, tier)
         if state.never:
             return
+        if not self._needs(state, tier):
+            state.failures.pop(tier, None)  # from before the inventory changed
+            return
         if tier in state.running:
             if hinted:
                 state.again = (*_without(state.again, tier), tier)
@@ -306,6 +309,12 @@ class Runner:
             state.began[tier] = monotonic()
             spec = self._tiers[tier]
             group.create_task(self._poll(state, tier, spec), name=f"{self.name} {name} {tier}")
+
+    def _needs(self, state: _State, tier: str) -> bool:
+        try:
+            return self.collector.needs(state.target, tier)
+        except Exception:
+            return True  # its poll will say what is wrong
 
     async def _poll(self, state: _State, tier: str, spec: TierSpec) -> None:
         name, began = state.target.id, monotonic()

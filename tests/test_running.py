@@ -61,6 +61,7 @@ class Fake(Collector):
         self.does: Poll = answers
         self.says: int | None = None
         """What its readings say of whether it is up; None: nothing."""
+        self.needless: set[tuple[str, str]] = set()
         self.streams: list[float] = []
         self.stream: Callable[[int], Awaitable[None]] = for_ever
         self.starts: list[Exception] = []
@@ -75,6 +76,9 @@ class Fake(Collector):
         self.ended += 1
         if self.stopping is not None:
             await self.stopping()
+
+    def needs(self, target: Target, tier: str) -> bool:
+        return (target.id, tier) not in self.needless
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         self.asked[target.id, tier].append(monotonic())
@@ -149,6 +153,24 @@ def test_every_device_is_polled_in_each_tier_s_period_and_not_all_at_once() -> N
     assert max(Counter(round(first, 1) for first in firsts).values()) < 20
     assert scene.counts()["collector_overruns"] == 0
     assert scene.collector.ended == 1
+
+
+def test_a_tier_that_a_device_does_not_need_is_not_polled_and_no_failure_of_it_stays() -> None:
+    scene = Scene(["r1", "r2"])
+    scene.collector.needless = {("r1", SLOW)}
+
+    async def does(device: str, tier: str) -> None:
+        if (device, tier) == ("r2", SLOW):
+            raise TryAgain("no")
+
+    scene.collector.does = does
+    run(scene.for_seconds(299))
+    assert scene.collector.asked["r1", SLOW] == []
+    assert scene.collector.gaps("r1", FAST) == {30}
+    assert scene.runner.down() == ["r2"]
+    scene.collector.needless.add(("r2", SLOW))
+    scene.runner._launch(None, "r2", SLOW, False)  # type: ignore[arg-type]
+    assert scene.runner.down() == []
 
 
 def test_one_slow_target_of_many_delays_nobody_and_is_named() -> None:

@@ -108,6 +108,10 @@ class CameraCollector(Collector):
         """Go on with what is known of the cameras that stayed as they are."""
         await self.start()
 
+    def needs(self, target: Target, tier: str) -> bool:
+        """Where the section names no such proof there is nothing to ask."""
+        return tier == JUDGED or self._questions[target.id].has(tier)
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Ask what the tier asks, and say what the camera is now."""
         self._emit = emit

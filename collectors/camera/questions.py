@@ -44,6 +44,17 @@ class Questions:
     events: str = ""
     """The maker whose event stream is followed on `web`."""
 
+    def has(self, tier: str) -> bool:
+        """Is there anything to ask in that tier?"""
+        asked = {
+            "rtsp": self.rtsp or self.tcp,
+            "stream": self.rtsp,
+            "play": self.rtsp if self.play else None,
+            "onvif": self.onvif,
+            "snapshot": self.web if self.snapshot else None,
+        }
+        return asked[tier] is not None
+
     async def ask(self, tier: str) -> Fields:
         """Every question of a tier, side by side. Raises nothing but cancellation."""
         asked: dict[str, tuple[Question, ...]] = {

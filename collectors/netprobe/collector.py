@@ -124,18 +124,27 @@ class NetprobeCollector(Collector):
         if not self._news.full():  # nobody can read more of these than a few
             self._news.put_nowait(Event.saying("hub", name, self.host.now_ns(), said))
 
+    def needs(self, target: Target, tier: str) -> bool:
+        """Not every device stands for a network or has a stream, and some are not pinged."""
+        if self._idle:
+            return False
+        section = self._sections[target.id]
+        if tier == "lan":
+            return bool(section.interface)
+        if tier == "rtp":
+            return bool(section.rtp)
+        return section.ping and bool(target.address or section.address or not section.interface)
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """One look at one device. That it does not answer is a reading, not a failure."""
-        if self._idle:
+        if not self.needs(target, tier):
             return
         section = self._sections[target.id]
         if tier == "lan":
-            if section.interface:
-                await self._lans.sweep(target, section, self._sections, emit)
+            await self._lans.sweep(target, section, self._sections, emit)
         elif tier == "rtp":
-            if section.rtp:
-                await self._look(target, section, emit)
-        elif section.ping and (target.address or section.address or not section.interface):
+            await self._look(target, section, emit)
+        else:
             await self._ping(target, section, emit)
 
     async def _ping(self, target: Target, section: NetprobeSection, emit: Emit) -> None:
