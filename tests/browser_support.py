@@ -57,6 +57,12 @@ class Page:
         body = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
         await self.command("POST", "/goog/cdp/execute", body)
 
+    async def prefer(self, scheme: str) -> None:
+        """What its reader's system is set to: light or dark."""
+        wish = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        body = {"cmd": "Emulation.setEmulatedMedia", "params": wish}
+        await self.command("POST", "/goog/cdp/execute", body)
+
     async def open(self, url: str) -> None:
         await self.command("POST", "/url", {"url": url})
 

@@ -20,6 +20,8 @@ from tests.web_scene import Scene
 CHARTS = """const all = [...document.querySelectorAll('.chart')];
 return all.length === 2 && all.every(one => Number(one.dataset.points) > 20)"""
 ALERTS = "return document.querySelectorAll('#alerts .alert').length === 3"
+GROUND = "return getComputedStyle(document.documentElement).backgroundColor"
+GROUNDS = {"dark": "rgb(10, 16, 22)", "light": "rgb(241, 245, 248)"}
 SHOTS = os.environ.get("TOBA_SCREENSHOTS")
 """Set it to a folder to keep the pictures."""
 
@@ -90,9 +92,15 @@ async def test_a_phone_shows_the_same_without_scrolling_sideways(
             ("/publik", "return document.querySelectorAll('.card').length > 3"),
         ):
             await page.open(board.url + path)
-            await page.until(ready)
-            assert await fits(page), path
-            await keep(page, tmp_path, f"phone{path.replace('/', '-')}", whole=True)
+            for scheme in ("dark", "light"):
+                await page.prefer(scheme)
+                await page.until(ready)
+                assert await page.run(GROUND) == GROUNDS[scheme], path
+                assert await fits(page), path
+                name = f"phone{path.replace('/', '-')}-{scheme}"
+                await keep(page, tmp_path, name, whole=True)
+        await page.resize(1920, 1080)
+        assert await page.run(GROUND) == GROUNDS["dark"], "a wall stays dark"
         assert await page.log() == []
 
 
@@ -319,7 +327,7 @@ async def test_a_trap_stands_on_the_timeline_of_its_device_and_of_all(board: Boa
         await page.open(f"{board.url}/device/r-dinkes")
         await page.until(said.replace("BOX", "#history"), 20)
         text = await page.run("return document.getElementById('history').textContent")
-        assert "ether2: ifIndex 3, ifOperStatus down" in text
+        assert "Router Dinkes · port ether2" in text
         await page.open(board.url)
         await page.until("return document.querySelector('[data-tab=history]')")
         await page.click("button[data-tab=history]")

@@ -5,7 +5,9 @@ import { get, h, say } from "./dom.js";
 import { state } from "./state.js";
 import { language, number, plain, t } from "./text.js";
 
-const COLOURS = ["#5ec8f2", "#f7b955", "#8fd694", "#d7a1f9", "#ff8f80", "#9fb4c7"];
+const theme = getComputedStyle(document.documentElement);
+const colour = (name) => theme.getPropertyValue(`--${name}`).trim();
+const COLOURS = [0, 1, 2, 3, 4, 5].map((number) => colour(`line-${number}`));
 const REFRESH_MS = 5000;
 const WINDOWS = [2, 5, 10, 30, 60, 300];
 const MOST_POINTS = 1800;
@@ -41,7 +43,7 @@ function gaps(window) {
 }
 
 const zoned = (seconds) => uPlot.tzDate(new Date(seconds * 1000), state.regency?.zone ?? "Asia/Jakarta");
-const AXIS = { stroke: "#8ea3b5", grid: { stroke: "#22303c", width: 1 }, ticks: { show: false }, font: "13px system-ui, sans-serif" };
+const AXIS = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "13px system-ui, sans-serif" };
 
 export class Chart {
   /** `wanted`: {title, parts: [{measurement, field, device, ifname?, sensor?, label}]} */
