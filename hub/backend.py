@@ -38,7 +38,7 @@ from hub.store.query import Query, SeriesRows
 from hub.vigil import unwritable
 from hub.web.backend import ActKind, HealthReport, Regency, Sample
 from hub.web.live import LiveState
-from rules import airindex
+from rules import recorders
 from rules.act import Act
 from rules.duration import DAY
 from rules.transition import Alert, Transition
@@ -94,7 +94,11 @@ class HubBackend:
             for plugin in self._conf.plugins.values()
             for measurement, spec in plugin.manifest.measurements.items()
             for name, field in spec.fields.items()
-        } | {(airindex.MEASUREMENT, name): unit for name, unit in airindex.FIELDS.items()}
+        } | {
+            (measurement, name): unit
+            for measurement, fields in recorders.FIELDS.items()
+            for name, unit in fields.items()
+        }
 
     def reload(self, conf: Configuration) -> Inventory:
         """Other devices, rules and names from now on; the inventory under a new generation."""

@@ -14,14 +14,14 @@ from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
 from hub.settings import Settings
-from rules import airindex, hours
+from rules import hours, recorders
 from rules.hours import Calendars
 from rules.model import THING_KEYS, Rule
 
 OWN_FIELDS = {
     "alert": {"active", "severity", "state", "value", "text", "since_ms", "changed"},
     "hub": set(own.FIELDS),
-    airindex.MEASUREMENT: set(airindex.FIELDS),
+    **{measurement: set(fields) for measurement, fields in recorders.FIELDS.items()},
 }
 """What the hub itself measures, beside what the collectors promise."""
 BLOT = "**********"

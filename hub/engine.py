@@ -1,7 +1,7 @@
 """Drives the rules over the journal: the fold whose state is snapshot + tail.
 
     records ─► Watch (rules/, pure) ─► transitions ─► ledger: transition + owed + alert point,
-       ├─────► AirIndex (likewise)  ─► `air_index` ──►  one transaction, ids from the record
+       ├─────► Recorders (likewise) ─► `air_index` ──►  one transaction, ids from the record
        ├─────► Presence ─► what answered since when, for reports of availability
        └─────► live board state
 
@@ -37,7 +37,7 @@ from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map, unpack_proposal, unpack_verdict
 from hub.ruleset import RuleSet
 from rules.act import Act
-from rules.airindex import AirIndex
+from rules.recorders import Recorders, standard
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
 from rules.watch import Alert, Transition, Watch
@@ -93,7 +93,7 @@ class Engine:
         configured: Callable[[], None] = lambda: None,
         now_ns: int = 0,
         decoded: Decoded | None = None,
-        air: AirIndex | None = None,
+        recorders: Recorders | None = None,
     ) -> None:
         """`show` gets all readings with the time they were received; `changed` is called after
         each stretch of records, `configured` when one of them was a reload. `now_ns` is when the
@@ -114,12 +114,12 @@ class Engine:
         self.folded_ns = 0
         """When the last folded record was written; 0: none was."""
         self._tell_from_ns = 0
-        self._air = air or AirIndex()
+        self._recorders = recorders or standard()
         self._recorded: list[Reading] = []
-        """Indices that were made of what is folded and not committed yet."""
+        """What was made of what is folded and is not committed yet."""
         self.in_force = RuleSet(rules, things)
         self.watch = self._restore() or Watch(rules, things)
-        self._air.know(self.in_force.things)
+        self._recorders.know(self.in_force.things)
         self.presence = self._presence()
         self._kept_set = self.in_force.sha256
         if not self.folded_id:
@@ -148,9 +148,9 @@ class Engine:
             self._know(self._ledger.configuration())
             in_force = self.in_force
             watch = state and Watch.restore(in_force.rules, in_force.things, state)
-            if state is not None and "air_index" in state:
-                self._air.load(state["air_index"])
-                self._show_air(self._air.latest())
+            if state is not None:
+                self._recorders.load(state)
+                self._show_recorded(self._recorders.latest())
         except sqlite3.Error:
             raise
         except Exception as error:  # whatever is wrong with it, the journal has the truth
@@ -249,14 +249,14 @@ class Engine:
                 if told:
                     self.presence.observe(readings, record.time_ns)
                 if fresh:
-                    self._air.observe(readings)
+                    self._recorders.observe(readings)
                     found = self.watch.observe(record.id, readings, record.time_ns)
             elif record.kind == Kind.EVENT:
                 collector, event = unpack_event(record.payload)
                 self._event({"collector": collector, **asdict(event)})
             elif fresh and record.kind == Kind.TICK:
                 found = self.watch.tick(record.id, record.time_ns)
-                found += self._record_air(record)
+                found += self._record(record)
                 self._ticked_ns = record.time_ns
             elif fresh and record.kind == Kind.ACT:
                 act = Act(**unpack_map(record.payload))
@@ -304,7 +304,7 @@ class Engine:
         if self.in_force is before:
             return []
         began = monotonic()
-        self._air.know(self.in_force.things)
+        self._recorders.know(self.in_force.things)
         found = self.watch.reload(
             record.id, record.time_ns, self.in_force.rules, self.in_force.things
         )
@@ -318,14 +318,14 @@ class Engine:
         )
         return found
 
-    def _record_air(self, record: Record) -> list[Transition]:
-        """The index of an hour that is over: stored, shown, and met by rules like any reading."""
-        made = self._air.tick(record.time_ns)
+    def _record(self, record: Record) -> list[Transition]:
+        """What is over and known: stored, shown, and met by rules like any reading."""
+        made = self._recorders.tick(record.time_ns)
         self._recorded += made
-        self._show_air(made)
+        self._show_recorded(made)
         return self.watch.observe(record.id, made, record.time_ns) if made else []
 
-    def _show_air(self, made: Sequence[Reading]) -> None:
+    def _show_recorded(self, made: Sequence[Reading]) -> None:
         if made:
             self._show(made, made[0].time_ns)
 
@@ -415,7 +415,7 @@ class Engine:
                 self._cursor.set(self.folded_id)
 
     def _state(self) -> dict[str, Any]:
-        return {**self.watch.snapshot(), "air_index": self._air.snapshot()}
+        return {**self.watch.snapshot(), **self._recorders.snapshot()}
 
     def _lost(self, reader: Reader) -> None:
         for lost in reader.lost:

@@ -28,7 +28,7 @@ from hub.problems import Misconfigured, Path, Problem, from_pydantic, nearest
 from hub.reading import Series
 from hub.registry import Plugin
 from hub.yamlfile import YamlFile
-from rules import duration
+from rules import duration, noise
 
 KINDS = ("router", "switch", "ap", "sensor", "camera", "ups", "gateway", "server", "other")
 ID = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
@@ -75,6 +75,8 @@ class Device(BaseModel, extra="forbid", frozen=True):
     note: str = ""
     reference: bool = False
     """A certified instrument: its air quality index is not just indicative."""
+    noise_zone: str = ""
+    """What stands there (KepMenLH 48/1996), such as `perumahan` or `sekolah`: whose limit holds."""
     calibrated: date | None = None
     """When it was calibrated last, such as 2026-03-01; without it nobody is reminded."""
     calibrate_days: int = Field(365, ge=1)
@@ -99,6 +101,17 @@ class Device(BaseModel, extra="forbid", frozen=True):
                     "duration", "{why}", {"why": str(error), "remedy": "such as 15m or 1h"}
                 ) from None
         return length
+
+    @field_validator("noise_zone")
+    @classmethod
+    def _is_zone(cls, zone: str) -> str:
+        if zone and zone not in noise.LIMITS:
+            raise PydanticCustomError(
+                "noise_zone",
+                "no such zone: {zone}",
+                {"zone": repr(zone), "remedy": nearest(zone, noise.LIMITS)},
+            )
+        return zone
 
     @field_validator("kind")
     @classmethod

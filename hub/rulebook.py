@@ -156,6 +156,7 @@ def things(inventory: Inventory) -> list[Thing]:
                 collectors=tuple(device.collect),
                 uplinks=_uplinks(device),
                 reference=device.reference,
+                noise_zone=device.noise_zone,
                 late_after_ns=duration.parse(device.late_after or 0),
             )
         )

@@ -45,7 +45,7 @@ from hub.web import serving
 from hub.web.address import listen
 from hub.web.app import create_app
 from hub.web.tokens import Tokens
-from rules.airindex import AirIndex
+from rules.recorders import standard
 from rules.watch import Transition
 
 log = logs.get("serve")
@@ -93,7 +93,9 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         configured=reloaded.set,
         now_ns=now_ns(),
         decoded=decoded,
-        air=AirIndex(form=settings.air_index.form, top=settings.air_index.top),
+        recorders=standard(
+            form=settings.air_index.form, top=settings.air_index.top, zone=settings.zone
+        ),
     )
     forwarder = Forwarder(
         store,

@@ -52,6 +52,8 @@ _Hours = dict[int, list[float]]
 class AirIndex:
     """See the module's docstring."""
 
+    name = MEASUREMENT
+
     def __init__(self, *, form: Form = "continuous", top: int = 500) -> None:
         self._form: Form = form
         self._top = top

@@ -24,6 +24,8 @@ class Thing:
     """Who reads it: `where: {collector: snmp}`."""
     reference: bool = False
     """A certified instrument: its air quality index is not just indicative."""
+    noise_zone: str = ""
+    """Whose noise limit holds there, a key of `rules.noise.LIMITS`; empty: nobody said."""
     uplinks: tuple[str, ...] = ()
     """The interfaces that carry its office: `where: {port: uplink}`."""
     late_after_ns: int = 0

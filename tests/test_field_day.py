@@ -26,7 +26,7 @@ from collectors.mqtt.devices import Devices
 from firmware_stubs.node import Message, Sensor
 from firmware_stubs.physics import Physics
 from firmware_stubs.story import DAY
-from hub import configuration, demostory, rulebook
+from hub import configuration, demo, demostory, rulebook
 from hub.clock import NS
 from hub.committer import Committer
 from hub.configuration import Configuration
@@ -41,7 +41,6 @@ from hub.notify.routing import Router
 from hub.pipeline import Pipeline
 from hub.reading import Quality, Reading
 from hub.redelivery import Window
-from rules.airindex import AirIndex
 from tests.collector_support import FakeHost
 from tests.mqtt_cases import Publish
 
@@ -141,7 +140,6 @@ class Days:
             event=never,
             changed=never,
             now_ns=MIDNIGHT,
-            air=AirIndex(),
         )
         for records in by_hour(self.folder / "journal"):
             self.now = records[-1].time_ns
@@ -355,6 +353,19 @@ def test_a_story_s_faults_come_at_their_hours_however_fast_the_day_goes_by() -> 
     assert DAY.effects("aq-balige", 30) == {"smoke": 1.9}
     assert DAY.effects("noise-balige", 8) == {}
     assert DAY.interval_s == demostory.INTERVAL_S
+
+
+def test_the_settings_of_the_story_are_good(tmp_path: Path) -> None:
+    (tmp_path / "inventory.yaml").write_text(yaml.safe_dump(demostory.sensors_only(TOBA)), "utf-8")
+    broker = {"host": "127.0.0.1", "port": 1883}
+    for story in ("", *demostory.STORIES):
+        written = demo.settings_for(
+            {"broker": broker}, store={"kind": "duckdb"}, host="127.0.0.1", port=8080,
+            level="info", story=story,
+        )  # fmt: skip
+        (tmp_path / "toba-hub.yaml").write_text(yaml.safe_dump(written), "utf-8")
+        conf = configuration.load(tmp_path / "toba-hub.yaml")
+        assert conf.settings.teams.keys() >= {"dlh", "perikanan", "bpbd", "kominfo", "dishub"}
 
 
 def test_a_simulated_clock_is_shared_by_processes_that_start_later() -> None:

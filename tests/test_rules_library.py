@@ -40,6 +40,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "camera_degraded", "sensor_silent", "snmp_refused"),
         *("snmp_break_in", "snmp_down", "broker", "hub", "probe_down", "lan", "rtp_stopped"),
+        *("ambient_gases", "heat_index", "noise_level", "rain_class"),
         *("air_index", "ambient_air", "lake_level_low", "dissolved_oxygen_watch"),
         *("wind_strong", "noise_high", "rain_days", "fish_kill_signs", "link_flapping"),
         *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),
@@ -115,7 +116,8 @@ def wrong_conditions(when: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
     for key in (*FLIPPED, *CLEAR):
         if key in when:
             # The lake's bands are half a metre apart at 904 m: step there by what matters.
-            step = 0.06 if when[key] > 900 else max(0.05 * abs(when[key]), 0.1)
+            lake = when.get("field") == "water_level_m"
+            step = 0.06 if lake else max(0.05 * abs(when[key]), 0.1)
             if when.get("field") == "count" or any(one in when for one in WHOLE):
                 step = 1.0
             for sign in (-1, 1):
@@ -172,7 +174,7 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"where without {key}", changed(where=rest)
     if "means" in rule:
         yield "no means", changed(means=None)
-    severity = {"warning": "critical", "critical": "warning"}[rule["severity"]]
+    severity = {"info": "warning", "warning": "critical", "critical": "warning"}[rule["severity"]]
     yield "severity", changed(severity=severity)
     yield "notify", changed(notify=["kesehatan"])
 

@@ -27,7 +27,7 @@ _SAME_NS = NS // 2
 """News that come closer together tell nothing of how often a device speaks."""
 UNSHOWN = frozenset({"alert"})
 """Measurements that the hub writes about others: no sign of life of the device they name."""
-DERIVED = frozenset({"air_index"})
+DERIVED = frozenset({"air_index", "noise_level", "rain_day"})
 """Likewise, but shown among what the device measures."""
 
 
