@@ -22,8 +22,8 @@ MEASUREMENT = "rain_day"
 FIELD = "rain_mm"
 ENOUGH_HOURS = 18
 
-FIELDS = {"rain_mm": "mm", "category": "", "hours": "h"}
-"""Of `rain_day`, with units. `category`: 1 (none) to 6 (extreme); `hours` that had a reading."""
+FIELDS = {"rain_mm": "mm", "rain_class": "", "hours": "h"}
+"""Of `rain_day`, with units. `rain_class`: 1 (none) to 6 (extreme); `hours` that had a reading."""
 
 _CLASS = {band.key: number for number, band in enumerate(DAILY, 1)}
 
@@ -75,7 +75,7 @@ class RainDay:
             hours = int(bits).bit_count()
             fields: dict[str, Value] = {"rain_mm": round(millimetres, 6), "hours": hours}
             if hours >= ENOUGH_HOURS:
-                fields["category"] = _CLASS[daily_class(millimetres).key]
+                fields["rain_class"] = _CLASS[daily_class(millimetres).key]
             self._last[device] = ended + DAY, fields
             made.append(Reading(Series.of(MEASUREMENT, device), ended + DAY, fields))
         self._sums.clear()

@@ -131,7 +131,7 @@ def test_a_rain_day_ends_at_seven_wib_with_its_class(
     (found,) = day_of(RainDay(), lambda _: each, GAUGE, "rain_mm")
     assert found.series.key == "rain_day,device=rain1"
     assert found.time_ns == DAY0 + DAY
-    assert found.fields == {"rain_mm": pytest.approx(total), "hours": 24, "category": category}
+    assert found.fields == {"rain_mm": pytest.approx(total), "hours": 24, "rain_class": category}
     assert set(found.fields) <= set(RAIN_FIELDS)
 
 
