@@ -220,7 +220,12 @@ class Telling:
 
     def _still(self, track: Track, now_ns: int) -> Hold | None:
         """What holds it back now; None: nothing does."""
-        hold, cause = self.inquiry.holds[track.key], self.cause(track)
+        hold = self.inquiry.holds[track.key]
+        if hold is Hold.CAUSED and self._lasts(track):
+            # Nearly all, while thousands are cut off: which cause is the nearest does not matter.
+            track.held_ns = now_ns + _grace(track)
+            return hold
+        cause = self.cause(track)
         if cause and (hold is not Hold.AFTER or self._tracks[cause].alert.state.up):
             track.cause, track.held_ns = cause, now_ns + _grace(track)
             return Hold.CAUSED
@@ -236,6 +241,13 @@ class Telling:
         if hold is Hold.ASKED and not self.inquiry.waits_for(self._needs(track)):
             return None
         return hold if now_ns < track.held_ns else None
+
+    def _lasts(self, track: Track) -> bool:
+        """Is its cause still up, and still one? A reload may have changed what it depends on."""
+        cause = self._tracks.get(track.cause)
+        if cause is None or not cause.alert.state.up:
+            return False
+        return cause.device == track.device or cause.device in self._needs(track)
 
     def woke(self, now_ns: int) -> None:
         """Nobody listened for a while: nothing was answered, and what was over counts from now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -448,3 +448,14 @@ def _disturbed(
     for start, end in away:
         if start < fault.end and end > fault.start - 300:
             yield end
+
+
+def test_who_no_longer_depends_on_the_dead_one_is_told_of_after_a_reload() -> None:
+    story = Regency([Fault("core", 600, 9000), Fault("r-1", 600, 9000)], Luck(), 1500)
+    assert [device for _, device in story.fired] == ["core"]
+    alone = [replace(thing, parents=()) if thing.id == "r-1" else thing for thing in THINGS]
+    now = START + 1500 * S
+    said = story.watch.reload(9000, now, story.rules, alone)
+    for second in range(1, 300, 10):
+        said += story.watch.tick(9000 + second, now + second * S)
+    assert {one.device for one in said if one.notify} == {"r-1"}
