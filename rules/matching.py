@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import translate
 
 Patterns = tuple[str, ...]
-_GLOB = frozenset("*?[")
+_GLOB = frozenset("*?[!")
+_NOT = "!"
 
 
 class Matcher:
     """`{kind: router, device: [r-*, x1]}`: every key must match, any pattern of a key is enough.
+
+    `collector: "!snmp"` matches what has no such value; beside others, `[r-*, "!r-core"]`, it takes
+    away from what they match.
 
     An absent attribute is the empty string, so `site: "*"` matches everything and `site: "?*"`
     only what has a site.
@@ -25,17 +29,16 @@ class Matcher:
         self.patterns = tuple(
             sorted((key, (p,) if isinstance(p, str) else tuple(p)) for key, p in patterns.items())
         )
-        self._tests = tuple(
-            (key, re.compile("|".join(f"(?:{translate(p)})" for p in patterns)))
-            for key, patterns in self.patterns
-        )
+        self._tests = tuple((key, *_tests(patterns)) for key, patterns in self.patterns)
 
     def matches(self, attributes: Mapping[str, str | Patterns]) -> bool:
         """Do these attributes match every key? One that has several values needs one that fits."""
-        for key, test in self._tests:
+        for key, wanted, unwanted in self._tests:
             value = attributes.get(key, "")
             values = (value,) if isinstance(value, str) else value
-            if not any(test.match(one) for one in values):
+            if wanted is not None and not any(wanted.match(one) for one in values):
+                return False
+            if unwanted is not None and any(unwanted.match(one) for one in values):
                 return False
         return True
 
@@ -65,3 +68,14 @@ class Matcher:
 
     def __repr__(self) -> str:
         return f"Matcher({self.plain()})"
+
+
+def _tests(patterns: Patterns) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+    """What a value must match, and what it must not; None: anything, nothing."""
+    wanted = [p for p in patterns if not p.startswith(_NOT)]
+    unwanted = [p.removeprefix(_NOT) for p in patterns if p.startswith(_NOT)]
+    return _any_of(wanted), _any_of(unwanted)
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(f"(?:{translate(p)})" for p in patterns)) if patterns else None
