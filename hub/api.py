@@ -366,6 +366,12 @@ class Collector:
         thousands of devices without it cost nothing."""
         return True
 
+    def proves(self, target: Target, tier: str) -> bool:
+        """Does a poll in that tier ask the device itself, so that it tells whether the device
+        lives: by an `up` that it emits, or by failing? Not one that only sums up what came by
+        itself, or looks at something else."""
+        return True
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Read one device once. Cancelled at the tier's time-out."""
         raise NotImplementedError

@@ -89,6 +89,10 @@ class TargetHost:
         return self.window.taken(redelivery)
 
 
+_Asked = tuple[str, asyncio.Future[bool | None]]
+"""A tier, and where to say what its next poll tells of the device."""
+
+
 @dataclass(slots=True)
 class _State:
     """What is known of one device; everything by tier."""
@@ -102,7 +106,7 @@ class _State:
     began: dict[str, float] = field(default_factory=dict)
     hinted: tuple[str, ...] = ()
     """To be polled beside the schedule, soon."""
-    asked: tuple[asyncio.Future[bool | None], ...] = ()
+    asked: tuple[_Asked, ...] = ()
     """Who waits for a poll that begins from now on, to know whether the device lives."""
     again: tuple[str, ...] = ()
     """Hinted at while being polled: what was read may be older than the hint."""
@@ -186,14 +190,28 @@ class Runner:
                 self._ask(state, tier)
 
     async def probe(self, device: str) -> bool | None:
-        """Poll a device now, with the cheapest question: does it live? None: it is not polled."""
+        """Poll a device now, with the cheapest question: does it live? None: nobody can tell."""
         state = self._states.get(device)
-        if state is None or state.never or not state.fastest:
+        tier = "" if state is None or state.never else self._proof(state)
+        if state is None or not tier:
             return None
         verdict: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
-        state.asked += (verdict,)
-        self._ask(state, state.fastest)
+        state.asked += ((tier, verdict),)
+        self._ask(state, tier)
         return await verdict
+
+    def _proof(self, state: _State) -> str:
+        """The tier that is asked most often of those that tell whether it lives; empty: none."""
+        try:
+            tiers = [
+                tier
+                for tier in self._tiers
+                if self.collector.needs(state.target, tier)
+                and self.collector.proves(state.target, tier)
+            ]
+        except Exception:  # a poll of it will say what is wrong
+            return ""
+        return min(tiers, key=lambda tier: self._tiers[tier].period_s, default="")
 
     def down(self) -> list[str]:
         """Devices that failed their last poll."""
@@ -295,9 +313,11 @@ class Runner:
         if hinted:
             state.hinted = _without(state.hinted, tier)
         if state.never:
+            _Inquest.of(state, tier).close(None)
             return
         if not self._needs(state, tier):
             state.failures.pop(tier, None)  # from before the inventory changed
+            _Inquest.of(state, tier).close(None)
             return
         if tier in state.running:
             if hinted:
@@ -309,6 +329,8 @@ class Runner:
             state.began[tier] = monotonic()
             spec = self._tiers[tier]
             group.create_task(self._poll(state, tier, spec), name=f"{self.name} {name} {tier}")
+        else:
+            _Inquest.of(state, tier).close(None)  # a cheaper question fails already
 
     def _needs(self, state: _State, tier: str) -> bool:
         try:
@@ -318,8 +340,8 @@ class Runner:
 
     async def _poll(self, state: _State, tier: str, spec: TierSpec) -> None:
         name, began = state.target.id, monotonic()
-        inquest = self._inquest(state, tier)
-        emit = inquest or self._pipeline.emit
+        inquest = _Inquest.of(state, tier)
+        emit = inquest.listening(self._pipeline.emit)
         answered: bool | None = None
         try:
             async with asyncio.timeout(spec.timeout_s):
@@ -343,8 +365,7 @@ class Runner:
             self._host.count("crashes")
             self._failed(state, tier, f"BUG in the collector: {error!r}", traceback=True)
         finally:
-            if inquest is not None:
-                inquest.close(answered)
+            inquest.close(answered)
             state.running = _without(state.running, tier)
             if tier in state.again:
                 state.again = _without(state.again, tier)
@@ -353,13 +374,6 @@ class Runner:
             self._host.health.count(
                 "poll_ms", round((monotonic() - began) * 1000), collector=self.name
             )
-
-    def _inquest(self, state: _State, tier: str) -> _Inquest | None:
-        """Listens to the poll that begins, if somebody waits for it."""
-        if not state.asked or tier != state.fastest:
-            return None
-        asked, state.asked = state.asked, ()
-        return _Inquest(state.target.id, self._pipeline.emit, asked)
 
     def _went_well(self, state: _State, tier: str) -> None:
         missed = state.failures.pop(tier, 0)
@@ -389,13 +403,26 @@ class _Inquest:
     """What one poll says of whether its device lives: some collectors raise when it doesn't, others
     emit a reading that says so."""
 
-    def __init__(
-        self, device: str, emit: Emit, asked: Sequence[asyncio.Future[bool | None]]
-    ) -> None:
-        self._device, self._emit, self._asked = device, emit, asked
+    __slots__ = ("_asked", "_device", "_emit", "_up")
+
+    def __init__(self, device: str, asked: Sequence[asyncio.Future[bool | None]]) -> None:
+        self._device, self._asked = device, asked
         self._up: bool | None = None
 
-    def __call__(self, *items: Item) -> Receipt:
+    @classmethod
+    def of(cls, state: _State, tier: str) -> _Inquest:
+        """Of the poll that begins; who asks from now on waits for the next one."""
+        asked = [verdict for of_tier, verdict in state.asked if of_tier == tier]
+        if asked:
+            state.asked = tuple(one for one in state.asked if one[0] != tier)
+        return cls(state.target.id, asked)
+
+    def listening(self, emit: Emit) -> Emit:
+        """Hand on what is emitted, and look at it if somebody waits."""
+        self._emit = emit
+        return self._hear if self._asked else emit
+
+    def _hear(self, *items: Item) -> Receipt:
         for item in items:
             if isinstance(item, Reading) and item.series.device == self._device:
                 up = item.fields.get("up")

@@ -12,7 +12,7 @@ An alert that fires and that nobody is told of is on hold, for one of four reaso
       │ all answered, or `PATIENCE`   └── the cause is up again ─────┘ │
       ▼                                                                │
      told ◄────────────────────────────────────────────────────────────┘
-      ▲                     it was asked itself and is dead, or has had its grace
+      ▲                   dead when asked itself, and still after a while; or had its grace
       └── SILENCED, when the silence is over
 
 Verdicts only shorten the waiting: whether something is a cause, readings decide. So a verdict that

@@ -17,8 +17,8 @@ from rules.matching import Matcher
 from rules.roster import Roster, Track
 
 SETTLE = 2 * MINUTE
-"""When a cause is over, what it explained gets this long to recover before anybody is told; what
-speaks by itself gets the silence that its rule allows."""
+"""When a cause is over, what it explained gets this long to recover before anybody is told: after a
+power cut all boot at their own pace. What can't be asked gets the silence that its rule allows."""
 UNDER_WAY = MINUTE
 """What began so soon after its cause was over may still belong to it: a poll that was under way."""
 
@@ -194,7 +194,9 @@ class Telling:
         if up is False:
             for key in self._held.get(device, ()):
                 if self.inquiry.holds[key] is Hold.AFTER:
-                    self._tracks[key].held_ns = now_ns  # its cause is over, and it is dead itself
+                    # It was asked: what may take longer to speak by itself need not be waited for.
+                    track = self._tracks[key]
+                    track.held_ns = min(track.held_ns, now_ns + SETTLE)
         if not self._held:
             return []
         return self.released(now_ns, (device, *self._roster.topology.descendants(device)))

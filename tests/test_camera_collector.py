@@ -219,3 +219,15 @@ async def test_a_certificate_that_cannot_be_read_is_named() -> None:
     watch = Watch({"tls": {"ca_file": "/nowhere/ca.pem"}}, cam1={})
     with pytest.raises(NeverWorks, match="/nowhere/ca"):
         await watch.collector.run(watch.emit)
+
+
+async def test_a_camera_that_only_sends_heartbeats_is_judged_and_never_asked() -> None:
+    """So a poll of it proves nothing when somebody must know whether it lives."""
+    sections: dict[str, dict[str, Any]] = {
+        "beats": {"heartbeat": True}, "shows": {"rtsp": "rtsp://127.0.0.1/s"}
+    }  # fmt: skip
+    targets = [Target(id_, "camera", "127.0.0.1", one) for id_, one in sections.items()]
+    collector = CameraCollector(CameraConfig(broker=None), FakeHost(targets))
+    await collector.start()
+    assert [collector.needs(one, "rtsp") for one in targets] == [True, True]
+    assert [collector.proves(one, "rtsp") for one in targets] == [False, True]

@@ -59,6 +59,7 @@ class Fake(Collector):
         super().__init__(config, host)
         self.asked: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.does: Poll = answers
+        self.proving = {FAST, SLOW}
         self.says: int | None = None
         """What its readings say of whether it is up; None: nothing."""
         self.needless: set[tuple[str, str]] = set()
@@ -79,6 +80,9 @@ class Fake(Collector):
 
     def needs(self, target: Target, tier: str) -> bool:
         return (target.id, tier) not in self.needless
+
+    def proves(self, target: Target, tier: str) -> bool:
+        return tier in self.proving
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         self.asked[target.id, tier].append(monotonic())
@@ -548,6 +552,28 @@ async def broken(_device: str, _tier: str) -> None:
 
 async def refuses(_device: str, _tier: str) -> None:
     raise NeverWorks("no address")
+
+
+def test_only_a_tier_that_asks_the_device_gives_a_verdict() -> None:
+    scene = Scene(["r1"])
+    scene.collector.proving = {SLOW}
+    assert [up for _, up in verdicts(scene, (5, "r1"))] == [True]
+    assert len(scene.collector.asked["r1", SLOW]) == 2, "its turn, and the question"
+    scene.collector.proving = set()
+    assert [up for _, up in verdicts(scene, (5, "r1"))] == [None]
+
+
+def test_where_the_cheapest_question_fails_no_dearer_one_is_waited_for() -> None:
+    scene = Scene(["r1"])
+    scene.collector.proving = {SLOW}
+
+    async def does(_device: str, tier: str) -> None:
+        if tier == FAST:
+            raise TryAgain("no answer")
+
+    scene.collector.does = does
+    ((when, up),) = verdicts(scene, (45, "r1"))
+    assert (when, up) == (45, None)
 
 
 def test_a_poll_that_is_under_way_is_no_verdict_on_what_happened_since() -> None:

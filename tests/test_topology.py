@@ -283,9 +283,13 @@ def test_a_child_that_is_dead_when_its_parent_is_back_is_told_then_and_once() ->
         assert 1800 < at <= 1800 + story.timing.after(device)
 
 
-def test_a_poll_tells_at_once_that_a_child_is_dead_itself() -> None:
-    story = Regency([Fault("core", 600, 1200), Fault("r-1", 900, 9000)], Luck(), 4000)
-    assert story.fired[1][0] <= 1800 + POLL + TIMEOUT + 3 * TICK
+def test_who_can_be_asked_need_not_be_waited_for_as_long_as_who_must_speak_by_itself() -> None:
+    timing = Timing(sensor_absent=900, camera_absent=900)
+    faults = [Fault("core", 600, 1800), Fault("cam-1", 900, 9000), Fault("aq-1a", 900, 9000)]
+    story = Regency(faults, Luck(), 6000, timing)
+    told = {device: at for at, device in story.fired}
+    assert 2400 + 120 <= told["cam-1"] <= 2400 + 120 + NOTICED + 2 * TICK
+    assert 2400 + 900 <= told["aq-1a"] <= 2400 + 900 + NOTICED + 2 * TICK
 
 
 def test_a_parent_that_flaps_is_the_only_one_that_people_hear_of() -> None:

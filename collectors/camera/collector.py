@@ -112,6 +112,10 @@ class CameraCollector(Collector):
         """Where the section names no such proof there is nothing to ask."""
         return tier == JUDGED or self._questions[target.id].has(tier)
 
+    def proves(self, target: Target, tier: str) -> bool:
+        """A camera that only sends heartbeats is asked nothing: its silence is no answer."""
+        return self._questions[target.id].has(tier)
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """Ask what the tier asks, and say what the camera is now."""
         self._emit = emit

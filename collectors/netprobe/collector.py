@@ -135,6 +135,10 @@ class NetprobeCollector(Collector):
             return bool(section.rtp)
         return section.ping and bool(target.address or section.address or not section.interface)
 
+    def proves(self, target: Target, tier: str) -> bool:
+        """The others look at a whole network, or at what others fetch."""
+        return tier == "ping"
+
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """One look at one device. That it does not answer is a reading, not a failure."""
         if not self.needs(target, tier):
