@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collectors.netprobe import wire
 from collectors.netprobe.config import NetprobeConfig, NetprobeSection
-from collectors.netprobe.helper import ICMP, Raw, as_json, jobs, open_socket
+from collectors.netprobe.helper import ICMP, Helper, Raw, as_json, jobs, open_socket
 from collectors.netprobe.names import resolve
 from collectors.netprobe.probes import Job, Probes, Result
+from collectors.netprobe.watch import Ears
 from hub.api import NeverWorks, TryAgain
 
 FOLDER = Path(__file__).parents[1] / "collectors" / "netprobe"
@@ -140,6 +141,14 @@ def test_only_echo_replies_with_our_secret_are_answers() -> None:
 @given(st.binary(max_size=80))
 def test_no_packet_from_the_network_breaks_the_reading(packet: bytes) -> None:
     assert wire.answered(wire.without_ip(packet), SECRET) is None
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=60), st.binary(max_size=30), st.integers(0, 15))
+def test_no_word_of_a_router_breaks_the_reading(before: bytes, after: bytes, code: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        helper = Helper(sock, "raw", Ears(), 0, 1, lambda: 0.0, lambda: 0.0)
+        helper._unreachable(b"\x03" + bytes([code]) + before + helper._secret + after, "10.0.0.1")
 
 
 def test_an_ip_header_with_options_is_taken_off_whole() -> None:

@@ -53,6 +53,8 @@ from collectors.netprobe.watch import Ears, Unheard, Watch, open_ears  # noqa: E
 
 SOL_RAW, ICMP_FILTER, SO_TIMESTAMPNS = 255, 1, 35  # linux; Python has no names for them
 MAX_LINE = 1 << 20
+TOGETHER_S = 0.02
+"""A result waits so long for others: then the hub wakes, and writes to its disk, once for all."""
 BURST = 64
 """Packets sent before answers are read again, so that round trips stay true."""
 NOBODY = 65_534
@@ -151,6 +153,10 @@ class Helper:
         blank = Raw(wire.payload(self._secret, 0))
         self._template = bytes(ICMP(type=8, id=os.getpid() & 0xFFFF) / blank)
         self._rest = b""
+        self._said: list[dict[str, Any]] = []
+        """What waits to be told, and …"""
+        self._tell_at = 0.0
+        """… until when."""
 
     def run(self) -> None:
         """Until the hub closes the pipe."""
@@ -167,9 +173,15 @@ class Helper:
                     self._tell(as_json(result))
                 for said in self._watch.step():
                     self._tell(said)
+                if self._said and self._now() >= self._tell_at:
+                    tell(self._results, *self._said)
+                    self._said.clear()
 
     def _wait_s(self) -> float | None:
-        waits = (self._probes.wait_s(self._now()), self._watch.wait_s())
+        now = self._now()
+        waits = [self._probes.wait_s(now), self._watch.wait_s()]
+        if self._said:
+            waits.append(max(0.0, self._tell_at - now))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _take_orders(self) -> bool:
@@ -219,7 +231,7 @@ class Helper:
             if number is not None:
                 waited_s = wire.waited_s(notes, self._wall())
                 self._probes.heard(number, source, self._now() - waited_s)
-            elif message[:1] == b"\x03":
+            elif message[:1] == b"\x03" and self._secret in message:
                 self._unreachable(message, source)
         return True
 
@@ -232,12 +244,14 @@ class Helper:
                 self._probes.failed(number, f"{said.sprintf('%ICMP.code%')} says {source}")
 
     def _tell(self, said: dict[str, Any]) -> None:
-        tell(self._results, said)
+        if not self._said:
+            self._tell_at = self._now() + TOGETHER_S
+        self._said.append(said)
 
 
-def tell(pipe: int, said: dict[str, Any]) -> None:
-    """One line of JSON."""
-    data = json.dumps(said).encode() + b"\n"
+def tell(pipe: int, *said: dict[str, Any]) -> None:
+    """A line of JSON each."""
+    data = b"".join(json.dumps(one).encode() + b"\n" for one in said)
     while data:
         data = data[os.write(pipe, data) :]
 
