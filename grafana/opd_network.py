@@ -185,7 +185,7 @@ def _reach() -> list[Placed]:
                     for ref, field, name in (
                         ("A", "unknown", "tak dikenal"),
                         ("B", "duplicates", "alamat ganda"),
-                        ("C", "moved", "MAC berubah"),
+                        ("C", "moved", "MAC berganti"),
                         ("D", "rogue_dhcp", "DHCP liar"),
                     )
                 ],

@@ -71,6 +71,11 @@ _FIELDS = {
     "util_pct": ("Pemakaian tautan", "Link use"),
     "loss_pct": ("Paket hilang", "Packet loss"),
     "rtt_ms": ("Waktu tempuh", "Round trip"),
+    "jitter_ms": ("Jitter", "Jitter"),
+    "unknown": ("Perangkat tak dikenal", "Unknown devices"),
+    "duplicates": ("Alamat ganda", "Duplicate addresses"),
+    "moved": ("MAC berganti", "Changed MACs"),
+    "rogue_dhcp": ("Server DHCP liar", "Rogue DHCP servers"),
     "heartbeat_age_s": ("Umur denyut", "Heartbeat age"),
 }
 """What people call a field, in Bahasa Indonesia and English; others go by their own name."""

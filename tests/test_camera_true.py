@@ -117,6 +117,10 @@ async def test_a_frozen_stream_is_degraded_although_it_flows() -> None:
         assert await watch.poll(2, ("rtsp", "play")) == (1, "pictures: the picture is frozen")
         camera.command("start")
         assert (await watch.poll(1, ("rtsp", "play")))[0] == 2
+        few = Watch(camera, play=True, fps=25)
+        await few.collector.start()
+        said = "pictures: fewer than half of its pictures come"
+        assert await few.poll(3, ("play",)) == (1, said)
 
 
 async def test_snapshots_of_a_true_source_tell_black_and_frozen() -> None:

@@ -111,7 +111,7 @@ class Questions:
             if seen.still is not None:
                 fields["frozen"] = int(seen.still)
             if expected and seen.fps < expected / 2:
-                verdict = Verdict(True, f"{seen.fps:.3g} pictures a second", sick=True)
+                verdict = Verdict(True, "fewer than half of its pictures come", sick=True)
         return "play", verdict, fields
 
     async def _clock(self) -> Answer | None:
