@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from contextlib import closing
@@ -19,6 +20,7 @@ import yaml
 
 from hub.reading import Quality
 from tests.hub_support import INVENTORY, Hub, running, wait_for
+from tests.influx_support import influxd
 
 STATIONS = ("aq1", "aq2", "aq3")
 HOURS = 365 * 24
@@ -126,6 +128,92 @@ def test_a_year_of_three_stations_pages_nobody_and_the_rollups_follow(tmp_path: 
     for number, (_, mean, celsius) in enumerate(means):
         assert mean == pytest.approx(fmean(value(number, hour) for hour in range(HOURS)))
         assert celsius == pytest.approx((68 + number - 32) * 5 / 9)
+
+
+def test_what_influxdb_would_drop_is_not_imported_and_the_remedy_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    store = {"kind": "influxdb", "url": "http://127.0.0.1:1", "database": "toba"}
+    hub = Hub(folder, settings(folder, store=store), INVENTORY)
+    file = tmp_path / "old.csv"
+    file.write_text("time,device,pm25\n1704085200,aq1,1\n1704085260,aq1,2\n")
+    refused = command(hub.path, str(file))
+    assert refused.returncode == 1
+    assert "2 of 2 readings are older than store.retention.raw (30d)" in refused.stderr
+    assert "toba-hub influx setup" in refused.stderr.replace("\n", " ")
+    assert not (folder / "data" / "journal").exists()
+    taken = command(hub.path, str(file), "--beyond-retention")
+    assert taken.returncode == 0, taken.stderr
+    assert "imported 2 readings into the journal" in taken.stdout
+
+
+DAYS = 14
+
+
+def a_fortnight(path: Path) -> Path:
+    """Of two stations, hour by hour, in long form, as a spreadsheet of another agency has it."""
+    lines = ["waktu;stasiun;parameter;nilai"]
+    for hour in range(DAYS * 24):
+        at = (END - timedelta(hours=DAYS * 24 - hour)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for number, device in enumerate(STATIONS[:2]):
+            lines.append(f"{at};{device};pm25;{value(number, hour)}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def asked(url: str, database: str, query: str) -> list[dict[str, Any]]:
+    """Rows with their tags, from the real InfluxDB."""
+    ask = urllib.parse.urlencode({"db": database, "epoch": "ns", "q": query})
+    with urllib.request.urlopen(f"{url}/query?{ask}", timeout=20) as answer:
+        (result,) = json.load(answer)["results"]
+    assert "error" not in result, result
+    return [
+        {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
+        for series in result.get("series", [])
+        for row in series["values"]
+    ]
+
+
+def test_on_influxdb_old_readings_stand_at_their_times_and_the_rollups_follow(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "hub"
+    file = a_fortnight(tmp_path / "fortnight.csv")
+    count = DAYS * 24 * 2
+    with influxd(tmp_path) as url:
+        store = {"kind": "influxdb", "url": url, "database": "toba", "linger_ms": 50}
+        given = settings(folder, store={**store, "retention": KEPT})
+        hub = Hub(folder, given, INVENTORY)
+        made = subprocess.run(
+            [sys.executable, "-m", "hub", "influx", "setup", "-y", "-s", str(hub.path)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        hub.start()
+        try:
+            for _ in range(2):  # the second time changes nothing
+                done = command(hub.path, str(file))
+                assert done.returncode == 0, done.stderr
+                assert f"imported {count} readings into the running hub" in done.stdout
+            wait_for("the store", lambda: metric(hub, "stored_total") >= 2 * count, 120)
+            wait_for("the rollups", lambda: unfinished(hub) == 0, 200)
+            assert hub.get("/api/v1/alerts") == []
+            assert metric(hub, "transitions_total") == 0
+        finally:
+            hub.stop()
+        raw = asked(url, "toba", 'SELECT pm25, quality FROM environment GROUP BY "device"')
+        assert len(raw) == count
+        assert {row["quality"] for row in raw} == {Quality.LATE | Quality.DELAYED}
+        first = END - timedelta(days=DAYS)
+        assert min(row["time"] for row in raw) == first.timestamp() * 1_000_000_000
+        for suffix in ("5m", "1h"):
+            rows = asked(url, f"toba-{suffix}", 'SELECT * FROM environment GROUP BY "device"')
+            assert len(rows) == count, suffix
+            for number, device in enumerate(STATIONS[:2]):
+                mine = [row for row in rows if row["device"] == device]
+                total = sum(row["pm25_sum"] for row in mine) / sum(
+                    row["pm25_count"] for row in mine
+                )
+                assert total == pytest.approx(fmean(value(number, h) for h in range(DAYS * 24)))
 
 
 def test_without_a_hub_the_journal_takes_it_and_the_next_start_stores_it(tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def import_(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Import the good rows although there are bad ones.")
     ] = False,
+    beyond_retention: Annotated[
+        bool,
+        typer.Option(
+            "--beyond-retention", help="InfluxDB keeps readings for longer than the settings say."
+        ),
+    ] = False,
     settings: Settings = DEFAULT,
 ) -> None:
     """Bring in old readings, through the running hub or, without one, into its journal.
@@ -71,6 +77,9 @@ def import_(
         devices: {"Stasiun Balige": aq-balige}
         columns: {"PM2,5": pm25, Suhu: {field: temperature, unit: °F}}
         decimal: ","
+
+    InfluxDB takes nothing that is older than it keeps readings (`store.retention.raw`, 30 days
+    unless you say more), and no rollups of it follow: set that first. DuckDB takes all.
 
     Every file is read to its end first. If a row is bad, nothing is imported and each is named with
     its line, unless you say `--skip-bad`.
@@ -93,6 +102,14 @@ def import_(
         raise typer.Exit(1 if work.bad and not skip_bad else 0)
     if not total:
         fail("there is nothing to import")
+    if work.beyond and not beyond_retention:
+        fail(
+            f"{work.beyond} of {total} readings are older than store.retention.raw "
+            f"({conf.settings.store.retention.raw}): InfluxDB refuses them when it was told so, "
+            "and nothing is imported. Set store.retention.raw to more, such as 5y, run "
+            "`toba-hub influx setup` and import again; or say --beyond-retention if the database "
+            "keeps them"
+        )
     work.hand_over(files, total)
 
 
@@ -114,6 +131,14 @@ def _mapped(path: Path | None, device: str, decimal: str) -> Mapped:
             fail(f"--decimal is . or , and not {decimal!r}", 2)
         mapped = mapped.model_copy(update={"decimal": decimal})
     return mapped
+
+
+def _kept_from_ns(conf: Configuration, now_ns: int) -> int:
+    """What is older InfluxDB drops at once; DuckDB takes it, makes rollups of it, and then lets it
+    go."""
+    store = conf.settings.store
+    raw_ns = store.retention.raw_ns
+    return 0 if raw_ns is None or store.kind != "influxdb" else now_ns - raw_ns
 
 
 class Taker(Protocol):
@@ -138,6 +163,9 @@ class Work:
         self._first_bad: list[tuple[Path, BadRow]] = []
         self._ignored: dict[str, str] = {}
         self.bad = 0
+        self.beyond = 0
+        """Readings that are older than an InfluxDB keeps them."""
+        self._kept_from_ns = _kept_from_ns(conf, self._now_ns)
 
     def _items(self, path: Path) -> Iterator[Reading | BadRow]:
         manifests = [plugin.manifest for plugin in self._conf.plugins.values()]
@@ -166,6 +194,7 @@ class Work:
                         self._first_bad.append((path, item))
                     continue
                 good += 1
+                self.beyond += item.time_ns < self._kept_from_ns
                 self._summaries.setdefault(item.series.device, Summary()).add(item)
                 if good % PORTION == 0:
                     bar.update(task, completed=good)
