@@ -17,6 +17,7 @@ its time.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 
@@ -40,26 +41,55 @@ RATE, STUCK, SPIKE = int(Quality.RATE), int(Quality.STUCK), int(Quality.SPIKE)
 NEIGHBOUR, CALIBRATION = int(Quality.NEIGHBOUR), int(Quality.CALIBRATION)
 
 
+class Neighbours:
+    """The last values of one field at one site, by size: with thousands of devices at a site a
+    comparison costs hardly more than with ten."""
+
+    __slots__ = ("_last", "_values")
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, float]] = {}
+        """Device → (time, value), who spoke last at the end."""
+        self._values: list[float] = []
+
+    def compare(self, device: str, time_ns: int, value: float, most: float) -> int:
+        """NEIGHBOUR if the value is further than `most` from what the others say."""
+        self._drop(device)
+        self._drop_before(time_ns - LATELY_NS)
+        values = self._values
+        others = len(values)
+        unlike = others - (bisect_right(values, value + most) - bisect_left(values, value - most))
+        self._last[device] = time_ns, value
+        insort(values, value)
+        return NEIGHBOUR if others >= NEIGHBOURS and 2 * unlike > others else 0
+
+    def _drop(self, device: str) -> None:
+        known = self._last.pop(device, None)
+        if known is not None:
+            del self._values[bisect_left(self._values, known[1])]
+
+    def _drop_before(self, time_ns: int) -> None:
+        """Forget who has not spoken since then."""
+        while self._last:
+            device, (at, _) = next(iter(self._last.items()))
+            if at >= time_ns:
+                return
+            self._drop(device)
+
+
 class Place:
     """A device among those of its site that measure the same."""
 
-    __slots__ = ("_device", "_values")
+    __slots__ = ("_all", "_device")
 
-    def __init__(self, device: str, values: dict[str, tuple[int, float]]) -> None:
-        """`values`: the last (time, value) of each, shared by all."""
+    def __init__(self, device: str, neighbours: Neighbours) -> None:
+        """`neighbours` is shared by all devices of the site."""
         self._device = device
-        self._values = values
+        self._all = neighbours
 
     def compare(self, time_ns: int, value: float, most: float) -> int:
         """NEIGHBOUR if the value is further than `most` from what the others say."""
-        self._values[self._device] = time_ns, value
-        others = [
-            known
-            for device, (at, known) in self._values.items()
-            if device != self._device and abs(time_ns - at) <= LATELY_NS
-        ]
-        unlike = sum(abs(value - known) > most for known in others)
-        return NEIGHBOUR if len(others) >= NEIGHBOURS and 2 * unlike > len(others) else 0
+        return self._all.compare(self._device, time_ns, value, most)
 
 
 class Field:
@@ -154,7 +184,7 @@ class Doubts:
         """By measurement; of any other nothing is doubted, and nobody need ask."""
         self._looked: dict[str, tuple[float, dict[str, Field]]] = {}
         """By series key: when its calibration runs out, and its fields."""
-        self._sites: dict[tuple[str, str, str], dict[str, tuple[int, float]]] = {}
+        self._sites: dict[tuple[str, str, str], Neighbours] = {}
         self.know(inventory)
 
     def know(self, inventory: Inventory) -> None:
@@ -187,7 +217,7 @@ class Doubts:
             place = None
             if spec.neighbour is not None and device is not None:
                 group = (device.site, series.measurement, name)
-                place = Place(device.id, self._sites.setdefault(group, {}))
+                place = Place(device.id, self._sites.setdefault(group, Neighbours()))
             parts[name] = Field(spec, place)
         self._looked[key] = (_due_ns(device), parts)
         return self._looked[key]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.clock import NS
-from hub.doubt import Doubts, Field, Place
+from hub.doubt import LATELY_NS, Doubts, Field, Neighbours, Place
 from hub.inventory import from_data
 from hub.manifest import FieldSpec, load
 from hub.reading import Quality, Series
@@ -56,14 +56,32 @@ def test_a_spike_is_flagged_and_a_new_level_is_believed_at_the_third() -> None:
 
 
 def test_a_value_unlike_its_neighbours_is_flagged_and_does_not_accuse_them() -> None:
-    values: dict[str, tuple[int, float]] = {}
-    a, b, c = (Field(spec(neighbour=50), Place(name, values)) for name in "abc")
+    together = Neighbours()
+    a, b, c = (Field(spec(neighbour=50), Place(name, together)) for name in "abc")
     assert [one.feed(START, 20.0) for one in (a, b)] == [0, 0], "two say nothing of each other"
     assert c.feed(START + NS, 300.0) == Quality.NEIGHBOUR
     assert [one.feed(START + 20 * NS, 21.0) for one in (a, b)] == [0, 0]
     assert c.feed(START + 60 * NS, 25.0) == 0
     later = START + 3 * 3600 * NS
     assert c.feed(later, 300.0) == 0, "neighbours that fell silent say nothing"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdefg"), st.integers(0, 900), st.integers(0, 12)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_many_neighbours_are_compared_as_one_by_one(said: list[tuple[str, int, int]]) -> None:
+    together, known, now = Neighbours(), {}, START
+    for device, after_s, value in said:
+        now += after_s * NS
+        others = [v for d, (at, v) in known.items() if d != device and now - at <= LATELY_NS]
+        unlike = sum(abs(value - other) > 3 for other in others)
+        expected = Quality.NEIGHBOUR if len(others) >= 2 and 2 * unlike > len(others) else 0
+        assert together.compare(device, now, value, 3) == expected
+        known[device] = now, value
 
 
 def test_a_time_that_does_not_go_on_is_not_judged() -> None:
