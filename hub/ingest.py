@@ -10,6 +10,7 @@ from typing import Any
 
 from hub import clock, configuration, link, logs, own, ruleset
 from hub.api import Event, Hint, Phrase, Reading, Route, TryAgain
+from hub.aside import aside
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
 from hub.configuration import Configuration
@@ -358,16 +359,16 @@ class Ingest:
         """
         async with self._reloading:
             try:
-                conf = await asyncio.to_thread(configuration.load, self.conf.path)
+                conf = await aside(lambda: configuration.load(self.conf.path))
             except Misconfigured as error:
                 self.refused = error.problems
                 log.error("reload refused, all goes on as before", problems=len(error.problems))
                 for problem in error.problems[:LOGGED]:
                     log.error("wrong in the configuration", what=str(problem))
                 raise
-            changes = await asyncio.to_thread(compare, self.conf, conf)
+            changes = await aside(lambda: compare(self.conf, conf))
             conf.inventory.keep(self.conf.inventory)
-            new = await asyncio.to_thread(ruleset.of, conf)
+            new = await aside(lambda: ruleset.of(conf))
             same = new.sha256 == self._noted
             await self._note(ruleset.unchanged(new.sha256) if same else new.payload)
             with suppress(OSError):  # then it is noted once more at the next start

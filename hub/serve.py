@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hub import configuration, logs, own, rulebook, serveside, snapshot, vigil
 from hub.api import TryAgain
+from hub.aside import aside
 from hub.backend import HubBackend
 from hub.clock import NS, monotonic, now_ns
 from hub.configuration import Configuration
@@ -256,7 +257,7 @@ async def _follow(
         await reloaded.wait()
         reloaded.clear()
         try:
-            found = await asyncio.to_thread(configuration.load, conf.path)
+            found = await aside(lambda: configuration.load(conf.path))
         except Misconfigured as error:  # spoiled since; ingest refuses it when it is asked
             log.error("the files are wrong again, names stay as they were", why=str(error))
             continue
