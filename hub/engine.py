@@ -5,7 +5,8 @@
        ├─────► Presence ─► what answered since when, for reports of availability
        └─────► live board state
 
-The rules themselves are records, too: a reload takes hold where its record stands.
+The rules themselves are records, too: a reload takes hold where its record stands, and what new
+rules learn from the store stands behind it (`past.py`).
 
 Started again, it loads the snapshot and folds on from there: the same records give the same
 transitions with the same ids, and the ledger takes each once.
@@ -23,7 +24,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hub import logs, ruleset
+from hub import logs, past, ruleset
 from hub.clock import NS, monotonic
 from hub.decoded import Decoded
 from hub.edges import Edge, edge_of
@@ -37,6 +38,7 @@ from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map, unpack_proposal, unpack_verdict
 from hub.ruleset import RuleSet
 from rules.act import Act
+from rules.past import judge, looks_back
 from rules.recorders import Recorders, standard
 from rules.rule import SEVERITIES, Rule
 from rules.thing import Thing
@@ -269,6 +271,8 @@ class Engine:
                 self._propose(record)
             elif fresh and record.kind == Kind.CONFIG:
                 found = self._reload(record)
+            elif fresh and record.kind == Kind.PAST:
+                found = self._refill(record)
             if told and record.kind == Kind.CONFIG:
                 self.presence.configured(self.in_force.things, record.time_ns)
         except Exception as error:
@@ -317,6 +321,15 @@ class Engine:
             took_ms=took_ms,
         )
         return found
+
+    def _refill(self, record: Record) -> list[Transition]:
+        """New rules learn what was stored before they came."""
+        names, readings = past.unpack(record.payload, self.in_force.things)
+        rules = [rule for rule in self.in_force.rules if rule.name in names]
+        knowing = judge(rules, self.in_force.things, readings, record.time_ns)
+        until = {rule.name: record.time_ns + looks_back(rule) for rule in rules}
+        log.info("rules refilled from the store", rules=len(rules), readings=len(readings))
+        return self.watch.refill(record.id, record.time_ns, knowing, until)
 
     def _record(self, record: Record) -> list[Transition]:
         """What is over and known: stored, shown, and met by rules like any reading."""

@@ -6,10 +6,11 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from hub import clock, configuration, link, logs, own, ruleset
-from hub.api import Event, Hint, Phrase, Reading, Route, TryAgain
+from hub import clock, configuration, link, logs, own, past, ruleset, serveside
+from hub.api import BadItem, Event, Hint, Phrase, Reading, Route, TryAgain
 from hub.aside import aside
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
@@ -27,6 +28,7 @@ from hub.records import pack_event, pack_map, pack_readings
 from hub.redelivery import Window
 from hub.registry import Plugin
 from hub.reload import Changes, compare
+from hub.ruleset import RuleSet
 from hub.running import Runner, TargetHost
 from hub.settings import MIB, Settings
 
@@ -43,6 +45,8 @@ CONFIGURATION_S = 10.0
 FULL_S = 60.0
 LOGGED = 20
 """Mistakes of a refused reload that the log names."""
+PAST_S = 20.0
+"""How long a reload waits for what the store knows."""
 ACT_S = 5.0
 """How long a person waits for an act to be on disk before hearing why it is not."""
 
@@ -346,9 +350,13 @@ class Ingest:
             except (TryAgain, OSError):  # a full disk, which the committer complains of
                 await asyncio.sleep(CONFIGURATION_S)
 
-    async def _note(self, payload: bytes) -> int:
-        draft = (now_ns(), Kind.CONFIG, Class.ACT, payload)
-        return await self.committer.submit([draft], Class.ACT)
+    async def _note(self, payload: bytes, stored: bytes = b"") -> int:
+        """A rule set, and right behind it what its new rules know of the past."""
+        now = now_ns()
+        drafts = [(now, Kind.CONFIG, Class.ACT, payload)]
+        if stored:
+            drafts.append((now, Kind.PAST, Class.ACKNOWLEDGED, stored))
+        return await self.committer.submit(drafts, Class.ACT)
 
     # other rules, devices, teams and channels while all goes on
 
@@ -370,7 +378,8 @@ class Ingest:
             conf.inventory.keep(self.conf.inventory)
             new = await aside(lambda: ruleset.of(conf))
             same = new.sha256 == self._noted
-            await self._note(ruleset.unchanged(new.sha256) if same else new.payload)
+            stored, changes = await self._past(conf, new, changes)
+            await self._note(ruleset.unchanged(new.sha256) if same else new.payload, stored)
             with suppress(OSError):  # then it is noted once more at the next start
                 known = f"{identity(self.journal.folder)} {new.sha256}"
                 (self.settings.data / "configuration.sha256").write_text(known)
@@ -386,6 +395,28 @@ class Ingest:
             self.waiting = list(dict.fromkeys([*self.waiting, *changes.restart]))
             log.info("reloaded", changes="; ".join(changes.lines()) or "nothing")
             return changes
+
+    async def _past(
+        self, conf: Configuration, new: RuleSet, changes: Changes
+    ) -> tuple[bytes, Changes]:
+        """What the store holds of the time that new rules look back to, as a record; and the
+        changes with what is to be said of it. Without an answer the rules begin empty."""
+        rules = past.new_rules(self.conf.rules, conf.rules)
+        if not rules:
+            return b"", changes
+        try:
+            async with asyncio.timeout(PAST_S):
+                asked = past.ask(rules, new.things)
+                said = await serveside.ask(self.settings.data, "past", asked)
+        except (TryAgain, BadItem, TimeoutError) as error:
+            why = str(error) or f"no answer for {PAST_S:g} s"
+        else:
+            why = said.get("too_much", "")
+            if not why:
+                names = [rule.name for rule in rules]
+                return past.pack(rules, said["readings"]), replace(changes, refilled=names)
+        log.error("new rules are not refilled from the store, they begin empty", why=why)
+        return b"", replace(changes, not_refilled=why)
 
     async def reload_quietly(self) -> None:
         """For who can't be answered (a signal): the log and the board say how it went."""

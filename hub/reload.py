@@ -44,6 +44,10 @@ class Changes:
     """Whose devices are others now."""
     restart: list[str]
     """Keys of the settings that changed and only count after a restart."""
+    refilled: list[str] = field(default_factory=list)
+    """New rules that know from the store what was before them."""
+    not_refilled: str = ""
+    """Why others do not."""
 
     def __bool__(self) -> bool:
         return any(bool(getattr(self, name)) for name in (*KINDS, "collectors", "restart"))
@@ -54,8 +58,9 @@ class Changes:
 
     @classmethod
     def read(cls, said: Mapping[str, Any]) -> Changes:
-        kinds = {name: Difference(**said[name]) for name in KINDS}
-        return cls(**kinds, collectors=said["collectors"], restart=said["restart"])
+        kinds: dict[str, Any] = {name: Difference(**said[name]) for name in KINDS}
+        names = ("collectors", "restart", "refilled", "not_refilled")
+        return cls(**kinds, **{name: said[name] for name in names})
 
     def lines(self) -> list[str]:
         """One line for each kind of change."""
@@ -71,6 +76,10 @@ class Changes:
                 found.append(f"{name}: {', '.join(words)}")
         if self.collectors:
             found.append(f"told of their devices: {', '.join(self.collectors)}")
+        if self.refilled:
+            found.append(f"refilled from the store: {_some(self.refilled)}")
+        if self.not_refilled:
+            found.append(f"not refilled from the store, begin empty: {self.not_refilled}")
         if self.restart:
             found.append(f"needs a restart to count: {', '.join(self.restart)}")
         return found

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from hub import configuration, logs, own, rulebook, serveside, snapshot, vigil
+from hub import configuration, logs, own, past, rulebook, serveside, snapshot, vigil
 from hub.api import TryAgain
 from hub.aside import aside
 from hub.backend import HubBackend
@@ -125,7 +125,13 @@ async def serve(conf: Configuration, *, field_socket: Path | None = None) -> Non
         stack.push_async_callback(link.close)
         embedded = store.readings if isinstance(store.readings, DuckStore) else None
         copies = snapshot.Snapshots(data / snapshot.LEDGER, embedded, gate)
-        answers = {"snapshot": copies.answer, "explain": backend.answer_why}
+        answers = {
+            "snapshot": copies.answer,
+            "explain": backend.answer_why,
+            "past": past.Answering(
+                store, now_ns, engine.durable_id, lambda: forwarder.stored_id
+            ).answer,
+        }
         await stack.enter_async_context(serveside.serving(data, answers))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(forwarder.run(), name="forward")

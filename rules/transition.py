@@ -84,3 +84,12 @@ class Alert:
     """`down`: while it is up, the device counts as cut off."""
     flapping: bool = False
     """It fired so often that it resolves only after a longer quiet."""
+
+
+_SEVERITY = {"critical": 0, "warning": 1, "info": 2}
+_STATE = {"firing": 0, "acknowledged": 1, "pending": 2, "resolved": 3}
+
+
+def urgency(alert: Alert) -> tuple[int, int, int, str]:
+    """What is to be looked at first sorts first."""
+    return _STATE[alert.state], _SEVERITY[alert.severity], -alert.since_ns, alert.key

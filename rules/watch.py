@@ -29,12 +29,13 @@ from rules.duration import HOUR, MINUTE, SECOND
 from rules.explain import Explanation, explain, unheard
 from rules.inquiry import Inquiry
 from rules.matching import Matcher
+from rules.refill import REFILLED, take_over
 from rules.roster import Roster, Track
 from rules.rule import Rule
 from rules.telling import Telling
 from rules.thing import Thing
 from rules.track import NO_DOUBT, Comparing, Joint, Missing, Steps
-from rules.transition import Alert, Transition
+from rules.transition import Alert, Transition, urgency
 
 __all__ = ["Act", "Alert", "Silence", "Thing", "Transition", "Watch"]
 
@@ -59,6 +60,8 @@ class Watch:
         self._take(Roster(rules, things, late_after_ns))
         self._closing: list[dict[str, Any]] = []
         """Alerts whose rule went away: said at the next call."""
+        self._refilled: dict[str, int] = {}
+        """Keys of alerts that rest on what was read from the store, and until when."""
         self._now = 0
         self._ticked: int | None = None
         self._record, self._count = -1, 0
@@ -216,6 +219,19 @@ class Watch:
         self._settle_in()
         return out
 
+    def refill(
+        self, record_id: int, now_ns: int, past: Watch, until: Mapping[str, int]
+    ) -> list[Transition]:
+        """Rules that are new here take over what they know in `past`, which has judged what was
+        stored before now. `until`: rule → when nothing of it counts any more."""
+        out = self._enter(record_id, now_ns)
+        found = sorted(take_over(self._roster, past._roster), key=lambda one: one[0].key)
+        self._refilled = {key: end for key, end in self._refilled.items() if end > self._now}
+        for track, steps in found:
+            self._refilled[track.key] = until[track.rule.name]
+            self._note(track, steps, out)
+        return out
+
     # -- what is known --------------------------------------------------------------
 
     def alerts(self) -> list[Alert]:
@@ -245,7 +261,7 @@ class Watch:
             if not track.calm
             or (track.alert.state is State.RESOLVED and track.alert.until_ns > old)
         ]
-        return sorted(shown, key=_urgency)
+        return sorted(shown, key=urgency)
 
     def silences(self) -> list[Silence]:
         """The silences and maintenance windows in force."""
@@ -332,6 +348,8 @@ class Watch:
     def _say(self, track: Track, step: Step, notify: tuple[str, ...], cause: str) -> Transition:
         thing = self._roster.thing(track.device)
         state = self._telling.data_state(track, self._now)
+        if not step.why and not step.after.resting and self._refilled.get(track.key, 0) > self._now:
+            step = step._replace(why=REFILLED)
         return saying.transition(self._id(), self._now, track, thing, step, state, notify, cause)
 
     def _id(self) -> str:
@@ -350,6 +368,7 @@ class Watch:
             "silences": [silence.plain() for silence in self._telling.silences.values()],
             "inquiry": self._telling.inquiry.plain(),
             "closing": list(self._closing),
+            "refilled": dict(self._refilled),
         }
 
     @classmethod
@@ -375,6 +394,7 @@ class Watch:
             watch._telling.inquiry = Inquiry.read(state["inquiry"])
         closing = snapshot.take_over(watch._roster, state)
         watch._closing = [*map(dict, state["closing"]), *closing]
+        watch._refilled = dict(state.get("refilled", {}))
         watch._settle_in()
         return watch
 
@@ -390,11 +410,3 @@ class Watch:
             if state is State.FIRING and not track.told:
                 self._telling.take_up(track)
         self._agenda.rewrite()
-
-
-_SEVERITY = {"critical": 0, "warning": 1, "info": 2}
-_STATE = {"firing": 0, "acknowledged": 1, "pending": 2, "resolved": 3}
-
-
-def _urgency(alert: Alert) -> tuple[int, int, int, str]:
-    return _STATE[alert.state], _SEVERITY[alert.severity], -alert.since_ns, alert.key

@@ -48,6 +48,7 @@ FLOORS = [
     [
         "hub.running",
         "hub.own",
+        "hub.past",
         "hub.doubt",
         "hub.pipeline",
         "hub.probing",

@@ -3,19 +3,26 @@ wrong changes nothing, and the journal knows what was in force when."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
 from hub import reload, rulebook, ruleset
+from hub.clock import NS, now_ns
+from hub.ingest import Ingest
 from hub.journal import Kind, Reader
 from hub.problems import Misconfigured
+from hub.reading import Reading, Series
+from hub.store.base import Batch
+from hub.store.duckdb import DuckStore
 from tests.hub_support import INVENTORY, Hub, mqtt, wait_for
 from tests.mosquitto_support import Mosquitto, broker
 from tests.reload_support import files, write
@@ -30,6 +37,12 @@ HOT = """
   - name: hot
     title: {id: "{name} panas", en: "{name} is hot"}
     when: {measurement: environment, field: temperature, above: 30}
+    severity: warning
+"""
+DUSTY_HOUR = """
+  - name: dusty_hour
+    title: {id: "{name} berdebu", en: "{name} is dusty"}
+    when: {measurement: environment, field: pm25, mean: 1h, above: 40}
     severity: warning
 """
 OTHERS = {name: {"enabled": False} for name in ("snmp", "camera", "netprobe")}
@@ -115,16 +128,24 @@ class Scene:
             reader.close()
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with broker(tmp_path / "broker") as server:
-        made = Scene(tmp_path / "hub", server)
+@contextmanager
+def playing(folder: Path, before: Callable[[Path], None] = lambda data: None) -> Iterator[Scene]:
+    """A hub that runs; `before` may put something into its data folder first."""
+    with broker(folder / "broker") as server:
+        made = Scene(folder / "hub", server)
+        before(made.hub.data)
         made.hub.start()
         try:
             wait_for("the subscription", lambda: "broker is up" in made.hub.log())
             yield made
         finally:
             made.hub.stop()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with playing(tmp_path) as made:
+        yield made
 
 
 def test_a_hub_takes_over_what_changed_and_keeps_what_did_not(scene: Scene) -> None:
@@ -199,6 +220,61 @@ def test_a_restart_goes_on_with_the_rules_of_the_journal(scene: Scene) -> None:
     assert scene.configurations() == number, "what is in force is not noted again"
     scene.say("aq1", temperature=35)
     wait_for("the rule of before the restart", lambda: "hot:aq1" in scene.alerts())
+
+
+def hour_of_dust(data: Path) -> None:
+    """A store that knows of an hour and a half of bad air."""
+    now, series = now_ns(), Series.of("environment", "aq1", sensor="pm")
+    readings = [Reading(series, now - n * 60 * NS, {"pm25": 90.0}) for n in range(90, 0, -1)]
+
+    async def fill() -> None:
+        store = DuckStore(data / "readings.duckdb")
+        await store.write(Batch(readings, 0))
+        await store.close()
+
+    asyncio.run(fill())
+
+
+def test_a_new_rule_judges_from_the_past_hour_of_the_store_and_says_so(tmp_path: Path) -> None:
+    key = "dusty_hour:aq1:sensor=pm"
+    with playing(tmp_path, hour_of_dust) as scene:
+
+        def told() -> list[tuple[str, str, float]]:
+            history = scene.hub.get("/api/v1/history")
+            return [
+                (one["after"], one["why"], one["value"]) for one in history if one["key"] == key
+            ]
+
+        write(scene.folder, DIRTY, DUSTY_HOUR)
+        done = scene.reload()
+        assert done.returncode == 0, done.stderr
+        assert "refilled from the store: dusty_hour" in done.stdout
+        wait_for("the alert", lambda: scene.alerts() == {key: "firing"})
+        assert told() == [("firing", "refilled from the store", 90.0)]
+        scene.hub.stop()
+        (scene.hub.data / "serve.db").unlink()  # all is folded anew
+        scene.hub.start()
+        wait_for("the alert once more", lambda: scene.alerts() == {key: "firing"})
+        assert told() == [("firing", "refilled from the store", 90.0)]
+
+
+async def test_without_an_answer_of_the_store_new_rules_begin_empty_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    off = {name: {"enabled": False} for name in ("mqtt", *OTHERS)}
+    before = files(tmp_path, DIRTY, collectors=off)
+    ingest = Ingest(before)
+    try:
+        after = files(tmp_path, DIRTY, DUSTY_HOUR, collectors=off)
+        changes = reload.compare(before, after)
+        stored, changes = await ingest._past(after, ruleset.of(after), changes)
+    finally:
+        ingest.journal.close()
+    assert stored == b""
+    assert "not refilled from the store, begin empty: the serve process does not answer" in str(
+        changes.lines()
+    )
+    assert reload.Changes.read(changes.plain()) == changes
 
 
 def test_rules_of_a_record_that_this_version_refuses_are_no_end() -> None:

@@ -17,7 +17,8 @@ def reload(settings: Settings = DEFAULT) -> None:
 
     Everything is checked first: with any mistake the files are refused whole and the hub goes on
     as before. Alerts keep their state where their rule still means the same; those of rules that
-    went away are closed and say so. What needs a restart is named. SIGHUP does the same.
+    went away are closed and say so. New rules learn from the store what their windows look back
+    to, and their alerts say that. What needs a restart is named. SIGHUP does the same.
     """
     data = settings_file.read(settings).data
     if supervisor.running(data) is None:

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     PROPOSAL = 5
     CONFIG = 6
     VERDICT = 7
+    PAST = 8
 
 
 class Class(IntEnum):
