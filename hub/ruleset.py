@@ -26,7 +26,7 @@ from rules.thing import Thing
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
-_LISTS = ("parents", "collectors", "uplinks")
+_LISTS = ("parents", "collectors", "uplinks", "cut_off")
 
 
 @dataclass(frozen=True, slots=True)
