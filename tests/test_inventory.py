@@ -248,3 +248,14 @@ def test_sections_that_only_look_alike_stay_apart(tmp_path: Path) -> None:
     devices = inventory.read([base(tmp_path), table], registry.find()).devices
     assert devices["r1"].collect == {"snmp": {"community": "1e2"}}
     assert devices["r2"].collect == {"snmp": {"community": "100.0"}}
+
+
+def test_an_address_is_whose_stands_first_and_devices_without_one_have_none(tmp_path: Path) -> None:
+    devices = [
+        {"id": "a", "kind": "other", "site": "balige", "address": "10.0.0.1"},
+        {"id": "b", "kind": "other", "site": "balige", "address": "10.0.0.1"},
+        {"id": "c", "kind": "other", "site": "balige", "address": "nvr.local"},
+        {"id": "d", "kind": "other", "site": "balige"},
+    ]
+    found = inventory.from_data({"sites": BASE["sites"], "devices": devices})
+    assert found.addresses() == {"10.0.0.1": "a", "nvr.local": "c"}

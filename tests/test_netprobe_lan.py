@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from collectors.netprobe.client import HelperProber
 from collectors.netprobe.collector import NetprobeCollector
@@ -272,6 +274,13 @@ def test_a_stranger_and_a_rogue_server_reach_people(
         wait_for("both alerts", lambda: {"unknown_device", "rogue_dhcp"} <= alerts().keys())
         titles = alerts()
         events = hub.get("/api/v1/events")
+        # Listed is listed, whoever asks it; a reload is enough.
+        server = {"id": "srv", "kind": "server", "site": "balige", "address": network.at(9)}
+        listed = {**inventory, "devices": [router, server]}
+        (hub.folder / "inventory.yaml").write_text(yaml.safe_dump(listed), encoding="utf-8")
+        assert hub.process is not None
+        hub.process.send_signal(signal.SIGHUP)
+        wait_for("the stranger to be known", lambda: alerts().keys() == {"rogue_dhcp"})
     one.ip("addr flush dev eth0")
     assert titles["rogue_dhcp"] == "A rogue DHCP server on the network of Router (Balige)"
     assert titles["unknown_device"] == "Unknown devices on the network of Router: 1 (Balige)"
