@@ -45,7 +45,7 @@ SPARSE = 96
 """As many where only some devices are asked for, over gaps of an hour or less: imported hours."""
 DEVICES = 50
 """Devices of a first question for one bucket; later ones are as large as to be answered by …"""
-VALUES = 100_000
+VALUES = 50_000
 """… so many values: what memory holds at a time, however large the network is."""
 STORY = "alert"
 """Its rows are a story and no measurements: they are kept as long as the longest rollups."""

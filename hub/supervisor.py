@@ -25,6 +25,13 @@ CONFIG_ERROR = 78
 INTERRUPTED = 130
 PRIVATE = 0o077
 """The umask of every process of the hub: readings, alerts and tokens are its user's alone."""
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 1024 * 1024),
+}
+"""glibc's malloc gives large blocks back to the system when they are freed. Left alone it raises
+that size whenever one is freed, and tables that grow with the network leave their holes behind."""
 
 
 class AlreadyRunning(Exception):
@@ -108,6 +115,7 @@ class Child:
             self.process = await asyncio.create_subprocess_exec(
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
+                env=ALLOCATOR | os.environ,
                 # Ctrl-C is for us: it could hit a child in the middle of its imports.
                 start_new_session=True,
             )

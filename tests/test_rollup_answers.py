@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from hub.dirty import Dirty
+from hub import rollups
+from hub.dirty import MOST_DEVICES, Dirty
 from hub.gate import Gate
 from hub.health import Health
 from hub.reading import Reading, Series, Value
@@ -284,6 +285,41 @@ def test_a_days_hourly_means_are_read_from_hourly_rows(world: World, kind: str) 
             [found] = await line.store.query(MEAN)
             assert asked == [name]
             assert found.rows[1] == (START + HOUR, (89.5, 60))
+        finally:
+            await drop(line)
+
+    world.loop.run_until_complete(play())
+
+
+def test_a_networks_rollups_are_made_in_portions_of_so_many_values(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "DEVICES", 3)
+    monkeypatch.setattr(rollups, "VALUES", 100)  # twenty rows of one field
+
+    async def play() -> None:
+        line = world.line("duckdb")
+        try:
+            await line.rollups.begin()
+            devices = [f"d{n}" for n in range(MOST_DEVICES + 5)]
+            await line.write([one for device in devices for one in minutes(device, 5)])
+            answers: list[int] = []
+            real = line.raw.query
+
+            async def watched(query: Query) -> list[SeriesRows]:
+                answer = await real(query)
+                if query.measurement == "m":  # the readings: hours are made of the first rollup
+                    answers.append(len(answer))
+                return answer
+
+            line.raw.query = watched  # type: ignore[method-assign]
+            await line.compute()
+            line.raw.query = real  # type: ignore[method-assign]
+            everybody, first, *others = answers
+            assert (everybody, first) == (len(devices), 3)
+            assert sum(others) == len(devices) - first
+            assert 10 < max(others) <= 20
+            assert await ask_both(line, [MEAN]) == 1
         finally:
             await drop(line)
 
