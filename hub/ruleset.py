@@ -99,7 +99,8 @@ def unpack(payload: bytes, before: RuleSet | None = None) -> RuleSet:
     try:
         held: Mapping[str, Any] = _unpack(zlib.decompress(said["packed"]))
         rules = list(_rules(held, before))
-        things = [_thing(plain) for plain in held["things"]]
+        alike: dict[str | tuple[str, ...], Any] = {}
+        things = [_thing(plain, alike) for plain in held["things"]]
     except (zlib.error, KeyError, TypeError) as error:
         raise ValueError(f"the rule set {sha256[:12]} can't be read: {error!r}") from error
     texts, calendars = held["rules"], held.get("calendars", {})
@@ -125,6 +126,10 @@ def _rules(held: Mapping[str, Any], before: RuleSet | None) -> Iterator[Rule]:
         yield from (rule for rule in found if rule.name not in held["disable"])
 
 
-def _thing(plain: Mapping[str, Any]) -> Thing:
+def _thing(plain: Mapping[str, Any], alike: dict[str | tuple[str, ...], Any]) -> Thing:
+    """What things have `alike`, they share."""
     values: dict[str, Any] = {key: tuple(v) if key in _LISTS else v for key, v in plain.items()}
+    for key, value in values.items():
+        if isinstance(value, str | tuple):
+            values[key] = alike.setdefault(value, value)
     return Thing(**values)

@@ -182,7 +182,7 @@ def _lasting(parts: tuple[Part, ...], names: Iterable[str]) -> tuple[Part, ...]:
 class DeviceLive:
     """Everything heard of one device."""
 
-    __slots__ = ("gap_ns", "generation", "heard_ns", "live", "series", "told_ns")
+    __slots__ = ("gap_ns", "generation", "heard_ns", "live", "series", "time_ns", "told_ns")
 
     def __init__(self, live: LiveState) -> None:
         self.live = live
@@ -194,6 +194,8 @@ class DeviceLive:
         self.gap_ns = 0
         """How far apart news usually are (slow average)."""
         self.generation = 0
+        self.time_ns = 0
+        """Of the newest reading that was taken in."""
 
     def of(self, measurement: str) -> Iterator[SeriesLive]:
         return (one for one in self.series if one.series.measurement == measurement)
@@ -248,6 +250,10 @@ class LiveState:
             if time_ns >= one.time_ns:
                 self.generation += 1
                 device.generation = self.generation
+                if time_ns == device.time_ns:
+                    time_ns = device.time_ns  # one number for all that was read together
+                else:
+                    device.time_ns = time_ns
                 one.put(time_ns, fields, quality)
 
     def find(self, device: str, measurement: str, field: str) -> list[SeriesLive]:
