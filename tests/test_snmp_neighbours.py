@@ -9,6 +9,7 @@ import pytest
 from collectors.snmp import codec, neighbours
 from collectors.snmp.client import Reply
 from collectors.snmp.codec import Value
+from collectors.snmp.directory import Directory
 from collectors.snmp.neighbours import Neighbour
 from collectors.snmp.oids import oid
 from collectors.snmp.reader import Reader
@@ -142,3 +143,50 @@ def add(stub: RouterStub, values: dict[str, Value]) -> None:
             if isinstance(value, int | bytes)
         }
     )
+
+
+class Called:
+    """A directory of three devices, and what they call themselves."""
+
+    def __init__(self) -> None:
+        self.targets = [Target(id, "router", f"10.0.0.{n}", {}) for n, id in enumerate("abc", 1)]
+        self.names: dict[str, str] = {}
+        self.made = 0
+        self.directory = Directory(lambda: self.targets, self._all)
+
+    def _all(self) -> list[tuple[str, str]]:
+        self.made += 1
+        return list(self.names.items())
+
+    def say(self, id: str, name: str) -> None:
+        before, self.names[id] = self.names.get(id, ""), name
+        self.directory.called(id, before, name)
+
+    def who(self, name: str = "", address: str = "") -> str:
+        return self.directory.who(name, address)
+
+
+def test_a_neighbour_is_found_by_address_by_id_and_by_what_it_calls_itself() -> None:
+    called = Called()
+    assert (called.who("B"), called.who("x", "10.0.0.3"), called.who("x")) == ("b", "c", "")
+    called.say("c", "Core")
+    assert (called.who("core"), called.who("core", "10.0.0.1"), called.who()) == ("c", "a", "")
+    assert called.made == 1  # names that come are added
+
+
+def test_a_name_that_several_have_is_nobodys_until_one_gives_it_up() -> None:
+    called = Called()
+    called.who()
+    called.say("a", "MikroTik")
+    called.say("b", "mikrotik")
+    assert called.who("mikrotik") == ""
+    called.say("a", "gerbang")
+    assert (called.who("mikrotik"), called.who("gerbang")) == ("b", "a")
+
+
+def test_who_left_the_inventory_is_not_found_any_more() -> None:
+    called = Called()
+    called.say("c", "core")
+    assert called.who("core") == "c"
+    called.targets = called.targets[:2]
+    assert (called.who("core"), called.who("c"), called.who("", "10.0.0.3")) == ("", "", "")

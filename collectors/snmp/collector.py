@@ -15,6 +15,7 @@ from collectors.snmp import search as searching
 from collectors.snmp.client import Address, Endpoint, NoAnswer, Refused, resolve
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
+from collectors.snmp.directory import Directory
 from collectors.snmp.reader import Reader
 from collectors.snmp.sessions import RealSession, open_session
 from collectors.snmp.traps.listener import listen
@@ -63,6 +64,10 @@ class SnmpCollector(Collector):
         self._devices: dict[str, _Known] = {}
         self._sections: dict[str, SnmpSection] = {}
         """By what is written in the inventory."""
+        self._directory = Directory(
+            self.host.targets,
+            lambda: ((k.device.id, k.device.name) for k in self._devices.values()),
+        )
         self._catalogue = catalogue.read(self.config.profiles)
         await self._endpoint(socket.AF_INET)
 
@@ -102,7 +107,10 @@ class SnmpCollector(Collector):
                 f"collector snmp has no tier {tier!r}; it has {', '.join(device.tiers)}"
             )
         try:
+            called = device.name
             await read(emit)
+            if device.name != called:
+                self._directory.called(device.id, called, device.name)
         except Refused as error:
             # It is there, and says so: not down, but nothing can be read.
             emit(Reading(device.series, self.host.now_ns(), {"up": 1, "refused": 1}))
@@ -142,7 +150,8 @@ class SnmpCollector(Collector):
         session = await self._session(target, section)
         limits = (self.config.max_repetitions, self.config.max_names, self.config.max_rows)
         reader = Reader(session, *limits)
-        device = Device(target.id, section, reader, self.host, self._catalogue, self._who)
+        who = self._directory.who
+        device = Device(target.id, section, reader, self.host, self._catalogue, who)
         known = _Known(target, device, session, section.credential)
         self._devices[target.id] = known
         self._forget_the_gone()
@@ -157,17 +166,6 @@ class SnmpCollector(Collector):
                 self._sections.clear()
             found = self._sections[text] = SnmpSection.model_validate(dict(target.section))
         return found
-
-    def _who(self, name: str, address: str) -> str:
-        """The id of the device of that address, or of that name as it calls itself."""
-        for target in self.host.targets():
-            if address and target.address == address:
-                return target.id
-            known = self._devices.get(target.id)
-            names = known.device.names if known is not None else {target.id}
-            if name and name.lower() in {one.lower() for one in names}:
-                return target.id
-        return ""
 
     async def _resolve(self, target: Target, port: int) -> tuple[int, Address]:
         try:

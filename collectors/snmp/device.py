@@ -56,8 +56,8 @@ class Device:
         who: Who = lambda name, address: "",
     ) -> None:
         self.id = id
-        self.names: tuple[str, ...] = (id,)
-        """What others may call it: its id, and its sysName once that is known."""
+        self.name = ""
+        """What it calls itself (sysName), once that is known."""
         self.series = Series.of("device", id, probe="snmp")
         self._section = section
         self._reader = reader
@@ -159,8 +159,7 @@ class Device:
         table = self._table
         if table is None or self._stale or _now_s() - self._discovered_at >= FRESH_S:
             table = await self._discover(emit)
-        called = table.facts.get("sys_name")
-        self.names = (self.id, called) if called else (self.id,)
+        self.name = table.facts.get("sys_name", "")
         if table.facts:
             emit(Reading(self.series, self._host.now_ns(), dict(table.facts)))
         await self._meet_neighbours(table, emit)
