@@ -144,7 +144,7 @@ class Store(Part):
     kind: Literal["duckdb", "influxdb"] = "duckdb"
     path: FilePath | None = None
     """duckdb: the file; default `<data>/readings.duckdb`."""
-    memory_mib: int = Field(128, ge=64)
+    memory_mib: int = Field(96, ge=64)
     threads: int = Field(1, ge=1)
     url: str = "http://127.0.0.1:8086"
     """influxdb: the server; its version is found by asking it."""

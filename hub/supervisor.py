@@ -29,9 +29,11 @@ ALLOCATOR = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
     "MALLOC_TRIM_THRESHOLD_": str(4 * 1024 * 1024),
+    "DUCKDB_JE_MALLOC_CONF": "narenas:1,dirty_decay_ms:500,muzzy_decay_ms:0",
 }
 """glibc's malloc gives large blocks back to the system when they are freed. Left alone it raises
-that size whenever one is freed, and tables that grow with the network leave their holes behind."""
+that size whenever one is freed, and tables that grow with the network leave their holes behind.
+DuckDB brings a jemalloc of its own, which else keeps what it freed for ten seconds and longer."""
 
 
 class AlreadyRunning(Exception):
