@@ -31,6 +31,7 @@ from hub.notify.message import Facts
 from hub.notify.notifier import Notifier
 from hub.notify.onduty import TeamNow
 from hub.problems import nearest
+from hub.proposals import Found
 from hub.report import asked
 from hub.report.model import Report
 from hub.store.base import Store
@@ -241,6 +242,9 @@ class HubBackend:
             {"id": one.id, "time_ns": one.time_ns, **asdict(one.act)}
             for one in self._ledger.acts(limit)
         ]
+
+    def found(self) -> Found:
+        return Found.of(self._ledger.proposals(), self._ledger.edges(), self.inventory)
 
     def duty(self) -> Sequence[TeamNow]:
         return self._teams(now_ns())

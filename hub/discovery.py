@@ -249,7 +249,7 @@ def entries(made: Sequence[Thing], site: str, opd: str) -> list[str]:
             "kind": thing.found.kind,
             "site": site,
             **({"opd": opd} if opd else {}),
-            "address": thing.found.address,
+            **({"address": thing.found.address} if thing.found.address else {}),
             "note": thing.says.note,
             "collect": {name: dict(section) for name, section in thing.collect.items()},
         }

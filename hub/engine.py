@@ -34,6 +34,7 @@ from hub.journal.files import Cursor
 from hub.ledger import Acted, Ledger
 from hub.presence import Presence
 from hub.problems import Misconfigured
+from hub.proposals import Proposed
 from hub.reading import BadSeries, Reading, Series
 from hub.records import unpack_event, unpack_map, unpack_proposal, unpack_verdict
 from hub.ruleset import RuleSet
@@ -137,6 +138,8 @@ class Engine:
         """What people did, not kept yet."""
         self._edges: dict[tuple[str, str, str], Edge] = {}
         """Neighbours that were told of, not kept yet: with the next snapshot they are."""
+        self._proposed: list[Proposed] = []
+        """Likewise devices, but with the next commit: somebody may be waiting for one."""
         self._asked_ns = 0
         """The newest tick at which nothing more was to be told."""
         self._reader: Reader | None = None
@@ -295,10 +298,14 @@ class Engine:
             self.presence.act(record.id, record.time_ns, act)
 
     def _propose(self, record: Record) -> None:
-        """A device has told of a neighbour."""
-        edge = edge_of(unpack_proposal(record.payload)[1], record.time_ns)
+        """A device has told of a neighbour, or somebody of a device."""
+        collector, found = unpack_proposal(record.payload)
+        edge = edge_of(found, record.time_ns)
         if edge is not None:
             self._edges[edge[:3]] = edge
+        elif found.kind == "device":
+            when = record.time_ns, record.time_ns
+            self._proposed.append(Proposed(collector, found.device, found.facts, *when))
 
     def _reload(self, record: Record) -> list[Transition]:
         """Judge by another rule set from this record on."""
@@ -398,7 +405,7 @@ class Engine:
         late = self._ticked_ns > self._asked_ns and self._telling.wants(
             self._ledger.db, self._ticked_ns
         )
-        if not (transitions or points or keep or late or self._acted):
+        if not (transitions or points or keep or late or self._acted or self._proposed):
             self._asked_ns = self._ticked_ns
             return
         began = monotonic()
@@ -408,9 +415,11 @@ class Engine:
         presence = self.presence if keep else None
         edges = tuple(self._edges.values()) if keep else ()
         new = self._ledger.commit(
-            transitions, points, self._tell, snapshot, news, self._acted, presence, edges
+            *(transitions, points, self._tell, snapshot, news),
+            *(self._acted, presence, edges, self._proposed),
         )
         self._acted.clear()
+        self._proposed.clear()
         for t in transitions[:SAID_AT_ONCE]:
             log.info("alert", rule=t.rule, device=t.device, before=t.before, after=t.after)
         if len(transitions) > SAID_AT_ONCE:

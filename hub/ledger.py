@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hub import logs
+from hub import logs, proposals
 from hub.edges import Edge
 from hub.presence import HUB, Presence, Span, Work, still_open
+from hub.proposals import Proposed
 from hub.reading import Reading, Series
 from rules.act import Act
 from rules.watch import Transition
@@ -107,7 +108,7 @@ class Ledger:
             self.db.execute("PRAGMA journal_mode = WAL")
             # FULL: a committed transition survives a power cut, and no message is sent before that.
             self.db.execute("PRAGMA synchronous = FULL")
-            self.db.executescript(_SCHEMA)
+            self.db.executescript(_SCHEMA + proposals.SCHEMA)
             self._keep_open_apart()
         except sqlite3.Error:
             self.db.close()
@@ -171,6 +172,7 @@ class Ledger:
         acts: Sequence[Acted] = (),
         presence: Presence | None = None,
         edges: Iterable[Edge] = (),
+        proposed: Iterable[Proposed] = (),
     ) -> int:
         """Everything in one transaction; return how many transitions were new.
 
@@ -202,6 +204,7 @@ class Ledger:
                 )
             if presence is not None:
                 self._keep(presence)
+            proposals.keep(self.db, proposed)
             self.db.executemany(
                 "INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?)",
                 [(one.device, one.port, one.name, _pack(one)) for one in edges],
@@ -293,6 +296,10 @@ class Ledger:
         """What devices last said of their neighbours."""
         rows = self.db.execute("SELECT body FROM edge ORDER BY device, port, name")
         return [Edge(*_unpack(body)) for (body,) in rows]
+
+    def proposals(self) -> list[Proposed]:
+        """Devices that collectors met, the youngest first."""
+        return proposals.kept(self.db)
 
     def acts(self, limit: int) -> list[Acted]:
         """What people did, the newest first; the journal forgets it, this file doesn't."""

@@ -22,7 +22,6 @@ FLOORS = [
         "hub.backup",
         "hub.demo",
         "hub.demostory",
-        "hub.discovery",
         "hub.importing",
         "hub.doctor",
         "hub.influx_setup",
@@ -54,10 +53,12 @@ FLOORS = [
         "hub.probing",
         "hub.redelivery",
         "hub.ledger",
+        "hub.proposals",
         "hub.rulebook",
     ],
     ["hub.committer", "hub.decoded", "hub.records", "hub.supervisor", "hub.store.choose"],
     ["hub.settings", "hub.settings_file", "hub.inventory", "hub.registry", "hub.notify"],
+    ["hub.discovery"],
 ]
 """Imports only run down this list (each floor may use itself). What is not named stands below."""
 

@@ -55,6 +55,7 @@ ANSWERS = [
     ("/silences", "/silences"),
     ("/duty", "/duty"),
     ("/acts", "/acts"),
+    ("/proposals", "/proposals"),
     ("/query", "/query?measurement=environment&field=pm25&device=aq-balige"),
     ("/me", "/me"),
     ("/public", "/public"),

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from hub.clock import NS, now_ns
+from hub.edges import Edge
+from hub.proposals import Proposed
 from hub.web.app import create_app
 from hub.web.serving import serve
 from tests.browser_support import Page, browser
@@ -418,3 +420,38 @@ async def test_a_wrong_token_is_answered_in_the_reader_s_language(board: Board) 
             said = "document.querySelector('#error').innerText"
             await page.until(f"return {said}.length > 0")
             assert word in await page.run(f"return {said}")
+
+
+async def test_what_was_found_is_shown_with_a_file_that_can_be_kept(
+    board: Board, tmp_path: Path
+) -> None:
+    at = now_ns()
+    backend = board.scene.backend
+    facts = {"site": "porsea", "name": "<b>Udara</b>"}
+    backend.proposed.append(Proposed("mqtt", "aq-baru", facts, at, at))
+    backend.edges += [
+        Edge("r-camat-porsea", "ether1", "dlh", "lldp", "r-dlh", False, at),
+        Edge("r-dlh", "ether1", "10.9.9.9", "cdp", "", False, at),
+    ]
+    async with browser(1920, 1080) as page:
+        await page.open(board.url + "/?lang=en")
+        await page.until(ALERTS)
+        await page.click("[data-tab=found]")
+        await page.until("return document.querySelectorAll('#things .event').length === 3")
+        said = await page.run("return document.querySelector('#things').innerText")
+        assert "New device: aq-baru" in said
+        assert "Unknown device behind ether1 of" in said
+        kept = await page.run("return document.querySelector('.found-file pre').textContent")
+        assert "- id: aq-baru\n    name: <b>Udara</b>\n    kind: sensor\n    site: porsea\n" in kept
+        assert "toba-hub discover 10.9.9.9" in kept
+        assert await fits(page)
+        await keep(page, tmp_path, "found")
+        await page.resize(390, 844)
+        assert await fits(page)
+        backend.proposed.clear()
+        backend.edges.clear()
+        await page.click("[data-tab=found]")
+        await page.until(
+            "return document.querySelector('#things').innerText.startsWith('The inventory has all')"
+        )
+        assert await page.log() == []

@@ -15,7 +15,9 @@ import yaml
 
 from hub import inventory as inventories
 from hub.clock import NS
+from hub.edges import Edge
 from hub.notify.onduty import TeamNow
+from hub.proposals import Found, Proposed
 from hub.reading import Reading, Series, Value
 from hub.report.model import Report
 from hub.store.base import StoreDown
@@ -99,6 +101,8 @@ class FakeBackend:
     past: list[Transition] = field(default_factory=list)
     quiet: list[dict[str, Any]] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
+    proposed: list[Proposed] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
     report: HealthReport = field(
         default_factory=lambda: HealthReport(
             ok=True,
@@ -153,6 +157,9 @@ class FakeBackend:
 
     def events(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
         return [one for one in self.said if device in ("", one["device"])][:limit]
+
+    def found(self) -> Found:
+        return Found.of(self.proposed, self.edges, self.inventory)
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         return [

@@ -22,6 +22,7 @@ from hub.cli.importing import import_
 from hub.cli.journal import journal
 from hub.cli.maintenance import maintenance
 from hub.cli.plugins import DEVICES, Verbs
+from hub.cli.proposals import proposals_
 from hub.cli.reload import reload
 from hub.cli.report import report
 from hub.cli.store import backup, influx, restore
@@ -182,7 +183,7 @@ for panel, verbs in (
     (RUNNING, {"reload": reload}),
     (ALERTS, {"alerts": alerts, "ack": ack, "silence": silence, "silences": silences}),
     (ALERTS, {"unsilence": unsilence, "acts": acts_done, "oncall": oncall, "report": report}),
-    (DEVICES, {"discover": discover, "topology": topology}),
+    (DEVICES, {"discover": discover, "proposals": proposals_, "topology": topology}),
     (DATA, {"import": import_, "backup": backup, "restore": restore}),
 ):
     for name, verb in verbs.items():

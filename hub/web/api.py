@@ -136,6 +136,13 @@ async def acts(
     return answer(lists.acts(hub.acted(limit)))
 
 
+@api.get(
+    "/proposals", response_model=views.Proposals, summary="Found, and not in the inventory yet"
+)
+async def proposals(hub: Hub, who: Viewer) -> Response:
+    return answer(lists.proposals(hub.found(), hub.inventory))
+
+
 @api.get("/duty", response_model=list[views.TeamInfo], summary="Who is on duty, and who is next")
 async def duty(hub: Hub, who: Viewer) -> Response:
     return answer(lists.teams(hub.duty()))

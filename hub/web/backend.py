@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from hub.inventory import Inventory
 from hub.notify.onduty import TeamNow
+from hub.proposals import Found
 from hub.report.model import Report
 from hub.store.query import Query, SeriesRows
 from hub.web.live import LiveState
@@ -114,6 +115,10 @@ class Backend(Protocol):
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         """What people did, the newest first: `asdict(rules.act.Act)`, `time_ns`, and the record's
         `id`, which is also that of the silence it began."""
+        ...
+
+    def found(self) -> Found:
+        """What collectors met that the inventory does not have."""
         ...
 
     def duty(self) -> Sequence[TeamNow]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hub.inventory import Inventory
 from hub.notify.onduty import TeamNow, Turn
+from hub.proposals import Found, document
 from hub.web import views
 from rules.matching import Matcher
+
+MOST_PROPOSALS = 500
+"""Shown; the file has all of them."""
 
 
 def ms(time_ns: int) -> int:
@@ -97,6 +102,29 @@ def events(items: Sequence[Mapping[str, Any]]) -> list[views.EventItem]:
         )
         for one in items
     ]
+
+
+def proposals(found: Found, inventory: Inventory) -> views.Proposals:
+    items = [
+        views.ProposalItem(
+            "device", one.device, "", one.collector, "", one.text, ms(one.first_ns), ms(one.last_ns)
+        )
+        for one in found.devices
+    ]
+    items += [
+        views.ProposalItem(
+            what=str(one.word),
+            device=one.edge.device,
+            other=one.edge.neighbour,
+            by=one.edge.by,
+            port=one.edge.port,
+            text=one.edge.name,
+            first_ms=None,
+            last_ms=ms(one.edge.seen_ns),
+        )
+        for one in found.neighbours
+    ]
+    return views.Proposals(items[:MOST_PROPOSALS], len(items), document(found, inventory))
 
 
 def silences(items: Sequence[Mapping[str, Any]]) -> list[views.SilenceInfo]:

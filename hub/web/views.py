@@ -250,6 +250,34 @@ class TeamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposalItem:
+    """A device that a collector met, or a neighbour, that the inventory does not have."""
+
+    what: str
+    """device; or of a neighbour (`hub.edges.Word`): new, circle, beside, stranger."""
+    device: str
+    other: str
+    """The neighbour's id, where the inventory has it."""
+    by: str
+    """The collector; of a neighbour lldp or cdp."""
+    port: str
+    text: str
+    """What it says of itself."""
+    first_ms: int | None
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Devices first, and a file of all of it for the inventory."""
+
+    items: list[ProposalItem]
+    count: int
+    """How many there are; `items` may be fewer."""
+    yaml: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventItem:
     """Something that a device said, or that was seen of it: a trap, a restart."""
 

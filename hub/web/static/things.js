@@ -2,6 +2,7 @@
 
 import { $, get, h, keyed, s, say, send, turn } from "./dom.js";
 import { loadDuty, matched, showDuty } from "./duty.js";
+import { loadFound, showFound } from "./found.js";
 import { now, state } from "./state.js";
 import { duration, fieldName, has, moment, pick, quantity, since as clockSince, t } from "./text.js";
 
@@ -18,6 +19,7 @@ for (const button of document.querySelectorAll("[data-tab]")) {
     document.querySelectorAll("[data-tab]").forEach((one) => one.setAttribute("aria-selected", String(one === button)));
     $("things").replaceChildren();
     if (tab === "history") loadHistory();
+    if (tab === "found") refreshFound();
     showThings({ all: true });
   });
 }
@@ -168,7 +170,8 @@ export function showThings(changes) {
   } else if (tab === "duty") {
     if (changes.all || changes.alerts) refreshDuty();
     showDuty($("things"));
-  } else if (tab === "silences") showSilences();
+  } else if (tab === "found") showFound($("things"));
+  else if (tab === "silences") showSilences();
   else showFaults();
 }
 
@@ -177,6 +180,11 @@ export const tick = () => LISTS[tab] && showThings({});
 async function refreshDuty() {
   await loadDuty();
   if (tab === "duty") showDuty($("things"));
+}
+
+async function refreshFound() {
+  await loadFound();
+  if (tab === "found") showFound($("things"));
 }
 
 async function loadHistory() {
@@ -216,7 +224,7 @@ export async function loadSilences() {
   say($("tab-silences"), t("tab.silences", { count: silences.length }));
   if (tab === "silences" && state.ready) showSilences();
 }
-if ($("tab-silences")) setInterval(() => { loadSilences(); if (tab === "duty") refreshDuty(); }, SILENCES_MS);
+if ($("tab-silences")) setInterval(() => { loadSilences(); if (tab === "duty") refreshDuty(); if (tab === "found") refreshFound(); }, SILENCES_MS);
 
 function showSilences() {
   keyed($("things"), silences, (one) => one.id,
