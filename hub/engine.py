@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hub import logs, past, ruleset
+from hub.api import Event, Phrase
 from hub.clock import NS, monotonic
 from hub.decoded import Decoded
 from hub.edges import Edge, edge_of
@@ -62,6 +63,7 @@ SAID_AT_ONCE = 20
 STALE_NS = 600 * NS
 """Without any state of before, alerts older than this at the start are told to nobody."""
 RETRY_S = 1.0
+NO_ANSWER = Phrase("asked out of turn, since an alert waits for it")
 
 
 class Telling(Protocol):
@@ -267,9 +269,8 @@ class Engine:
                 act = Act(**unpack_map(record.payload))
                 found = self.watch.act(record.id, record.time_ns, act)
                 self._acted.append(Acted(record.id, record.time_ns, act))
-            elif fresh and record.kind == Kind.VERDICT:
-                device, up = unpack_verdict(record.payload)
-                found = self.watch.verdict(record.id, record.time_ns, device, up)
+            elif record.kind == Kind.VERDICT:
+                found = self._judged(record, fresh=fresh)
             elif fresh and record.kind == Kind.PROPOSAL:
                 self._propose(record)
             elif fresh and record.kind == Kind.CONFIG:
@@ -296,6 +297,14 @@ class Engine:
         elif record.kind == Kind.ACT:
             act = Act(**unpack_map(record.payload))
             self.presence.act(record.id, record.time_ns, act)
+
+    def _judged(self, record: Record, *, fresh: bool) -> list[Transition]:
+        """A device was asked out of turn; that it did not answer is shown, too."""
+        device, up = unpack_verdict(record.payload)
+        if up is False:
+            event = Event.saying(device, "no_answer", record.time_ns, NO_ANSWER)
+            self._event({"collector": "hub", **asdict(event)})
+        return self.watch.verdict(record.id, record.time_ns, device, up) if fresh else []
 
     def _propose(self, record: Record) -> None:
         """A device has told of a neighbour, or somebody of a device."""

@@ -25,6 +25,8 @@ MESSAGES = {
     "id": {
         "the clock jumped by {seconds} s: it was set, or this machine slept": "jam melompat "
         "{seconds} dtk: jam disetel, atau mesin ini tertidur",
+        "asked out of turn, since an alert waits for it": "ditanya di luar jadwal, karena ada "
+        "peringatan yang menunggunya",
     }
 }
 """What the hub's own events say in Bahasa Indonesia, as collectors' manifests have it."""

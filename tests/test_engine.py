@@ -38,6 +38,7 @@ class World:
         self.health = Health()
         self.owed: list[str] = []
         self.shown: list[float] = []
+        self.events: list[dict[str, Any]] = []
         self.ledger = self.open()
 
     def open(self) -> Ledger:
@@ -66,7 +67,7 @@ class World:
             show=lambda readings, _: self.shown.extend(
                 float(reading.fields.get("pm25", 0)) for reading in readings
             ),
-            event=lambda _: None,
+            event=self.events.append,
             changed=lambda: None,
             now_ns=now_ns,
         )
@@ -204,7 +205,7 @@ async def test_a_verdict_tells_of_the_alert_that_waited_for_it_whatever_crashes_
     for second in range(0, 310, 50):
         journal.append([(START + second * S, Kind.TICK, Class.ACT, b"")])
     fired = journal.last_id
-    for device, up in (("r-dlh", True), ("r-core", None)):
+    for device, up in (("r-dlh", False), ("r-core", None)):
         payload = pack_verdict(device, up)
         journal.append([(START + 301 * S, Kind.VERDICT, Class.ACT, payload)])
     engine, records = world.engine(given), world.records()
@@ -216,6 +217,7 @@ async def test_a_verdict_tells_of_the_alert_that_waited_for_it_whatever_crashes_
     await fold(world.engine(given), records[cut:])
     assert world.outcome()["told"] == [f"{journal.last_id}-0"], "by the last verdict, not before"
     assert world.outcome()["states"] == [("silent", "firing"), ("silent", "firing")]
+    assert [one["name"] for one in world.events] == ["no_answer"]
 
 
 async def test_the_engine_itself_goes_on_where_it_was_stopped(
