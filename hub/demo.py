@@ -217,11 +217,20 @@ QUICK: dict[str, Any] = {
 
 @contextlib.asynccontextmanager
 async def prepared(
-    folder: Path, *, store: str, host: str, port: int, level: str, script: bool, story: str = ""
+    folder: Path,
+    *,
+    store: str,
+    host: str,
+    port: int,
+    level: str,
+    script: bool,
+    regency: str = "toba",
+    story: str = "",
 ) -> AsyncIterator[tuple[FieldProcess, Configuration]]:
-    """The field running, settings and inventory written and checked."""
+    """The field running, settings and inventory written and checked. Raises `NoField`."""
     folder.mkdir(parents=True, exist_ok=True)
-    given = Path(__file__).parent / "regency" / "toba" / "inventory.yaml"
+    home = folder_of(regency)
+    given = home / "inventory.yaml"
     if story:
         sensors = folder / "sensors.yaml"
         sensors.write_text(_yaml(demostory.sensors_only(given)), "utf-8")
@@ -238,11 +247,39 @@ async def prepared(
         written = settings_for(
             field.addresses, store=chosen, host=host, port=port, level=level, story=story
         )
+        written = at_home(written, home)
         path = folder / "toba-hub.yaml"
         path.write_text("# Written by `toba-hub demo`.\n" + _yaml(written), "utf-8")
         yield field, configuration.load(path)
     finally:
         await field.stop()
+
+
+def folder_of(regency: str) -> Path:
+    """One that comes with the hub, or a folder of one's own. Raises `NoField` naming what there
+    is."""
+    ours = Path(__file__).parent / "regency"
+    for folder in (ours / regency, Path(regency)):
+        if (folder / "inventory.yaml").is_file() and (folder / "regency.yaml").is_file():
+            return folder.resolve()
+    names = ", ".join(sorted(path.parent.name for path in ours.glob("*/regency.yaml")))
+    raise NoField(
+        f"no regency {regency!r}: there is {names}, or a folder of yours with regency.yaml and "
+        "inventory.yaml"
+    )
+
+
+def at_home(settings: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    """The demo's settings with those of the regency's `settings.yaml`: zone, teams, rules of its
+    own and other values for those of the library."""
+    path = home / "settings.yaml"
+    own = (yaml.safe_load(path.read_text("utf-8")) or {}) if path.is_file() else {}
+    rules = {**settings.get("rules", {}), **own.get("rules", {})}
+    changed = {**settings.get("rules", {}).get("set", {}), **rules.get("set", {})}
+    left_out = rules.get("disable", [])
+    rules["set"] = {k: v for k, v in changed.items() if k.partition(".")[0] not in left_out}
+    rules["files"] = [str(home / file) for file in rules.get("files", [])]
+    return {**settings, **own, "regency": str(home), "rules": rules}
 
 
 def _yaml(data: Any) -> str:
@@ -258,6 +295,7 @@ async def run(
     folder: Path | None = None,
     level: str = "info",
     script: bool = True,
+    regency: str = "toba",
     story: str = "",
     speed: float = 60.0,
 ) -> dict[str, Any]:
@@ -275,7 +313,14 @@ async def run(
     began = demostory.begin(speed) if story else now_ns()
     try:
         opened = prepared(
-            where, store=store, host=host, port=port, level=level, script=script, story=story
+            where,
+            store=store,
+            host=host,
+            port=port,
+            level=level,
+            script=script,
+            regency=regency,
+            story=story,
         )
         async with opened as (field, conf):
             url = f"http://{host}:{port}"

@@ -1,19 +1,25 @@
-"""The data of Kabupaten Toba."""
+"""The data of Kabupaten Toba, and of an invented regency: another is another folder."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
 from firmware_stubs.physics import PROFILES
-from hub import inventory, registry
+from hub import configuration, demo, inventory, registry
+from hub.clock import from_datetime
+from hub.configuration import Configuration
 from hub.inventory import Inventory
+from rules.testing import run_cases
 
 FOLDER = Path(__file__).parent.parent / "hub" / "regency" / "toba"
 
@@ -141,3 +147,75 @@ def _inside(point: tuple[float, float], ring: list[list[float]]) -> bool:
         if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
             odd = not odd
     return odd
+
+
+# -- another regency ----------------------------------------------------------------------
+
+
+def conf_of(regency: str, folder: Path) -> Configuration:
+    """What `toba-hub demo --regency …` runs with, as far as it needs no device."""
+    home = demo.folder_of(regency)
+    folder.mkdir()
+    (folder / "inventory.yaml").write_text((home / "inventory.yaml").read_text())
+    written = demo.settings_for(
+        {"broker": {"host": "127.0.0.1", "port": 1883}},
+        store={"kind": "duckdb"}, host="127.0.0.1", port=8080, level="info",
+    )  # fmt: skip
+    path = folder / "toba-hub.yaml"
+    path.write_text(yaml.safe_dump(demo.at_home(written, home)))
+    return configuration.load(path)
+
+
+def test_another_regency_has_its_own_zone_offices_limits_and_rule(tmp_path: Path) -> None:
+    toba, other = conf_of("toba", tmp_path / "1"), conf_of("teluk-biru", tmp_path / "2")
+    assert (toba.settings.timezone, other.settings.timezone) == ("Asia/Jakarta", "Asia/Jayapura")
+    assert other.settings.teams["perikanan"].name == "Dinas Kelautan dan Perikanan"
+    assert len(other.inventory.opds) == 9
+    limits = [{rule.name: rule.when.threshold for rule in conf.rules} for conf in (toba, other)]
+    assert (limits[0]["pm25_unhealthy"], limits[1]["pm25_unhealthy"]) == (55.4, 35)
+    assert "lake_level_high" in limits[0]
+    assert "lake_level_high" not in limits[1], "there is no lake"
+    assert limits[1]["small_boats"] == 8
+    assert "small_boats" not in limits[0]
+
+
+def test_its_working_hours_are_its_own(tmp_path: Path) -> None:
+    """Saturday, 8 o'clock in WIT: the offices of Teluk Biru are open, those of Toba are not."""
+    saturday_ns = from_datetime(datetime(2026, 11, 28, 8, 0, tzinfo=ZoneInfo("Asia/Jayapura")))
+    is_open = [
+        conf_of(name, tmp_path / name).calendars.by_name["working_hours"].at(saturday_ns).open
+        for name in ("toba", "teluk-biru")
+    ]
+    assert is_open == [False, True]
+
+
+def test_its_data_are_whole(tmp_path: Path) -> None:
+    folder = demo.folder_of("teluk-biru")
+    facts = yaml.safe_load((folder / "regency.yaml").read_text())
+    conf = conf_of("teluk-biru", tmp_path / "hub")
+    outline = json.loads((folder / "map.geojson").read_text())
+    rings = [
+        feature["geometry"]["coordinates"][0]
+        for feature in outline["features"]
+        if feature["properties"]["kind"] == "regency"
+    ]
+    inventory.read([folder / "inventory.yaml"], registry.find())
+    assert {row["site"] for row in facts["kecamatan"]} == set(conf.inventory.sites)
+    for site in conf.inventory.sites.values():
+        assert site.lat is not None
+        assert site.lon is not None
+        assert any(_inside((site.lon, site.lat), ring) for ring in rings), site.id
+    assert all(_area(ring) > 0 for ring in rings)
+    kinds = Counter(device.kind for device in conf.inventory.devices.values())
+    assert kinds == {"router": 10, "camera": 4, "sensor": 7}
+    test = folder / "rules" / "small_boats_test.yaml"
+    rules = [rule for rule in conf.rules if rule.name == "small_boats"]
+    assert [result.ok for result in run_cases(test, rules)] == [True]
+
+
+def test_a_folder_of_one_s_own_is_a_regency_too_and_any_other_name_is_told(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(demo.folder_of("teluk-biru"), mine)
+    assert demo.folder_of(str(mine)) == mine
+    with pytest.raises(demo.NoField, match="there is teluk-biru, toba, or a folder"):
+        demo.folder_of("atlantis")

@@ -65,6 +65,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
     data: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    regency: Annotated[
+        str, typer.Option(help="Of the hub (toba, teluk-biru), or a folder of your own.")
+    ] = "toba",
     story: Annotated[
         str, typer.Option(help="Instead of faults: `day`, a day in the field with its sensors.")
     ] = "",
@@ -78,6 +81,9 @@ def demo(
     real protocols on this machine. After some seconds a scripted fault raises an alert and clears
     it again. Ctrl-C ends everything.
 
+    `--regency teluk-biru` is an invented one: another time zone, other offices and limits, a rule
+    of its own, and all of it a folder of data (`hub/regency/teluk-biru`) that you may copy.
+
     `--story day --speed 60` tells a day in 24 minutes, with the rules as they are: smoke over
     Balige leads the ISPU through four classes, a probe sticks, a buoy falls silent, and oxygen at
     the fish cages falls to what killed them in 2025. What each team was told is listed at the end.
@@ -87,6 +93,8 @@ def demo(
 
     if store not in ("duckdb", "influxdb"):
         fail(f"no store {store!r}: use duckdb or influxdb", 2)
+    if story and regency != "toba":
+        fail("--story is told of toba's sensors: leave --regency out", 2)
     if story and story not in demostory.STORIES:
         fail(f"no story {story!r}: there is {', '.join(demostory.STORIES)}", 2)
     logs.set_up("debug" if verbose else "info")
@@ -99,6 +107,7 @@ def demo(
                 seconds=seconds,
                 folder=data,
                 level="debug" if verbose else "info",
+                regency=regency,
                 story=story,
                 speed=speed,
             )
