@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any, Protocol
 
 from hub.reading import Quality, Reading, Series
@@ -27,10 +28,11 @@ from rules.watch import LATE_AFTER
 from rules.when import THING_KEYS
 
 MOST_READINGS = 50_000
-"""Of one reload: some MiB, judged in less than half a second."""
+"""Of one reload: 2.5 MiB, for which nothing else is folded for 0.6 s where both cores are busy."""
 CATCH_UP, LOOK_S = 60, 0.05
 """How often it is looked whether the store has caught up, and how long apart."""
 QUALITY = "quality"
+DELAYED = int(Quality.DELAYED)
 
 
 class Source(Protocol):
@@ -173,7 +175,7 @@ def unpack(payload: bytes, things: Iterable[Thing]) -> tuple[frozenset[str], lis
     found = []
     for key, time_ns, fields, quality in said["readings"]:
         series = Series.parse(key)
-        if not quality & Quality.DELAYED or series.device in patient:
+        if not quality & DELAYED or series.device in patient:
             found.append(Reading(series, time_ns, fields, quality))
-    found.sort(key=lambda one: (one.time_ns, one.series.key))
+    found.sort(key=itemgetter(1))  # of equal times as they stand in the record
     return frozenset(said["rules"]), found
