@@ -52,7 +52,14 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("ambient_so2", "ambient_no2", "ambient_o3", "ambient_co"),
         *("heat_index", "noise_level", "rain_class"),
         *("air_index", "ambient_air", "lake_level_low", "dissolved_oxygen_watch"),
-        *("wind_strong", "noise_high", "rain_days", "fish_kill_signs", "link_flapping"),
+        *(
+            "wind_strong",
+            "noise_high",
+            "rain_days",
+            "fish_kill_signs",
+            "link_flapping",
+            "link_lossy",
+        ),
         *("temperature_high", "ups_on_battery", "signal_weak", "hardware_failing", "memory_high"),
     }
 
