@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rules import saying
@@ -14,23 +14,28 @@ from rules.track import Joint
 VERSION = 3
 
 Plain = dict[str, Any]
+Gather = Callable[[Iterable[list[Any]]], Any]
 
 
-def take(roster: Roster, now_ns: int) -> Plain:
-    """What `take_over` needs of the rules; msgpack can hold it."""
+def take(roster: Roster, now_ns: int, gather: Gather = list) -> Plain:
+    """What `take_over` needs of the rules; msgpack can hold it.
+
+    `gather` makes a list of the many that there are of lines and tracks, or something that is one
+    when it is read back.
+    """
     return {
         "version": VERSION,
         "rules": {rule.name: rule.meaning() for rule in roster.rules},
         "things": sorted(roster.things),
-        "lines": [[*key, line.dump()] for key, line in roster.lines.items() if line.heard],
-        "tracks": [
+        "lines": gather([*key, line.dump()] for key, line in roster.lines.items() if line.heard),
+        "tracks": gather(
             [
                 *(track.rule.name, track.device, track.series_key),
                 *(track.dump_alert(), track.dump()),
                 None if track.calm else saying.face(now_ns, track, roster.thing(track.device)),
             ]
             for track in roster.tracks.values()
-        ],
+        ),
     }
 
 

@@ -358,10 +358,10 @@ class Watch:
 
     # -- snapshot and restore -------------------------------------------------------------------
 
-    def snapshot(self) -> dict[str, Any]:
-        """All that it remembers, as plain data that msgpack can hold."""
+    def snapshot(self, gather: snapshot.Gather = list) -> dict[str, Any]:
+        """All that it remembers, as plain data that msgpack can hold; `gather` as in `take`."""
         return {
-            **snapshot.take(self._roster, self._now),
+            **snapshot.take(self._roster, self._now, gather),
             "now": self._now,
             "ticked": self._ticked,
             "record": [self._record, self._count],
