@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from hub.api import BadItem
 
@@ -19,12 +20,16 @@ def fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]
         else:
             key, at = varint(data, at, end)
         number, kind = key >> 3, key & 7
-        if kind == VARINT:
-            value, at = varint(data, at, end)
-            yield number, kind, value, at
-            continue
-        if kind == LEN:
-            size, at = varint(data, at, end)
+        if kind in (VARINT, LEN):
+            if at < end and data[at] < 0x80:  # nearly all
+                value = data[at]
+                at += 1
+            else:
+                value, at = varint(data, at, end)
+            if kind == VARINT:
+                yield number, kind, value, at
+                continue
+            size = value
         elif kind == I64:
             size = 8
         elif kind == I32:
@@ -37,8 +42,19 @@ def fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]
         at += size
 
 
+@lru_cache(1024)
+def _six(raw: bytes) -> int | None:
+    """A number of just six bytes, as every time in milliseconds is, and those of a message are
+    mostly the same; None: it is another one."""
+    if raw[5] >= 0x80 or any(byte < 0x80 for byte in raw[:5]):
+        return None
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
+
+
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     """A number of up to 64 bits, and where it ends."""
+    if at + 6 <= end and (stamp := _six(data[at : at + 6])) is not None:
+        return stamp, at + 6
     value = shift = 0
     while at < end:
         byte = data[at]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from collectors.mqtt import deviceclock
@@ -249,6 +250,8 @@ class _Work:
                 self._refuse("unknown_alias", f"alias {metric.alias} is of no birth")
                 self.ask = True
             return Known(metric.name, metric.datatype, metric.unit)
+        if not metric.unit and metric.datatype in (0, known.datatype):
+            return known
         return Known(known.name, metric.datatype or known.datatype, metric.unit or known.unit)
 
     def _done(self, found: tuple[Content, ...]) -> Outcome:
@@ -266,11 +269,17 @@ class _Work:
 
 def _rule(name: str, where: Place) -> tuple[Rule | None, str]:
     """The field of `Sensors/Air/Temperature`, and the sensor: `Sensors.Air`."""
-    before, _, last = name.rpartition("/")
+    last, sensor = _parted(name)
     rules = where.fields
-    rule = rules.get(name) or rules.get(last) or rules.get(last.lower())
+    return rules.get(name) or rules.get(last) or rules.get(last.lower()), sensor
+
+
+@lru_cache(4096)
+def _parted(name: str) -> tuple[str, str]:
+    """The last part of a metric's name, and the sensor that stands before it."""
+    before, _, last = name.rpartition("/")
     sensor = ".".join(before.split("/"))[:64]
-    return rule, sensor if valid_name(sensor) else ""
+    return last, sensor if valid_name(sensor) else ""
 
 
 def _signed(value: Any, datatype: int) -> Any:
