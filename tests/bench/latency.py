@@ -28,7 +28,7 @@ from tests.mosquitto_support import Mosquitto
 BACKGROUND = 10_000
 WITNESS = device(SERIES - 1)
 """Its `noise_dba` is only published here."""
-_RULE = {"name": "loud", "when": {"field": "noise_dba", "above": 70}}
+_RULE = {"name": "loud", "when": {"field": "noise_dba", "above": 70}, "flapping": "off"}
 _LOST_S = 15.0
 Seen = queue.Queue[tuple[bool, float]]
 """Is the alert on the board, and since when (monotonic seconds)."""
