@@ -29,6 +29,7 @@ FLOORS = [
     ],
     ["hub.app"],
     ["hub.serve"],
+    ["hub.people"],
     ["hub.backend"],
     ["hub.web"],
     [
