@@ -205,7 +205,15 @@ class Truth:
         if tags["probe"] == "icmp":
             for row in rows:
                 # The kernel answers for every simulated device; how fast, nobody publishes.
-                yield row, {"up": (1.0, 1.0), "loss_pct": (0.0, 0.0), "rtt_ms": (0.0, 5000.0)}
+                yield (
+                    row,
+                    {
+                        "up": (1.0, 1.0),
+                        "loss_pct": (0.0, 0.0),
+                        "rtt_ms": (0.0, 5000.0),
+                        "jitter_ms": (0.0, 5000.0),
+                    },
+                )
         elif tags["probe"] == "snmp":
             for row in rows:
                 yield row, self._agent(tags["device"], row)
