@@ -39,7 +39,7 @@ run: $(VENV)/.run ## the whole hub with a simulated regency; then open http://12
 
 test: $(VENV)/.dev ## every test, against real servers (installs them when root)
 	@sh tests/servers.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(VENV)/.dev ## style, types, import borders, committed dashboards
 	@$(BIN)/ruff check .
