@@ -55,6 +55,10 @@ def test_a_clock_set_back_by_a_day_is_said_and_alerts_and_storing_go_on(
             assert "by_s=-864" in hub.log() or "by_s=-863" in hub.log()
             for value, state in ((10.0, "resolved"), (90.0, "firing")):
                 sent += said(hub, server, value, state)
+            # The last of all: when the hub has it, no other one is on its way.
+            server.publish("toba/v1/dlh/balige/aq1/telemetry", '{"m":{"pm25":91.5}}')
+            sent += 1
+            wait_for("the last one", lambda: "91.5" in str(hub.get("/api/v1/devices/aq1")))
             wait_for(
                 "all to be stored", lambda: not hub.get("/api/v1/health")["backlog"]["forward"]
             )
