@@ -23,7 +23,10 @@ def test_a_heartbeat_counts_new_pictures_only() -> None:
     agent = Agent()
     for picture in (b"one", b"two", b"two", b"three"):
         agent.saw(picture)
-    beat = json.loads(agent.beat(1_790_000_000, 1.0, 60, drift_ms=12, storage_pct=40.0))
+    beat = json.loads(
+        agent.beat(1_790_000_000, 1.0, 60, drift_ms=12, storage_pct=40.0, recorded_s=2.0)
+    )
+    assert (beat["storage_pct"], beat["recorded_s"]) == (40.0, 2.0)
     assert beat["fps"] == 3.0
     assert beat["frame"] == fingerprint(b"three")
     assert (beat["seq"], beat["uptime"], beat["drift_ms"]) == (0, 60, 12)

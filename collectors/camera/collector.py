@@ -247,6 +247,7 @@ class CameraCollector(Collector):
             "kbps": said.kbps,
             "uptime_s": said.uptime_s,
             "storage_pct": said.storage_pct,
+            "recording_gap_s": said.recording_gap_s,
             "clock_drift_s": said.drift_s,
         }
         fields: dict[str, Value] = {k: v for k, v in told.items() if v is not None}

@@ -1,9 +1,10 @@
 """A camera's heartbeat: bytes in, what it says out. Pure.
 
     {"ts":1790000000,"seq":4,"fps":12.5,"kbps":1800,"uptime":3600,"storage_pct":41,"drift_ms":120,
-     "frame":"9a0b1c2d"}
+     "recorded_s":2,"frame":"9a0b1c2d"}
 
-Every key is optional; `frame` is a fingerprint of the newest picture.
+Every key is optional; `frame` is a fingerprint of the newest picture, `recorded_s` how long ago one
+was last recorded.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Heartbeat(NamedTuple):
     kbps: float | None = None
     uptime_s: float | None = None
     storage_pct: float | None = None
+    recording_gap_s: float | None = None
+    """Since the newest picture that was recorded, by its own clock."""
     drift_s: float | None = None
     """Its clock minus true time, seconds."""
     frame: str = ""
@@ -47,6 +50,7 @@ _LIMITS = {
     "kbps": (0.0, 1e7),
     "uptime": (0.0, 1e11),
     "storage_pct": (0.0, 100.0),
+    "recorded_s": (0.0, 1e9),
     "drift_ms": (-1e12, 1e12),
 }
 _decode = msgspec.json.Decoder().decode
@@ -80,6 +84,7 @@ def parse(payload: bytes, received_ns: int) -> Heartbeat | Goodbye:
         kbps=numbers["kbps"],
         uptime_s=numbers["uptime"],
         storage_pct=numbers["storage_pct"],
+        recording_gap_s=numbers["recorded_s"],
         drift_s=_drift(said.get("ts"), received_ns) if drift_ms is None else drift_ms / 1000,
         frame=frame if isinstance(frame, str) and len(frame) <= 128 else "",
         live=said.get("buf") is not True,

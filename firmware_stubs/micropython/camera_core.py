@@ -1,7 +1,7 @@
 """A camera agent without its board: heartbeats that tell a live picture from a frozen one.
 
     {"ts":1790000000,"seq":4,"fps":12.5,"kbps":1800.0,"uptime":3600,"storage_pct":41.0,
-     "drift_ms":120,"frame":"9a0b1c2d"}
+     "drift_ms":120,"recorded_s":2,"frame":"9a0b1c2d"}
 
 `frame` is a fingerprint of the newest picture: the same one in every heartbeat is a frozen
 camera, whatever its frame rate says. Runs under MicroPython and CPython.
@@ -46,8 +46,10 @@ class Agent:
         uptime: int,
         drift_ms: int = 0,
         storage_pct: float | None = None,
+        recorded_s: float | None = None,
     ) -> str:
-        """The payload for the `seconds` since the last one. `ts`: Unix time, s or ms."""
+        """The payload for the `seconds` since the last one. `ts`: Unix time, s or ms;
+        `recorded_s`: how long ago a picture was last recorded."""
         said: dict[str, object] = {
             "ts": ts,
             "seq": self.seq,
@@ -58,6 +60,8 @@ class Agent:
         }
         if storage_pct is not None:
             said["storage_pct"] = storage_pct
+        if recorded_s is not None:
+            said["recorded_s"] = recorded_s
         if self.frame:
             said["frame"] = self.frame
         self.seq = (self.seq + 1) & 0xFFFFFFFF
