@@ -10,16 +10,13 @@ that the hub's two processes take, rules and DuckDB on; the stub's is not counte
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from tests.bench.camera_agent import KINDS, address
-from tests.bench.fleet import FleetAgent
+from tests.bench.fleet import FleetAgent, started
 from tests.bench.report import Options, Result, cpu_s, rss_mib, say
 from tests.hub_support import Hub, wait_for
 
@@ -87,20 +84,6 @@ def _measure(hub: Hub, agent: FleetAgent, cameras: int) -> Result:
     return Result("cameras", sum(cores.values()), "cores", cpu_us=ingest_us, more=more)
 
 
-@contextmanager
-def camera_agent(cameras: int) -> Iterator[FleetAgent]:
+def camera_agent(cameras: int) -> AbstractContextManager[FleetAgent]:
     """So many cameras on loopback, until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.camera_agent", str(cameras), str(PERIOD_S)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield FleetAgent(process)
-    finally:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.wait(10)
-        process.stdout.close()
+    return started("tests.bench.camera_agent", cameras, PERIOD_S)

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -229,11 +229,16 @@ class FleetAgent:
         return self._process.stdout.readline()
 
 
-@contextmanager
-def fleet_agent(devices: int) -> Iterator[FleetAgent]:
+def fleet_agent(devices: int) -> AbstractContextManager[FleetAgent]:
     """So many routers on loopback, until the block ends."""
+    return started("tests.bench.fleet_agent", devices, PORTS)
+
+
+@contextmanager
+def started(module: str, *numbers: float) -> Iterator[FleetAgent]:
+    """A module that plays devices in a process of its own, until the block ends."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.fleet_agent", str(devices), str(PORTS)],
+        [sys.executable, "-m", module, *map(str, numbers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
