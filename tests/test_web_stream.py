@@ -95,6 +95,21 @@ async def test_an_alert_is_told_at_once_and_not_at_the_next_beat() -> None:
         await events.aclose()  # type: ignore[attr-defined]
 
 
+async def test_an_alert_that_comes_while_a_client_takes_an_event_does_not_wait_for_a_beat() -> None:
+    backend = FakeBackend()
+    feed = await feed_of(backend)
+    events = feed.events()
+    async with asyncio.timeout(5):
+        await anext(events)
+        # The client has not asked for more yet: its last event is still on the way to it.
+        backend.fire("router_down", "r-a")
+        assert feed._tell_alerts()
+        event, delta = parsed(await anext(events))
+    assert event == "delta"
+    assert [alert["rule"] for alert in delta["alerts"]] == ["router_down"]
+    await events.aclose()  # type: ignore[attr-defined]
+
+
 async def test_a_state_that_changes_by_time_alone_is_told() -> None:
     backend = FakeBackend()
     backend.observe("environment", "aq-1", {"pm25": 1.0}, sensor="a")

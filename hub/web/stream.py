@@ -229,7 +229,8 @@ class Feed:
             yield b"retry: 2000\n\n" + first
             spoke = monotonic()
             while not self.closing:
-                await self._next.wait()
+                if seen == self._beat.number:  # else there was news while it took the last event
+                    await self._next.wait()
                 if seen < self._restart_at:
                     seen, body = await self.snapshot()
                 else:
