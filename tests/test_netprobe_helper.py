@@ -25,6 +25,7 @@ from tests.collector_support import FakeHost, RecordingEmit, until
 
 FOLDER = Path(__file__).parents[1] / "collectors" / "netprobe"
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")
+RESTS = "netprobe rests: no device of the inventory asks for it"
 UNPRIVILEGED = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", *PROGRAM)
 
 
@@ -146,6 +147,42 @@ async def test_without_any_permission_the_remedy_is_named_once_and_the_rest_goes
         assert remedy in event.text
     assert emit.readings == []
     await collector.stop()
+
+
+@root
+async def test_the_helper_rests_until_a_device_asks_for_it_and_when_none_does_any_more() -> None:
+    wanted = Target("r1", "router", "127.0.0.1", {})
+    host, emit = FakeHost([Target("r2", "router", "127.0.0.1", {"ping": False})]), RecordingEmit()
+    collector = NetprobeCollector(NetprobeConfig(count=1), host)
+
+    def pid() -> int | None:
+        assert isinstance(collector._prober, HelperProber)
+        return collector._prober._process and collector._prober._process.pid
+
+    try:
+        await collector.start()
+        async with streaming(collector, emit):
+            await asyncio.sleep(0)
+            assert pid() is None
+        assert (host.log.events(), host.told) == ([RESTS], {})
+        host.devices = [wanted]
+        await collector.retarget()
+        poll = asyncio.create_task(collector.poll(wanted, "ping", emit))  # before `run` comes
+        async with streaming(collector, emit):
+            await poll
+            await until(lambda: host.told == {"netprobe": {"probe_up": 1}})
+            assert emit.readings[0].fields["up"] == 1
+            before = pid()
+            assert before is not None
+        host.devices = []
+        await collector.retarget()
+        async with streaming(collector, emit):
+            await asyncio.sleep(0)
+            assert pid() is None
+        assert not Path(f"/proc/{before}").exists()
+        assert host.log.events() == [RESTS, "netprobe is ready", RESTS]
+    finally:
+        await collector.stop()
 
 
 @root

@@ -262,11 +262,21 @@ def test_a_stranger_and_a_rogue_server_reach_people(
     section |= {"dhcp_servers": [network.at(2)]}
     router = {"id": "gw", "name": "Router", "kind": "router", "site": "balige"}
     router |= {"address": network.at(2), "collect": {"netprobe": section}}
-    inventory = {"sites": [{"id": "balige", "name": "Balige"}], "devices": [router]}
+    balige = {"sites": [{"id": "balige", "name": "Balige"}]}
     with (
         dnsmasq(one, tmp_path, f"{network.at(60)},{network.at(60)},2m"),
-        running(tmp_path / "hub", settings, inventory) as hub,
+        running(tmp_path / "hub", settings, {**balige, "devices": []}) as hub,
     ):
+
+        def list_(*devices: object) -> None:
+            listed = {**balige, "devices": list(devices)}
+            (hub.folder / "inventory.yaml").write_text(yaml.safe_dump(listed), encoding="utf-8")
+            assert hub.process is not None
+            hub.process.send_signal(signal.SIGHUP)
+
+        wait_for("the helper to rest", lambda: "netprobe rests" in hub.log())
+        assert "netprobe is ready" not in hub.log()
+        list_(router)  # the first device that asks for it
 
         def alerts() -> dict[str, str]:
             return {a["rule"]: a["title"]["en"] for a in hub.get("/api/v1/alerts")}
@@ -276,10 +286,7 @@ def test_a_stranger_and_a_rogue_server_reach_people(
         events = hub.get("/api/v1/events")
         # Listed is listed, whoever asks it; a reload is enough.
         server = {"id": "srv", "kind": "server", "site": "balige", "address": network.at(9)}
-        listed = {**inventory, "devices": [router, server]}
-        (hub.folder / "inventory.yaml").write_text(yaml.safe_dump(listed), encoding="utf-8")
-        assert hub.process is not None
-        hub.process.send_signal(signal.SIGHUP)
+        list_(router, server)
         wait_for("the stranger to be known", lambda: alerts().keys() == {"rogue_dhcp"})
     one.ip("addr flush dev eth0")
     assert titles["rogue_dhcp"] == "A rogue DHCP server on the network of Router (Balige)"

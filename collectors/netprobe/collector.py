@@ -5,6 +5,8 @@ tier ping ─► HelperProber ─ one line ─► helper (scapy, CAP_NET_RAW) �
 tier lan  ─► a sweep      ─►                                        ─► Lan (lan.py) ─► findings
 tier rtp  ─► a look       ─►                                        ─► flowing or not
 run       ─► every ten seconds: does the helper run (`hub`, part netprobe); when it dies, an event
+
+As long as no device asks for any of this, there is no helper: it rests.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from hub.api import (
 
 TELL_S = 10.0
 MOST_NEWS = 16
+TIERS = ("ping", "lan", "rtp")
 PART = "netprobe"
 """What the hub's own health calls the helper."""
 
@@ -58,6 +61,10 @@ class NetprobeCollector(Collector):
         )
         self._idle = ""
         """Why nothing is probed; empty: everything is."""
+        self._begun = False
+        """The helper was started, or may not be."""
+        self._tried = asyncio.Event()
+        """That was tried: until then whoever polls waits for it."""
         self._news: asyncio.Queue[Event] = asyncio.Queue(MOST_NEWS)
         self._sections: dict[str, NetprobeSection] = {}
         self._lans = Lans(host, self._prober, self.config)
@@ -70,9 +77,17 @@ class NetprobeCollector(Collector):
         return await diagnose.examine(targets, cls.program) if targets else []
 
     async def start(self) -> None:
+        """Start the helper, if anybody wants it."""
+        await self._listen()
+        if self._wanted():
+            await self._begin()
+        else:
+            self._rest()
+
+    async def _begin(self) -> None:
         """Start the helper; without the permission say so once and idle, so the rest works."""
+        self._idle = ""
         try:
-            await self._listen()
             ready = await self._prober.open()
             self.host.log.info("netprobe is ready", sockets=ready.mode)
             for interface, why in ready.unheard.items():
@@ -82,19 +97,32 @@ class NetprobeCollector(Collector):
         except NotPermitted as error:
             self._idle = str(error)
             self.host.log.warning("netprobe idles: nothing is pinged", why=self._idle)
-            if self.host.targets():
-                self._say(
-                    "netprobe_idle",
-                    Phrase("{why}: {remedy}", {"why": error.why, "remedy": error.remedy}),
-                )
+            self._say(
+                "netprobe_idle",
+                Phrase("{why}: {remedy}", {"why": error.why, "remedy": error.remedy}),
+            )
+        finally:
+            self._tried.set()
+        self._begun = True
+
+    def _rest(self) -> None:
+        self.host.log.info("netprobe rests: no device of the inventory asks for it")
 
     async def stop(self) -> None:
         """End the helper."""
         await self._prober.close()
 
     async def retarget(self) -> None:
-        """Other devices: perhaps other interfaces, too."""
+        """Other devices: perhaps other interfaces, too; perhaps the first, or none any more."""
         await self._listen()
+        if self._wanted():
+            if not self._begun:
+                self._tried.clear()  # `run` comes next, and begins
+        elif self._begun:
+            self._begun = False
+            await self._prober.close()
+            self.host.tell(PART, {"probe_up": 1})  # nothing is missing: an alert must not stay
+            self._rest()
 
     async def _listen(self) -> None:
         """Have the helper hear what the inventory names."""
@@ -107,9 +135,12 @@ class NetprobeCollector(Collector):
         await self._prober.watch(lans, rtp)
 
     async def run(self, emit: Emit) -> None:
-        """Tell how the helper stands, for rules to watch, and what happened to it."""
+        """Tell how the helper stands, for rules to watch, and what happened to it. It is started
+        here when a reload brought the first device that wants it."""
+        if self._wanted() and not self._begun:
+            await self._begin()
         while True:
-            if self.host.targets():
+            if self._begun:
                 self.host.tell(PART, {"probe_up": int(self._prober.ready is not None)})
             try:
                 async with asyncio.timeout(TELL_S):
@@ -126,8 +157,12 @@ class NetprobeCollector(Collector):
 
     def needs(self, target: Target, tier: str) -> bool:
         """Not every device stands for a network or has a stream, and some are not pinged."""
-        if self._idle:
-            return False
+        return not self._idle and self._asks(target, tier)
+
+    def _wanted(self) -> bool:
+        return any(self._asks(target, tier) for target in self.host.targets() for tier in TIERS)
+
+    def _asks(self, target: Target, tier: str) -> bool:
         section = self._sections[target.id]
         if tier == "lan":
             return bool(section.interface)
@@ -141,6 +176,7 @@ class NetprobeCollector(Collector):
 
     async def poll(self, target: Target, tier: str, emit: Emit) -> None:
         """One look at one device. That it does not answer is a reading, not a failure."""
+        await self._tried.wait()
         if not self.needs(target, tier):
             return
         section = self._sections[target.id]
