@@ -1,6 +1,6 @@
 """The field as a process: its addresses, then a JSON object a line in and one a line out.
 
-`python -m firmware_stubs.field --inventory FILE`
+`python -m firmware_stubs --inventory FILE`
 
     → {"fault": "router_dies", "target": "r-dlh"}     ← {"ok": true, "fault": …, "target": …}
     → {"clear": "router_dies"}                        ← {"ok": true, …}     (the usual target)
@@ -222,7 +222,7 @@ def _positive(text: str) -> float:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="python -m firmware_stubs.field", description=__doc__)
+    made = argparse.ArgumentParser(prog="python -m firmware_stubs", description=__doc__)
     made.formatter_class = argparse.RawDescriptionHelpFormatter
     made.add_argument("--inventory", type=Path, required=True, help="YAML file")
     made.add_argument("--broker", type=_broker, help="host:port of a broker that runs")

@@ -7,7 +7,7 @@
 
 `start` gives the inventory back with the loopback's addresses in it. A device whose router is dead
 is out of reach too: its agent keeps silent, its readings wait in its buffer and come late.
-As a process of its own: `python -m firmware_stubs.field --inventory FILE`, see `control.py`.
+As a process of its own: `python -m firmware_stubs --inventory FILE`, see `control.py`.
 """
 
 from __future__ import annotations
@@ -116,26 +116,17 @@ class Field:
         self._seed = seed
         self._story = story
         started = now()
-        devices = self._inventory.get("devices") or []
         self.physics = Physics(seed, speed, started)
         self._faults = Faults(self._inventory, ramp_s)
-        self._routers = Routers(
-            [d for d in devices if "snmp" in (d.get("collect") or {})], self.physics
-        )
-        self._sensors: dict[str, Sensor] = {}
-        self._cameras: dict[str, Camera] = {}
-        for device in devices:
-            named = (
-                device["id"],
-                device.get("opd") or "opd",
-                device["site"],
-                self.physics,
-                started,
-            )
-            if "mqtt" in (device.get("collect") or {}):
-                self._sensors[device["id"]] = Sensor(*named)
-            if "camera" in (device.get("collect") or {}):
-                self._cameras[device["id"]] = Camera(*named)
+        self._routers = Routers(self._collected("snmp"), self.physics)
+        self._sensors = {
+            device["id"]: Sensor(*_named(device), self.physics, started)
+            for device in self._collected("mqtt")
+        }
+        self._cameras = {
+            device["id"]: Camera(*_named(device), self.physics, started)
+            for device in self._collected("camera")
+        }
         self._published: dict[str, Published] = {}
         self._broker: EmbeddedBroker | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,6 +140,11 @@ class Field:
         else:
             for sensor in self._sensors.values():
                 story.keep_yesterday(sensor, started)
+
+    def _collected(self, by: str) -> list[dict[str, Any]]:
+        """The devices that have a section for that collector."""
+        devices = self._inventory.get("devices") or []
+        return [device for device in devices if by in (device.get("collect") or {})]
 
     async def start(self) -> Addresses:
         """Start everything. Raises `OSError` when a port can't be had."""
@@ -360,6 +356,11 @@ class Field:
         )
 
 
+def _named(device: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Id, office and site, as its topics have them."""
+    return device["id"], device.get("opd") or "opd", device["site"]
+
+
 async def _every(period_s: float, now: Callable[[], int]) -> Any:
     """The time, now and every `period_s`, without drifting; a late turn is not made up for."""
     loop = asyncio.get_running_loop()
@@ -372,9 +373,3 @@ async def _every(period_s: float, now: Callable[[], int]) -> Any:
 
 async def _nothing() -> None:
     """A camera's agent says nothing when it connects."""
-
-
-if __name__ == "__main__":
-    from firmware_stubs.control import main
-
-    raise SystemExit(main())

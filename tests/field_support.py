@@ -20,7 +20,7 @@ class FieldProcess:
 
     def __init__(self, *options: str, inventory: Path = INVENTORY) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "firmware_stubs.field", "--inventory", str(inventory), *options],
+            [sys.executable, "-m", "firmware_stubs", "--inventory", str(inventory), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

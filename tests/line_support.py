@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from hub.demo import QUICK, settings_for
+from hub.demo.settings import QUICK, settings_for
 from tests.field_support import INVENTORY, FieldProcess, running_field
 from tests.grafana_oracles import Report, active_alerts, check_alerts, check_panels
 from tests.grafana_support import Influx, Point, Span

@@ -21,7 +21,6 @@ FLOORS = [
         "hub.backtest_page",
         "hub.backup",
         "hub.demo",
-        "hub.demostory",
         "hub.importing",
         "hub.doctor",
         "hub.influx_setup",

@@ -405,7 +405,7 @@ def test_an_inventory_that_can_not_be_read_is_one_clear_line(
     if text is not None:
         path.write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "firmware_stubs.field", "--inventory", str(path)],
+        [sys.executable, "-m", "firmware_stubs", "--inventory", str(path)],
         capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 2

@@ -26,10 +26,12 @@ from collectors.mqtt.devices import Devices
 from firmware_stubs.node import Message, Sensor
 from firmware_stubs.physics import Physics
 from firmware_stubs.story import DAY
-from hub import configuration, demo, demostory, rulebook
+from hub import configuration, rulebook
 from hub.clock import NS
 from hub.committer import Committer
 from hub.configuration import Configuration
+from hub.demo import story
+from hub.demo.settings import settings_for
 from hub.doubt import Doubts
 from hub.engine import Engine
 from hub.health import Health
@@ -189,9 +191,9 @@ class Days:
 
 def conf_of(folder: Path) -> Configuration:
     """The demo's settings for the story, with one team that reads English."""
-    people = demostory.people()
+    people = story.staff()
     people["teams"]["bpbd"]["language"] = "en"
-    (folder / "inventory.yaml").write_text(yaml.safe_dump(demostory.sensors_only(TOBA)), "utf-8")
+    (folder / "inventory.yaml").write_text(yaml.safe_dump(story.sensors_only(TOBA)), "utf-8")
     path = folder / "toba-hub.yaml"
     path.write_text(yaml.safe_dump({"regency": "toba", "language": "id", **people}), "utf-8")
     return configuration.load(path)
@@ -352,16 +354,16 @@ def test_a_story_s_faults_come_at_their_hours_however_fast_the_day_goes_by() -> 
     assert DAY.effects("aq-balige", 8.5) == {"smoke": pytest.approx(0.95)}
     assert DAY.effects("aq-balige", 30) == {"smoke": 1.9}
     assert DAY.effects("noise-balige", 8) == {}
-    assert DAY.interval_s == demostory.INTERVAL_S
+    assert DAY.interval_s == story.INTERVAL_S
 
 
 def test_the_settings_of_the_story_are_good(tmp_path: Path) -> None:
-    (tmp_path / "inventory.yaml").write_text(yaml.safe_dump(demostory.sensors_only(TOBA)), "utf-8")
+    (tmp_path / "inventory.yaml").write_text(yaml.safe_dump(story.sensors_only(TOBA)), "utf-8")
     broker = {"host": "127.0.0.1", "port": 1883}
-    for story in ("", *demostory.STORIES):
-        written = demo.settings_for(
+    for told in ("", *story.STORIES):
+        written = settings_for(
             {"broker": broker}, store={"kind": "duckdb"}, host="127.0.0.1", port=8080,
-            level="info", story=story,
+            level="info", story=told,
         )  # fmt: skip
         (tmp_path / "toba-hub.yaml").write_text(yaml.safe_dump(written), "utf-8")
         conf = configuration.load(tmp_path / "toba-hub.yaml")

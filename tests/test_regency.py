@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from firmware_stubs.physics import PROFILES
-from hub import configuration, demo, inventory, registry
+from hub import configuration, inventory, registry
 from hub.clock import from_datetime
 from hub.configuration import Configuration
+from hub.demo.settings import NoRegency, at_home, folder_of, settings_for
 from hub.inventory import Inventory
 from rules.testing import run_cases
 
@@ -154,15 +155,15 @@ def _inside(point: tuple[float, float], ring: list[list[float]]) -> bool:
 
 def conf_of(regency: str, folder: Path) -> Configuration:
     """What `toba-hub demo --regency …` runs with, as far as it needs no device."""
-    home = demo.folder_of(regency)
+    home = folder_of(regency)
     folder.mkdir()
     (folder / "inventory.yaml").write_text((home / "inventory.yaml").read_text())
-    written = demo.settings_for(
+    written = settings_for(
         {"broker": {"host": "127.0.0.1", "port": 1883}},
         store={"kind": "duckdb"}, host="127.0.0.1", port=8080, level="info",
     )  # fmt: skip
     path = folder / "toba-hub.yaml"
-    path.write_text(yaml.safe_dump(demo.at_home(written, home)))
+    path.write_text(yaml.safe_dump(at_home(written, home)))
     return configuration.load(path)
 
 
@@ -190,7 +191,7 @@ def test_its_working_hours_are_its_own(tmp_path: Path) -> None:
 
 
 def test_its_data_are_whole(tmp_path: Path) -> None:
-    folder = demo.folder_of("teluk-biru")
+    folder = folder_of("teluk-biru")
     facts = yaml.safe_load((folder / "regency.yaml").read_text())
     conf = conf_of("teluk-biru", tmp_path / "hub")
     outline = json.loads((folder / "map.geojson").read_text())
@@ -215,7 +216,7 @@ def test_its_data_are_whole(tmp_path: Path) -> None:
 
 def test_a_folder_of_one_s_own_is_a_regency_too_and_any_other_name_is_told(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
-    shutil.copytree(demo.folder_of("teluk-biru"), mine)
-    assert demo.folder_of(str(mine)) == mine
-    with pytest.raises(demo.NoField, match="there is teluk-biru, toba, or a folder"):
-        demo.folder_of("atlantis")
+    shutil.copytree(folder_of("teluk-biru"), mine)
+    assert folder_of(str(mine)) == mine
+    with pytest.raises(NoRegency, match="there is teluk-biru, toba, or a folder"):
+        folder_of("atlantis")

@@ -88,31 +88,33 @@ def demo(
     Balige leads the ISPU through four classes, a probe sticks, a buoy falls silent, and oxygen at
     the fish cages falls to what killed them in 2025. What each team was told is listed at the end.
     """
-    from hub import demo as play
-    from hub import demostory
+    from hub.demo import play
+    from hub.demo.field import NoField
+    from hub.demo.settings import NoRegency
+    from hub.demo.story import STORIES
 
     if store not in ("duckdb", "influxdb"):
         fail(f"no store {store!r}: use duckdb or influxdb", 2)
     if story and regency != "toba":
         fail("--story is told of toba's sensors: leave --regency out", 2)
-    if story and story not in demostory.STORIES:
-        fail(f"no story {story!r}: there is {', '.join(demostory.STORIES)}", 2)
-    logs.set_up("debug" if verbose else "info")
+    if story and story not in STORIES:
+        fail(f"no story {story!r}: there is {', '.join(STORIES)}", 2)
+    level = "debug" if verbose else "info"
+    logs.set_up(level)
+    wishes = play.Wishes(
+        store=store,
+        host=host,
+        port=port,
+        seconds=seconds,
+        folder=data,
+        level=level,
+        regency=regency,
+        story=story,
+        speed=speed,
+    )
     try:
-        summary = asyncio.run(
-            play.run(
-                store=store,
-                host=host,
-                port=port,
-                seconds=seconds,
-                folder=data,
-                level="debug" if verbose else "info",
-                regency=regency,
-                story=story,
-                speed=speed,
-            )
-        )
-    except play.NoField as error:
+        summary = asyncio.run(play.run(wishes))
+    except (NoField, NoRegency) as error:
         fail(str(error))
     except PortTaken as error:
         fail(str(error).replace("web.port", "--port").replace("web.host", "--host"))

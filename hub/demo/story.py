@@ -83,7 +83,7 @@ def sensors_only(inventory: Path) -> dict[str, Any]:
     return {**whole, "devices": sensors}
 
 
-def people() -> dict[str, Any]:
+def staff() -> dict[str, Any]:
     """Teams with a channel and a language each, for the settings."""
     channel = {"type": "log", "wait_s": 3, "critical_wait_s": 1}
     return {
@@ -93,6 +93,11 @@ def people() -> dict[str, Any]:
             for team, (name, language) in TEAMS.items()
         },
     }
+
+
+def collectors(broker: Mapping[str, Any]) -> dict[str, Any]:
+    """For the settings: what listens to sensors, without a canary among their messages."""
+    return {"mqtt": {"brokers": [{**broker, "canary_s": 0}]}, "camera": {"broker": broker}}
 
 
 def told(ledger: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -1,0 +1,149 @@
+"""The demo from its start to its end. See the drawing in `hub/demo/__init__.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hub import app, configuration, fieldlink, logs, supervisor
+from hub.clock import now_ns
+from hub.configuration import Configuration
+from hub.demo import field as fields
+from hub.demo import story as stories
+from hub.demo import summary
+from hub.demo.field import FieldProcess, NoField
+from hub.demo.settings import at_home, folder_of, settings_for
+from hub.web.address import listen
+
+log = logs.get("demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the demo is to be."""
+
+    store: str = "duckdb"
+    """duckdb or influxdb."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    seconds: float | None = None
+    """It ends by itself after so long; None: with Ctrl-C."""
+    folder: Path | None = None
+    """Everything is kept there; None: in a folder that goes with it."""
+    level: str = "info"
+    regency: str = "toba"
+    story: str = ""
+    """One of `story.STORIES` instead of scripted faults."""
+    speed: float = 60.0
+    """How many times faster a story lets the clock of all processes run, this one's too."""
+
+
+async def run(wishes: Wishes) -> dict[str, Any]:
+    """Run the demo until it ends; what was found in the store then.
+
+    Raises `PortTaken`, `NoField`, `NoRegency`, `Misconfigured`, `AlreadyRunning`.
+    """
+    os.umask(supervisor.PRIVATE)
+    listen(wishes.host, wishes.port).close()
+    stop = asyncio.Event()
+    supervisor.on_signals(stop)
+    began = stories.begin(wishes.speed) if wishes.story else now_ns()
+    with _folder(wishes.folder) as folder:
+        async with prepared(Path(folder), wishes) as (field, conf):
+            drops = await _hub(wishes, field, conf, stop)
+            found = await summary.of(conf, began, drops)
+            return {**found, "told": summary.told(conf)} if wishes.story else found
+
+
+def _folder(chosen: Path | None) -> contextlib.AbstractContextManager[Path | str]:
+    if chosen:
+        return contextlib.nullcontext(chosen)
+    return tempfile.TemporaryDirectory(prefix="toba-demo-", ignore_cleanup_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def prepared(
+    folder: Path, wishes: Wishes
+) -> AsyncIterator[tuple[FieldProcess, Configuration]]:
+    """The field running, settings and inventory written and checked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    home = folder_of(wishes.regency)
+    given = home / "inventory.yaml"
+    if wishes.story:
+        sensors = folder / "sensors.yaml"
+        sensors.write_text(_yaml(stories.sensors_only(given)), "utf-8")
+        given = sensors
+    field = await fields.start(given, told=wishes.story)
+    try:
+        (folder / "inventory.yaml").write_text(_yaml(field.addresses["inventory"]), "utf-8")
+        settings = settings_for(
+            field.addresses,
+            store=_store(wishes.store),
+            host=wishes.host,
+            port=wishes.port,
+            level=wishes.level,
+            story=wishes.story,
+        )
+        path = folder / "toba-hub.yaml"
+        text = "# Written by `toba-hub demo`.\n" + _yaml(at_home(settings, home))
+        path.write_text(text, "utf-8")
+        yield field, configuration.load(path)
+    finally:
+        await field.stop()
+
+
+def _store(kind: str) -> dict[str, Any]:
+    chosen = {"kind": kind, "linger_ms": 200}
+    if kind == "influxdb":
+        url = os.environ.get("INFLUX_URL", "http://127.0.0.1:8086")
+        chosen |= {"database": "toba_demo", "url": url}
+    return chosen
+
+
+def _yaml(data: Any) -> str:
+    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=100)
+
+
+async def _hub(
+    wishes: Wishes, field: FieldProcess, conf: Configuration, stop: asyncio.Event
+) -> dict[str, int]:
+    """Both processes on that field until `stop` is set; what they had dropped by then."""
+    data = conf.settings.data
+    url = f"http://{wishes.host}:{wishes.port}"
+    lock = supervisor.FolderLock.take(data, url)
+    socket = data / "field.sock"
+    server = await fieldlink.listen(socket, field.ask)
+    log.info("the board is at", url=url, store=wishes.store, data=str(conf.path.parent))
+    drops: dict[str, int] = {}
+    tasks = []
+    if wishes.seconds is not None:
+        tasks.append(asyncio.create_task(_end(stop, wishes.seconds, conf, drops)))
+    if wishes.story:
+        tasks.append(asyncio.create_task(stories.tell(field.ask, data / "ingest.sock")))
+    try:
+        code = await supervisor.supervise(app.children(conf.path, socket), stop)
+    finally:
+        for task in tasks:
+            task.cancel()
+        server.close()
+        lock.release()
+    if code:
+        raise NoField(f"a process of the hub ended with exit code {code}")
+    return drops
+
+
+async def _end(
+    stop: asyncio.Event, seconds: float, conf: Configuration, drops: dict[str, int]
+) -> None:
+    """Set `stop` in time, having asked for what was dropped while somebody can still tell."""
+    await asyncio.sleep(seconds)
+    drops |= await summary.dropped(conf)
+    stop.set()
