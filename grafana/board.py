@@ -17,6 +17,7 @@ from grafana.influxql import (
 from grafana.names import MAINTENANCE_TAG
 from grafana.panels import (
     ALERT_STATE,
+    AVAILABLE,
     NONE_IS_GOOD,
     SEVERITY,
     column,
@@ -27,8 +28,9 @@ from grafana.panels import table as rows
 from grafana.sdk import bargauge, common, dashboard, mc, md, stat, statetimeline, table, timeseries
 
 Panel = stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel | bargauge.Panel
-Placed = tuple[Panel, int, int]
-"""A panel, its width of 24 columns, its height."""
+Size = tuple[int, int]
+"""Width of 24 columns, height."""
+Placed = tuple[Panel, Size]
 
 ALL = ".*"
 """The value of "All": also matches devices that lack the tag, and keeps queries short."""
@@ -42,6 +44,11 @@ class Section(NamedTuple):
 
     title: str
     panels: Sequence[Placed]
+
+
+def beside(size: Size, *panels: Panel) -> list[Placed]:
+    """Panels of one size, from left to right."""
+    return [(panel, size) for panel in panels]
 
 
 def assemble(
@@ -80,6 +87,10 @@ def assemble(
     )
     for variable in variables:
         board = board.with_variable(variable)
+    return _laid_out(board, sections).build()
+
+
+def _laid_out(board: dashboard.Dashboard, sections: Sequence[Section]) -> dashboard.Dashboard:
     number, top = 0, 0
     for section in sections:
         number += 1
@@ -88,7 +99,7 @@ def assemble(
         )
         top += 1
         left, tallest = 0, 0
-        for panel, width, height in section.panels:
+        for panel, (width, height) in section.panels:
             if left + width > 24:
                 left, top, tallest = 0, top + tallest, 0
             number += 1
@@ -96,7 +107,7 @@ def assemble(
             board = board.with_panel(panel.id(number).grid_pos(place))
             left, tallest = left + width, max(tallest, height)
         top += tallest
-    return board.build()
+    return board
 
 
 def variable(
@@ -172,7 +183,33 @@ def critical_alerts() -> stat.Panel:
     ).no_value("0")
 
 
-def alert_table(where: str = "", among: str = "") -> table.Panel:
+def availability(
+    why: str, measurement: str, where: str = "", *, title: str = "Ketersediaan", decimals: int = 2
+) -> stat.Panel:
+    """Percent of a measurement's `up` in the chosen range."""
+    return stats(
+        title,
+        why,
+        [ask(select('mean("up") * 100', measurement, where))],
+        unit="percent",
+        steps=AVAILABLE,
+        decimals=decimals,
+    )
+
+
+def alarms(where: str = "", among: str = "", *, past: str = "", height: int = 8) -> Section:
+    """The active alerts, and below how those of the chosen range went; `past` is about these
+    where it isn't `where`."""
+    return Section(
+        "Alarm",
+        [
+            *beside((24, height), _alert_table(where, among)),
+            *beside((24, height - 1), _alert_timeline(past or where)),
+        ],
+    )
+
+
+def _alert_table(where: str = "", among: str = "") -> table.Panel:
     """The active alerts, one row each."""
     fields = ("severity", "state", "since_ms", "value", "text", "site")
     what = ", ".join(f'"{name}"' for name in ("active", *fields))
@@ -210,7 +247,7 @@ def alert_table(where: str = "", among: str = "") -> table.Panel:
     ).no_value("Tidak ada alarm aktif")
 
 
-def alert_timeline(where: str = "") -> statetimeline.Panel:
+def _alert_timeline(where: str = "") -> statetimeline.Panel:
     """Each alert's state over time; an open alert is stored again every minute."""
     text = select(
         'last("state")', "alert", where, by=ALERT_IDENTITY, bucket="$__interval", end="fill(none)"

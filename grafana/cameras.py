@@ -6,9 +6,10 @@ from grafana.board import (
     Placed,
     Section,
     active_alerts,
-    alert_table,
-    alert_timeline,
+    alarms,
     assemble,
+    availability,
+    beside,
     values,
     variable,
 )
@@ -27,7 +28,7 @@ from grafana.panels import (
     stats,
     timeline,
 )
-from grafana.sdk import md
+from grafana.sdk import md, stat
 
 CHOSEN = match(site="site", device="camera")
 ALERTS = f"\"kind\" = 'camera' AND {match(device='camera')}"
@@ -54,18 +55,21 @@ def build() -> md.Dashboard:
             Section("Ringkasan", _summary()),
             Section("Keadaan", _states()),
             Section("Kesehatan", _health()),
-            Section("Alarm", [(alert_table(ALERTS), 24, 8), (alert_timeline(ALERTS), 24, 7)]),
+            alarms(ALERTS),
         ],
     )
 
 
 def _summary() -> list[Placed]:
     return [
-        (active_alerts(ALERTS), 4, 4),
-        _count("Daring", "online: heartbeat and picture are fine", 2, [(None, GREEN)]),
-        _count("Terganggu", "degraded: alive, but slow, frozen or off its clock", 1, _bad(ORANGE)),
-        _count("Luring", "offline: no heartbeat and no answer", 0, _bad(RED)),
-        (
+        *beside(
+            (4, 4),
+            active_alerts(ALERTS),
+            _count("Daring", "online: heartbeat and picture are fine", 2, [(None, GREEN)]),
+            _count(
+                "Terganggu", "degraded: alive, but slow, frozen or off its clock", 1, _bad(ORANGE)
+            ),
+            _count("Luring", "offline: no heartbeat and no answer", 0, _bad(RED)),
             stats(
                 "Gambar beku",
                 "Chosen cameras whose picture stands still, past 15 minutes.",
@@ -73,28 +77,19 @@ def _summary() -> list[Placed]:
                 steps=_bad(ORANGE),
                 since=RECENT,
             ),
-            4,
-            4,
-        ),
-        (
-            stats(
-                "Ketersediaan",
+            availability(
                 "Share of the chosen cameras' reports in the chosen range that said up.",
-                [ask(select('mean("up") * 100', "camera", CHOSEN))],
-                unit="percent",
-                steps=AVAILABLE,
-                decimals=2,
+                "camera",
+                CHOSEN,
             ),
-            4,
-            4,
         ),
     ]
 
 
-def _count(title: str, meaning: str, state: int, steps: Steps) -> Placed:
+def _count(title: str, meaning: str, state: int, steps: Steps) -> stat.Panel:
     query = select('count("state")', newest("state", "camera", CHOSEN), f'"state" = {state}')
     why = f"Chosen cameras that are {meaning}; past 15 minutes."
-    return stats(title, why, [ask(query, title)], steps=steps, since=RECENT).no_value("0"), 4, 4
+    return stats(title, why, [ask(query, title)], steps=steps, since=RECENT).no_value("0")
 
 
 def _bad(color: str) -> Steps:
@@ -103,55 +98,38 @@ def _bad(color: str) -> Steps:
 
 def _states() -> list[Placed]:
     return [
-        (
+        *beside(
+            (24, 10),
             timeline(
                 "Keadaan kamera",
                 "Each camera over time: online, degraded or offline; the worst of each bucket.",
                 [ask(windowed('min("state")', "camera", CHOSEN), "$tag_device")],
                 CAMERA_STATE,
             ),
-            24,
-            10,
         ),
-        (
+        *beside(
+            (12, 9),
             bars(
                 "Ketersediaan per kamera",
                 "Share of each camera's reports in the chosen range that said up.",
-                [
-                    ask(
-                        select('mean("up") * 100', "camera", CHOSEN, by=("device",)),
-                        "$tag_device",
-                    )
-                ],
+                [ask(select('mean("up") * 100', "camera", CHOSEN, by=("device",)), "$tag_device")],
                 unit="percent",
                 steps=AVAILABLE,
                 high=100,
                 decimals=1,
             ),
-            12,
-            9,
-        ),
-        (
             timeline(
                 "RTSP menjawab",
                 "Whether each camera answered RTSP OPTIONS; the worst of each bucket.",
                 [ask(windowed('min("rtsp_ok")', "camera", CHOSEN), "$tag_device")],
                 UP,
             ),
-            12,
-            9,
-        ),
-        (
             timeline(
                 "Aliran video",
                 "Whether each camera's RTSP DESCRIBE gave a video; the worst of each bucket.",
                 [ask(windowed('min("stream_ok")', "camera", CHOSEN), "$tag_device")],
                 UP,
             ),
-            12,
-            9,
-        ),
-        (
             timeline(
                 "Aliran yang lewat (RTP)",
                 "Whether a stream of the camera passed by on its way to the recorder, where the hub"
@@ -159,69 +137,48 @@ def _states() -> list[Placed]:
                 [ask(windowed('min("flowing")', "rtp", CHOSEN), "$tag_device")],
                 UP,
             ),
-            12,
-            9,
-        ),
-        (
             lines(
                 "Ketajaman gambar",
                 "Edges of each camera's snapshot by its contrast; under 0.1 it is blurred.",
                 [_line("sharpness")],
                 unit="short",
             ),
-            12,
-            9,
         ),
     ]
 
 
 def _health() -> list[Placed]:
-    return [
-        (
-            lines(
-                "Umur detak (heartbeat)",
-                "Seconds since each camera's last heartbeat.",
-                [_line("heartbeat_age_s", "max")],
-                unit="s",
-                steps=[(None, GREEN), (60, YELLOW), (180, RED)],
-            ),
-            12,
-            8,
+    return beside(
+        (12, 8),
+        lines(
+            "Umur detak (heartbeat)",
+            "Seconds since each camera's last heartbeat.",
+            [_line("heartbeat_age_s", "max")],
+            unit="s",
+            steps=[(None, GREEN), (60, YELLOW), (180, RED)],
         ),
-        (
-            lines(
-                "Laju gambar",
-                "Frames per second that each camera says it delivers.",
-                [_line("fps")],
-                unit="suffix: fps",
-            ),
-            12,
-            8,
+        lines(
+            "Laju gambar",
+            "Frames per second that each camera says it delivers.",
+            [_line("fps")],
+            unit="suffix: fps",
         ),
-        (
-            lines(
-                "Waktu jawab RTSP",
-                "Time each camera needed to answer RTSP OPTIONS.",
-                [_line("rtsp_ms")],
-                unit="ms",
-                steps=[(None, GREEN), (1000, YELLOW), (3000, RED)],
-            ),
-            12,
-            8,
+        lines(
+            "Waktu jawab RTSP",
+            "Time each camera needed to answer RTSP OPTIONS.",
+            [_line("rtsp_ms")],
+            unit="ms",
+            steps=[(None, GREEN), (1000, YELLOW), (3000, RED)],
         ),
-        (
-            lines(
-                "Selisih jam",
-                "How far each camera's clock is ahead (+) or behind (−); recordings of a camera"
-                " that is minutes off are poor evidence.",
-                [_line("clock_drift_s")],
-                unit="s",
-                low=None,
-            ),
-            12,
-            8,
+        lines(
+            "Selisih jam",
+            "How far each camera's clock is ahead (+) or behind (−); recordings of a camera"
+            " that is minutes off are poor evidence.",
+            [_line("clock_drift_s")],
+            unit="s",
+            low=None,
         ),
-    ]
+    )
 
 
 def _line(field: str, how: str = "mean") -> Given:

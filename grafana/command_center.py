@@ -6,26 +6,27 @@ from grafana.board import (
     Placed,
     Section,
     active_alerts,
-    alert_table,
-    alert_timeline,
+    alarms,
     assemble,
+    availability,
+    beside,
     critical_alerts,
     values,
     variable,
 )
-from grafana.influxql import ask, match, mean, newest, reachable, select, windowed
-from grafana.ladders import LAKE, PM25, RAIN_HOUR
-from grafana.panels import (
-    AVAILABLE,
-    GREEN,
-    NONE_IS_GOOD,
-    UP,
-    Steps,
-    bars,
-    lines,
-    stats,
-    timeline,
+from grafana.influxql import (
+    OUTWARD,
+    Given,
+    ask,
+    both_ways,
+    match,
+    newest,
+    reachable,
+    select,
+    windowed,
 )
+from grafana.ladders import LAKE, PM25, RAIN_HOUR
+from grafana.panels import GREEN, NONE_IS_GOOD, UP, Steps, bars, lines, stats, timeline
 from grafana.sdk import md, stat, statetimeline
 
 RECENT = "15m"
@@ -56,14 +57,13 @@ def build() -> md.Dashboard:
             Section(
                 "Keadaan sekarang",
                 [
-                    (active_alerts(), 4, 4),
-                    (critical_alerts(), 4, 4),
-                    *[(panel, 2, 4) for panel in _counts()],
-                    (_camera_availability(), 4, 4),
+                    *beside((4, 4), active_alerts(), critical_alerts()),
+                    *beside((2, 4), *_counts()),
+                    *beside((4, 4), _camera_availability()),
                 ],
             ),
-            Section("Alarm", [(alert_table(), 24, 9), (alert_timeline(), 24, 8)]),
-            Section("Kantor", [(_offices(), 24, 10)]),
+            alarms(height=9),
+            Section("Kantor", beside((24, 10), _offices())),
             Section("Lingkungan dan jaringan inti", _sectors()),
         ],
     )
@@ -123,12 +123,10 @@ def _cameras(what: str) -> str:
 
 
 def _camera_availability() -> stat.Panel:
-    return stats(
-        "Ketersediaan kamera",
+    return availability(
         "Share of all cameras' reports in the chosen range that said up.",
-        [ask(select('mean("up") * 100', "camera"))],
-        unit="percent",
-        steps=AVAILABLE,
+        "camera",
+        title="Ketersediaan kamera",
         decimals=1,
     )
 
@@ -149,46 +147,29 @@ def _offices() -> statetimeline.Panel:
 
 def _sectors() -> list[Placed]:
     return [
-        (
+        *beside(
+            (8, 9),
             bars(
                 "PM2.5 rata-rata 24 jam",
                 "24-hour mean PM2.5 of each site, coloured by ISPU class (Permen LHK P.14/2020)."
                 " Indicative: low-cost sensors, not an official ISPU.",
-                [
-                    ask(
-                        select('mean("pm25")', "environment", by=("device", "site")),
-                        "$tag_site ($tag_device)",
-                    )
-                ],
+                [_by_site('mean("pm25")')],
                 unit="conμgm3",
                 steps=PM25,
                 high=150,
                 since="24h",
                 decimals=1,
             ),
-            8,
-            9,
-        ),
-        (
             bars(
                 "Hujan 1 jam terakhir",
                 "Rain of the past hour at each gauge, coloured by intensity.",
-                [
-                    ask(
-                        select('sum("rain_mm")', "environment", by=("device", "site")),
-                        "$tag_site ($tag_device)",
-                    )
-                ],
+                [_by_site('sum("rain_mm")')],
                 unit="lengthmm",
                 steps=RAIN_HOUR,
                 high=40,
                 since="1h",
                 decimals=1,
             ),
-            8,
-            9,
-        ),
-        (
             stats(
                 "Muka air Danau Toba",
                 "Last lake level at each gauge, metres above sea level; 905 m is the official"
@@ -204,28 +185,20 @@ def _sectors() -> list[Placed]:
                 since="6h",
                 decimals=2,
             ),
-            8,
-            9,
         ),
-        (
+        *beside(
+            (24, 9),
             lines(
                 "Lalu lintas inti",
                 "Traffic of the core router per interface: in upwards, out downwards.",
-                [
-                    ask(
-                        mean("in_bps", "interface", match(device="core"), ("device", "ifname")),
-                        "$tag_ifname masuk",
-                    ),
-                    ask(
-                        mean("out_bps", "interface", match(device="core"), ("device", "ifname")),
-                        "$tag_ifname keluar",
-                        ref="B",
-                    ),
-                ],
+                both_ways("in_bps", "out_bps", match(device="core"), "$tag_ifname"),
                 unit="bps",
-                negative="/ keluar$/",
+                negative=OUTWARD,
             ),
-            24,
-            9,
         ),
     ]
+
+
+def _by_site(what: str) -> Given:
+    by = ("device", "site")
+    return ask(select(what, "environment", by=by), "$tag_site ($tag_device)")

@@ -7,9 +7,9 @@ from grafana.board import (
     Placed,
     Section,
     active_alerts,
-    alert_table,
-    alert_timeline,
+    alarms,
     assemble,
+    beside,
     values,
     variable,
 )
@@ -50,7 +50,7 @@ def build() -> md.Dashboard:
             Section("Cuaca", _weather()),
             Section("Danau", _water()),
             Section("Alat", _nodes()),
-            Section("Alarm", [(alert_table(ALERTS), 24, 8), (alert_timeline(ALERTS), 24, 7)]),
+            alarms(ALERTS),
         ],
     )
 
@@ -61,8 +61,9 @@ def _summary() -> list[Placed]:
 
     each = select('mean("pm25") AS "pm25"', "environment", CHOSEN, by=("device",), ranged=False)
     return [
-        (active_alerts(ALERTS), 4, 4),
-        (
+        *beside((4, 4), active_alerts(ALERTS)),
+        *beside(
+            (5, 4),
             stats(
                 "PM2.5 tertinggi (24 jam)",
                 "Highest 24-hour mean PM2.5 of the chosen nodes, in ISPU colours. Indicative.",
@@ -72,10 +73,6 @@ def _summary() -> list[Placed]:
                 since="24h",
                 decimals=1,
             ),
-            5,
-            4,
-        ),
-        (
             stats(
                 "Suhu rata-rata",
                 "Mean air temperature of the chosen nodes, past hour.",
@@ -84,10 +81,6 @@ def _summary() -> list[Placed]:
                 since="1h",
                 decimals=1,
             ),
-            5,
-            4,
-        ),
-        (
             stats(
                 "Oksigen terlarut terendah",
                 "Lowest dissolved oxygen of the chosen nodes, past hour; fish die below 4 mg/L.",
@@ -97,10 +90,6 @@ def _summary() -> list[Placed]:
                 since="1h",
                 decimals=2,
             ),
-            5,
-            4,
-        ),
-        (
             stats(
                 "Muka air danau",
                 "Last lake level of the chosen gauges, metres above sea level.",
@@ -110,15 +99,14 @@ def _summary() -> list[Placed]:
                 since="6h",
                 decimals=2,
             ),
-            5,
-            4,
         ),
     ]
 
 
 def _air() -> list[Placed]:
     return [
-        (
+        *beside(
+            (12, 9),
             lines(
                 "PM2.5",
                 "PM2.5 per node; lines are the ISPU class limits (meant for 24 h means).",
@@ -127,10 +115,6 @@ def _air() -> list[Placed]:
                 unit="conμgm3",
                 steps=PM25,
             ),
-            12,
-            9,
-        ),
-        (
             lines(
                 "PM10",
                 "PM10 per node; lines are the ISPU class limits (meant for 24 h means).",
@@ -139,23 +123,18 @@ def _air() -> list[Placed]:
                 unit="conμgm3",
                 steps=PM10,
             ),
-            12,
-            9,
         ),
-        (
+        *beside(
+            (12, 8),
             lines(
                 "PM2.5 rata-rata harian",
                 "Daily mean PM2.5 per node, days of Western Indonesian Time; the legal 24 h limit"
                 " is 55 µg/m³ (PP 22/2021). Choose a range of several days.",
-                [_daily('mean("pm25")')],
+                [_every("1d", 'mean("pm25")')],
                 unit="conμgm3",
                 steps=[(None, "green"), (55, "red")],
                 bars=True,
             ),
-            12,
-            8,
-        ),
-        (
             lines(
                 "Kebisingan",
                 "Sound level per node; limits 55 dB(A) for housing, schools and hospitals, 60 for"
@@ -166,82 +145,53 @@ def _air() -> list[Placed]:
                 steps=NOISE,
                 low=30,
             ),
-            12,
-            8,
         ),
     ]
 
 
 def _weather() -> list[Placed]:
-    return [
-        (
-            lines(
-                "Suhu udara",
-                "Air temperature per node.",
-                [_line("temperature")],
-                gap_ms=SLOW_MS,
-                unit="celsius",
-                low=None,
-            ),
-            12,
-            8,
+    return beside(
+        (12, 8),
+        lines(
+            "Suhu udara",
+            "Air temperature per node.",
+            [_line("temperature")],
+            gap_ms=SLOW_MS,
+            unit="celsius",
+            low=None,
         ),
-        (
-            lines(
-                "Kelembapan udara",
-                "Relative humidity per node. Optical PM sensors read high above 85 %.",
-                [_line("humidity")],
-                gap_ms=SLOW_MS,
-                unit="humidity",
-                low=None,
-            ),
-            12,
-            8,
+        lines(
+            "Kelembapan udara",
+            "Relative humidity per node. Optical PM sensors read high above 85 %.",
+            [_line("humidity")],
+            gap_ms=SLOW_MS,
+            unit="humidity",
+            low=None,
         ),
-        (
-            lines(
-                "Hujan per jam",
-                "Rain of each full hour per gauge; 5, 10 and 20 mm/h are moderate, heavy, very"
-                " heavy.",
-                [
-                    ask(
-                        select(
-                            'sum("rain_mm")',
-                            "environment",
-                            CHOSEN,
-                            by=("device",),
-                            bucket="1h",
-                            end="fill(none)",
-                        ),
-                        "$tag_device",
-                    )
-                ],
-                unit="lengthmm",
-                steps=RAIN_HOUR,
-                bars=True,
-            ),
-            12,
-            8,
+        lines(
+            "Hujan per jam",
+            "Rain of each full hour per gauge; 5, 10 and 20 mm/h are moderate, heavy, very heavy.",
+            [_every("1h", 'sum("rain_mm")')],
+            unit="lengthmm",
+            steps=RAIN_HOUR,
+            bars=True,
         ),
-        (
-            lines(
-                "Hujan per hari",
-                "Rain of each day per gauge, days of Western Indonesian Time; 50, 100, 150 mm are"
-                " BMKG's heavy, very heavy, extreme, 61 mm the landslide threshold.",
-                [_daily('sum("rain_mm")')],
-                unit="lengthmm",
-                steps=RAIN_DAY,
-                bars=True,
-            ),
-            12,
-            8,
+        lines(
+            "Hujan per hari",
+            "Rain of each day per gauge, days of Western Indonesian Time; 50, 100, 150 mm are"
+            " BMKG's heavy, very heavy, extreme, 61 mm the landslide threshold.",
+            [_every("1d", 'sum("rain_mm")')],
+            unit="lengthmm",
+            steps=RAIN_DAY,
+            bars=True,
         ),
-    ]
+    )
 
 
 def _water() -> list[Placed]:
     return [
-        (
+        *beside(
+            (12, 9),
             lines(
                 "Muka air Danau Toba",
                 "Lake level, metres above sea level. 905 m: official highest (Kepmen PUPR"
@@ -253,10 +203,6 @@ def _water() -> list[Placed]:
                 low=None,
                 decimals=2,
             ),
-            12,
-            9,
-        ),
-        (
             lines(
                 "Oksigen terlarut (DO)",
                 "Dissolved oxygen: below 6 watch, below 5 warning, below 4 fish die in the cages,"
@@ -266,10 +212,9 @@ def _water() -> list[Placed]:
                 unit="suffix: mg/L",
                 steps=OXYGEN,
             ),
-            12,
-            9,
         ),
-        (
+        *beside(
+            (12, 8),
             lines(
                 "pH air",
                 "Acidity of the lake water; class I water lies between 6 and 9 (PP 22/2021).",
@@ -279,10 +224,6 @@ def _water() -> list[Placed]:
                 steps=ACIDITY,
                 low=None,
             ),
-            12,
-            8,
-        ),
-        (
             lines(
                 "Kekeruhan",
                 "Turbidity of the lake water; a jump to three times the usual warns of a turnover.",
@@ -290,48 +231,40 @@ def _water() -> list[Placed]:
                 gap_ms=SLOW_MS,
                 unit="suffix: NTU",
             ),
-            12,
-            8,
         ),
     ]
 
 
 def _nodes() -> list[Placed]:
-    return [
-        (
-            lines(
-                "Baterai",
-                "Battery voltage per node; below 3.5 V a node is about to fall silent.",
-                [_line("battery_v")],
-                gap_ms=SLOW_MS,
-                unit="volt",
-                steps=[(None, "red"), (3.5, "green")],
-                low=None,
-            ),
-            12,
-            7,
+    return beside(
+        (12, 7),
+        lines(
+            "Baterai",
+            "Battery voltage per node; below 3.5 V a node is about to fall silent.",
+            [_line("battery_v")],
+            gap_ms=SLOW_MS,
+            unit="volt",
+            steps=[(None, "red"), (3.5, "green")],
+            low=None,
         ),
-        (
-            lines(
-                "Kuat sinyal",
-                "Radio signal per node; below −85 dBm messages get lost.",
-                [_line("rssi_dbm")],
-                gap_ms=SLOW_MS,
-                unit="dBm",
-                steps=[(None, "red"), (-85, "green")],
-                low=None,
-            ),
-            12,
-            7,
+        lines(
+            "Kuat sinyal",
+            "Radio signal per node; below −85 dBm messages get lost.",
+            [_line("rssi_dbm")],
+            gap_ms=SLOW_MS,
+            unit="dBm",
+            steps=[(None, "red"), (-85, "green")],
+            low=None,
         ),
-    ]
+    )
 
 
 def _line(field: str) -> Given:
     return ask(mean(field, "environment", CHOSEN, ("device", "sensor")), "$tag_device $tag_sensor")
 
 
-def _daily(what: str) -> Given:
-    end = f"fill(none) tz('{ZONE}')"
-    text = select(what, "environment", CHOSEN, by=("device",), bucket="1d", end=end)
+def _every(bucket: str, what: str) -> Given:
+    """Of each whole hour or day, which begins where it does in the zone."""
+    end = f"fill(none) tz('{ZONE}')" if bucket == "1d" else "fill(none)"
+    text = select(what, "environment", CHOSEN, by=("device",), bucket=bucket, end=end)
     return ask(text, "$tag_device")

@@ -110,6 +110,19 @@ def mean(field: str, measurement: str, where: str, by: tuple[str, ...] = ("devic
     return windowed(f'mean("{field}")', measurement, where, by)
 
 
+OUTWARD = "/ keluar$/"
+"""The names of what `both_ways` sends outward, for a panel that draws them downwards."""
+
+
+def both_ways(inward: str, outward: str, where: str, port: str) -> list[Given]:
+    """What goes in and out of each port, a field for each; `port` is how a series is called."""
+    by = ("device", "ifname")
+    return [
+        ask(mean(inward, "interface", where, by), f"{port} masuk"),
+        ask(mean(outward, "interface", where, by), f"{port} keluar", ref="B"),
+    ]
+
+
 def newest(field: str, measurement: str, where: str = "", by: tuple[str, ...] = ("device",)) -> str:
     """A subquery: the last value of each series."""
     what = f'last("{field}") AS "{field}"'

@@ -116,13 +116,7 @@ def lines(
     panel = (
         _dress(series.Panel(), title, why, queries, unit, steps, None, decimals)
         .interval(interval)
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(mc.LegendDisplayMode.TABLE)
-            .placement(mc.LegendPlacement.BOTTOM)
-            .calcs(["min", "mean", "max", "lastNotNull"])
-        )
+        .legend(_legend(mc.LegendDisplayMode.TABLE).calcs(["min", "mean", "max", "lastNotNull"]))
         .tooltip(
             common.VizTooltipOptions()
             .mode(mc.TooltipDisplayMode.MULTI)
@@ -162,12 +156,7 @@ def timeline(
         .per_page(25)
         .fill_opacity(85)
         .line_width(0)
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(mc.LegendDisplayMode.LIST)
-            .placement(mc.LegendPlacement.BOTTOM)
-        )
+        .legend(_legend(mc.LegendDisplayMode.LIST))
     )
 
 
@@ -259,6 +248,11 @@ def column(
         title, url = link
         looks.append(md.DynamicConfigValue(id_val="links", value=[{"title": title, "url": url}]))
     return panel.override_by_name(heading, looks)
+
+
+def _legend(mode: mc.LegendDisplayMode) -> common.VizLegendOptions:
+    shown = common.VizLegendOptions().show_legend(True).display_mode(mode)
+    return shown.placement(mc.LegendPlacement.BOTTOM)
 
 
 def _dress(

@@ -88,7 +88,7 @@ def test_panels_lie_inside_the_grid_and_none_on_another(board: dict[str, Any]) -
 def test_panels_that_overlap_would_be_seen(tmp_path: Path) -> None:
     made = stats("one", "why", [ask("SELECT 1")])
     two = assemble(
-        "toba-x", "x", "x", tag="x", variables=[], sections=[Section("s", [(made, 24, 2)])]
+        "toba-x", "x", "x", tag="x", variables=[], sections=[Section("s", [(made, (24, 2))])]
     )  # fmt: skip
     plain = {"panels": [{"gridPos": p.grid_pos.to_json(), "title": "t"} for p in two.panels or []]}
     plain["panels"].append(plain["panels"][1])
