@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
+
+from fastapi import FastAPI
 
 from hub import configuration, logs, own, past, rulebook, serveside, snapshot, vigil
 from hub.api import TryAgain
@@ -22,7 +25,7 @@ from hub.forward import Forwarder
 from hub.gate import Gate
 from hub.health import Health
 from hub.journal.files import identity
-from hub.ledger import Ledger, of_journal
+from hub.ledger import of_journal
 from hub.link import Link
 from hub.notify import channels, desk, links, outbox
 from hub.notify.links import Signer
@@ -57,159 +60,213 @@ FORGET_PAUSE_S = 0.2
 
 async def serve(conf: Configuration, *, field_socket: Path | None = None) -> None:
     """Journal to rules, store, people and board, until cancelled."""
-    settings, data, health = conf.settings, conf.settings.data, Health()
     # The port first: whoever can't have it should hear so at once, before anything is opened.
-    taken = listen(settings.web.host, settings.web.port)
-    ledger = of_journal(data / "serve.db", identity(data / "journal"))
-    outbox.create(ledger.db)
-    desk.create(ledger.db)
-    link = Link(data / "ingest.sock")
-    gate, decoded = Gate(), Decoded()
-    store, dirty, rollups = _store(conf, ledger.db, gate, health)
-    built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
-    notifier = Notifier(data / "serve.db", built, logs.get("notify"))
-    backend = HubBackend(conf, ledger, link, store, health, notifier, field_socket)
-    planner = Planner(ledger.db, link, settings.maintenance, Plans(data), settings.timezone, now_ns)
-    signer = _signer(conf)
-    people = People(conf, notifier, backend, planner, signer)
-    reloaded = asyncio.Event()
-    inquirer = Inquirer(link, lambda: engine.watch.questions())
+    taken = listen(conf.settings.web.host, conf.settings.web.port)
+    await Serve(conf, field_socket).run(taken)
 
-    engine = Engine(
-        data / "journal",
-        ledger,
-        conf.rules,
-        rulebook.things(conf.inventory),
-        health,
-        telling=people,
-        show=backend.live.observe,
-        event=backend.event,
-        changed=partial(_changed, backend, inquirer),
-        configured=reloaded.set,
-        now_ns=now_ns(),
-        decoded=decoded,
-        recorders=standard(
-            form=settings.air_index.form, top=settings.air_index.top, zone=settings.zone
-        ),
-    )
-    forwarder = Forwarder(
-        store,
-        data / "journal",
-        ledger,
-        health,
-        batch=settings.store.batch_size,
-        linger_s=settings.store.linger_ms / 1000,
-        parked=data / "parked.jsonl",
-        now=now_ns,
-        dirty=dirty,
-        gate=gate,
-        decoded=decoded,
-    )
-    backend.watch(engine, forwarder, partial(people.teams, ledger.db))
-    app = create_app(
-        backend,
-        auth=settings.web.auth,
-        tokens=Tokens(data / "tokens.json"),
-        max_streams=settings.web.max_streams,
-        signer=signer,
-    )
-    async with AsyncExitStack() as stack:
-        stack.callback(ledger.close)
-        stack.push_async_callback(store.close)
-        stack.push_async_callback(link.close)
+
+class Serve:
+    """Everything of one serve process."""
+
+    def __init__(self, conf: Configuration, field_socket: Path | None) -> None:
+        """Raises OSError and sqlite3.Error."""
+        self.conf = conf
+        self.settings = settings = conf.settings
+        self.health = health = Health()
+        self.gate, self.decoded = Gate(), Decoded()
+        data = settings.data
+        self.ledger = ledger = of_journal(data / "serve.db", identity(data / "journal"))
+        outbox.create(ledger.db)
+        desk.create(ledger.db)
+        self.link = link = Link(data / "ingest.sock")
+        self.store, self.dirty, self.rollups = self._store()
+        built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
+        self.notifier = Notifier(data / "serve.db", built, logs.get("notify"))
+        self.backend = HubBackend(
+            conf, ledger, link, self.store, health, self.notifier, field_socket
+        )
+        self.planner = Planner(
+            ledger.db, link, settings.maintenance, Plans(data), settings.timezone, now_ns
+        )
+        self.signer = _signer(conf)
+        self.people = People(conf, self.notifier, self.backend, self.planner, self.signer)
+        self._reloaded = asyncio.Event()
+        self.inquirer = Inquirer(link, lambda: self.engine.watch.questions())
+        self.engine = self._engine()
+        self.forwarder = self._forwarder()
+        self.backend.watch(self.engine, self.forwarder, partial(self.people.teams, ledger.db))
+
+    def _store(self) -> tuple[RolledStore, Dirty, Rollups]:
+        """The store of the settings with what keeps its rollups; nothing is opened yet."""
+        settings, keep = self.settings.store, self.settings.store.retention
+        dirty = Dirty(self.ledger.db)
+        if not settings.rollups:
+            dirty.stop()
+        store = RolledStore(
+            open_store(settings, self.settings.data, self.conf.inventory),
+            open_tiers(settings),
+            dirty,
+            raw_kept_ns=keep.raw_ns,
+            now=now_ns,
+        )
+        rollups = Rollups(
+            store,
+            dirty,
+            self.gate,
+            self.health,
+            kept=Kept(keep.raw_ns, keep.five_minutes_ns, keep.hourly_ns),
+            now=now_ns,
+            compute=settings.rollups,
+        )
+        return store, dirty, rollups
+
+    def _engine(self) -> Engine:
+        index = self.settings.air_index
+        return Engine(
+            self.settings.data / "journal",
+            self.ledger,
+            self.conf.rules,
+            rulebook.things(self.conf.inventory),
+            self.health,
+            telling=self.people,
+            show=self.backend.live.observe,
+            event=self.backend.event,
+            changed=self._changed,
+            configured=self._reloaded.set,
+            now_ns=now_ns(),
+            decoded=self.decoded,
+            recorders=standard(form=index.form, top=index.top, zone=self.settings.zone),
+        )
+
+    def _changed(self) -> None:
+        """Another stretch of the journal is folded."""
+        self.backend.change()
+        self.inquirer.look()
+
+    def _forwarder(self) -> Forwarder:
+        settings = self.settings.store
+        return Forwarder(
+            self.store,
+            self.settings.data / "journal",
+            self.ledger,
+            self.health,
+            batch=settings.batch_size,
+            linger_s=settings.linger_ms / 1000,
+            parked=self.settings.data / "parked.jsonl",
+            now=now_ns,
+            dirty=self.dirty if settings.rollups else None,
+            gate=self.gate,
+            decoded=self.decoded,
+        )
+
+    def _app(self) -> FastAPI:
+        web = self.settings.web
+        return create_app(
+            self.backend,
+            auth=web.auth,
+            tokens=Tokens(self.settings.data / "tokens.json"),
+            max_streams=web.max_streams,
+            signer=self.signer,
+        )
+
+    def _answers(self) -> dict[str, serveside.Answer]:
+        """To what the command line and the ingest process ask."""
+        store, engine, forwarder = self.store, self.engine, self.forwarder
         embedded = store.readings if isinstance(store.readings, DuckStore) else None
-        copies = snapshot.Snapshots(data / snapshot.LEDGER, embedded, gate)
-        answers = {
+        copies = snapshot.Snapshots(self.settings.data / snapshot.LEDGER, embedded, self.gate)
+        before = past.Answering(store, now_ns, engine.durable_id, lambda: forwarder.stored_id)
+        return {
             "snapshot": copies.answer,
-            "explain": backend.answer_why,
-            "past": past.Answering(
-                store, now_ns, engine.durable_id, lambda: forwarder.stored_id
-            ).answer,
+            "explain": self.backend.answer_why,
+            "past": before.answer,
         }
-        await stack.enter_async_context(serveside.serving(data, answers))
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(forwarder.run(), name="forward")
-        group.create_task(rollups.run(), name="rollups")
-        group.create_task(engine.run(), name="engine")
-        group.create_task(inquirer.run(), name="inquirer")
-        group.create_task(notifier.run(), name="notify")
-        group.create_task(planner.run(), name="maintenance")
-        group.create_task(_forget(ledger, settings.alerts.keep_ns), name="history")
-        group.create_task(backend.run(), name="backend")
-        group.create_task(_follow(reloaded, conf, people, backend, store), name="reload")
-        group.create_task(_tell_of_us(link, engine, forwarder, health, notifier), name="own health")
-        beat = vigil.Beat(settings.heartbeat, health, lambda: bool(backend.health()["ok"]))
+
+    async def run(self, taken: socket.socket) -> None:
+        """Until cancelled; the board listens at `taken`."""
+        app = self._app()
+        async with AsyncExitStack() as stack:
+            stack.callback(self.ledger.close)
+            stack.push_async_callback(self.store.close)
+            stack.push_async_callback(self.link.close)
+            answering = serveside.serving(self.settings.data, self._answers())
+            await stack.enter_async_context(answering)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            group.create_task(self.forwarder.run(), name="forward")
+            group.create_task(self.rollups.run(), name="rollups")
+            group.create_task(self.engine.run(), name="engine")
+            group.create_task(self.inquirer.run(), name="inquirer")
+            group.create_task(self.notifier.run(), name="notify")
+            group.create_task(self.planner.run(), name="maintenance")
+            group.create_task(self._forget(), name="history")
+            group.create_task(self.backend.run(), name="backend")
+            group.create_task(self._follow(), name="reload")
+            group.create_task(self._tell_of_us(), name="own health")
+            self._keep_vigil(group)
+            group.create_task(serving.serve(app, taken=taken), name="web")
+
+    def _keep_vigil(self, group: asyncio.TaskGroup) -> None:
+        """What tells people that the hub itself is well, or is not."""
+        settings, backend, people = self.settings, self.backend, self.people
+        beat = vigil.Beat(settings.heartbeat, self.health, lambda: bool(backend.health()["ok"]))
         backend.notes = beat.notes
         group.create_task(beat.run(), name="heartbeat")
         daily = vigil.Daily(
-            settings.digest, settings.zone, ledger.db, people.digest, notifier.wake, now_ns
+            settings.digest,
+            settings.zone,
+            self.ledger.db,
+            people.digest,
+            self.notifier.wake,
+            now_ns,
         )
         group.create_task(daily.run(), name="digest")
         call = vigil.Emergency(backend.disk_full, people.for_emergencies, monotonic)
         group.create_task(call.run(), name="emergency")
-        group.create_task(serving.serve(app, taken=taken), name="web")
 
+    async def _follow(self) -> None:
+        """After a reload, which the journal tells of: what names, labels and people come from."""
+        while True:
+            await self._reloaded.wait()
+            self._reloaded.clear()
+            try:
+                found = await aside(lambda: configuration.load(self.conf.path))
+            except Misconfigured as error:  # spoiled since; ingest refuses it when it is asked
+                log.error("the files are wrong again, names stay as they were", why=str(error))
+                continue
+            found.inventory.keep(self.backend.inventory)
+            self.store.labels = self.backend.reload(found)
+            await self.people.reload(found)
 
-def _changed(backend: HubBackend, inquirer: Inquirer) -> None:
-    """Another stretch of the journal is folded."""
-    backend.change()
-    inquirer.look()
+    async def _tell_of_us(self) -> None:
+        """How this process is, through the journal, where rules see it."""
+        fresh, health, engine = Fresh(), self.health, self.engine
+        while True:
+            now = now_ns()
+            down_ns = self.forwarder.down_since_ns
+            totals = {"lost": health.total("dropped"), "parked": health.total("parked")}
+            states = {
+                "store_down_s": 0 if down_ns is None else max(0, now - down_ns) // NS,
+                "store_behind": max(0, engine.durable_id() - self.forwarder.stored_id),
+                "rules_behind_s": engine.behind_ns(now) // NS,
+                "channels_dead": sum(map(_is_dead, self.notifier.statistics().values())),
+            }
+            # Without ingest nothing can be told; the board says that it is gone.
+            with suppress(TryAgain):
+                await self.link.tell("serve", states | fresh.of(**totals))
+                fresh.told(**totals)
+            await asyncio.sleep(own.EVERY_S)
 
-
-async def _follow(
-    reloaded: asyncio.Event,
-    conf: Configuration,
-    people: People,
-    backend: HubBackend,
-    store: RolledStore,
-) -> None:
-    """After a reload, which the journal tells of: what names, labels and people come from."""
-    while True:
-        await reloaded.wait()
-        reloaded.clear()
-        try:
-            found = await aside(lambda: configuration.load(conf.path))
-        except Misconfigured as error:  # spoiled since; ingest refuses it when it is asked
-            log.error("the files are wrong again, names stay as they were", why=str(error))
-            continue
-        found.inventory.keep(backend.inventory)
-        store.labels = backend.reload(found)
-        await people.reload(found)
-
-
-async def _tell_of_us(
-    link: Link, engine: Engine, forwarder: Forwarder, health: Health, notifier: Notifier
-) -> None:
-    """How this process is, through the journal, where rules see it."""
-    fresh = Fresh()
-    while True:
-        now = now_ns()
-        down_ns = forwarder.down_since_ns
-        totals = {"lost": health.total("dropped"), "parked": health.total("parked")}
-        states = {
-            "store_down_s": 0 if down_ns is None else max(0, now - down_ns) // NS,
-            "store_behind": max(0, engine.durable_id() - forwarder.stored_id),
-            "rules_behind_s": engine.behind_ns(now) // NS,
-            "channels_dead": sum(map(_is_dead, notifier.statistics().values())),
-        }
-        # Without ingest nothing can be told; the board says that it is gone.
-        with suppress(TryAgain):
-            await link.tell("serve", states | fresh.of(**totals))
-            fresh.told(**totals)
-        await asyncio.sleep(own.EVERY_S)
-
-
-async def _forget(ledger: Ledger, keep_ns: int | None) -> None:
-    """Let go of transitions that are older than they are kept: a few at a time, since the fold
-    waits for the same file."""
-    while keep_ns is not None:
-        pause_s = FORGET_EVERY_S
-        try:
-            if ledger.forget(now_ns() - keep_ns, FORGET_AT_ONCE):
-                pause_s = FORGET_PAUSE_S
-        except sqlite3.Error as error:  # a full disk: they are still there in an hour
-            log.warning("old alerts can't be let go yet", why=str(error))
-        await asyncio.sleep(pause_s)
+    async def _forget(self) -> None:
+        """Let go of transitions that are older than they are kept: a few at a time, since the
+        fold waits for the same file."""
+        keep_ns = self.settings.alerts.keep_ns
+        while keep_ns is not None:
+            pause_s = FORGET_EVERY_S
+            try:
+                if self.ledger.forget(now_ns() - keep_ns, FORGET_AT_ONCE):
+                    pause_s = FORGET_PAUSE_S
+            except sqlite3.Error as error:  # a full disk: they are still there in an hour
+                log.warning("old alerts can't be let go yet", why=str(error))
+            await asyncio.sleep(pause_s)
 
 
 def _is_dead(channel: Mapping[str, int | float | str]) -> bool:
@@ -221,23 +278,3 @@ def _signer(conf: Configuration) -> Signer | None:
     """Makes links for messages; None: nobody outside could follow them."""
     url = conf.settings.web.public_url
     return Signer(links.key(conf.settings.data / "link.key"), url) if url else None
-
-
-def _store(
-    conf: Configuration, db: sqlite3.Connection, gate: Gate, health: Health
-) -> tuple[RolledStore, Dirty | None, Rollups]:
-    """The store of the settings with what keeps its rollups; nothing is opened yet."""
-    settings, keep = conf.settings.store, conf.settings.store.retention
-    dirty = Dirty(db)
-    if not settings.rollups:
-        dirty.stop()
-    store = RolledStore(
-        open_store(settings, conf.settings.data, conf.inventory),
-        open_tiers(settings),
-        dirty,
-        raw_kept_ns=keep.raw_ns,
-        now=now_ns,
-    )
-    kept = Kept(keep.raw_ns, keep.five_minutes_ns, keep.hourly_ns)
-    rollups = Rollups(store, dirty, gate, health, kept=kept, now=now_ns, compute=settings.rollups)
-    return store, dirty if settings.rollups else None, rollups

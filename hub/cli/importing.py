@@ -85,15 +85,8 @@ def import_(
     its line, unless you say `--skip-bad`.
     """
     conf = configuration.load(settings)
-    mapped = _mapped(mapping, device, decimal)
-    try:
-        found = ZoneInfo(zone) if zone else None
-    except (ZoneInfoNotFoundError, ValueError):
-        fail(f"no time zone {zone!r}: use a name such as Asia/Jakarta, Asia/Makassar or UTC", 2)
-    work = Work(conf, mapped, found)
-    total = 0
-    for path in files:
-        total += work.look(path)
+    work = Work(conf, _mapped(mapping, device, decimal), _zone(zone))
+    total = sum(map(work.look, files))
     work.show()
     if work.bad and not skip_bad and not dry_run:
         fail(f"{work.bad} bad row(s): nothing is imported; mend them, or say --skip-bad")
@@ -111,6 +104,13 @@ def import_(
             "keeps them"
         )
     work.hand_over(files, total)
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        fail(f"no time zone {name!r}: use a name such as Asia/Jakarta, Asia/Makassar or UTC", 2)
 
 
 def _mapped(path: Path | None, device: str, decimal: str) -> Mapped:

@@ -67,16 +67,20 @@ def report(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    # Beside it and then renamed: nobody ever reads half a report.
-    part = output.with_name(f".{output.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    _write(output, content)
     known = sum(row.met is not None for row in found.rows)
     missed = sum(row.met is False for row in found.rows)
     sys.stdout.write(
         f"wrote {output}: {found.month}, {len(found.rows)} objects, {known} known, "
         f"{missed} below their target\n"
     )
+
+
+def _write(output: Path, content: bytes) -> None:
+    """Beside it and then renamed: nobody ever reads half a report."""
+    part = output.with_name(f".{output.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)

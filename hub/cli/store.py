@@ -49,34 +49,36 @@ def influx_setup(
     admin = setting_up.Login(username, password)
     if not username:
         admin = setting_up.Login(store.username, store.password.get_secret_value())
-
-    async def work() -> None:
-        server = setting_up.Server(
-            store.url, token=token or store.token.get_secret_value(), admin=admin
-        )
-        try:
-            plan = await setting_up.plan(server, setting_up.Wanted.of(conf.settings))
-            out.print(f"{plan.server}:", highlight=False)
-            for note in plan.notes:
-                out.print(f"  [yellow]note[/] {escape(note)}", highlight=False)
-            for step in plan.steps:
-                mark = "[red]DELETES[/] " if step.loses else ""
-                out.print(f"  {mark}{escape(step.what)}", highlight=False)
-            if not plan.steps:
-                out.print("nothing to do: everything is as the settings say")
-                return
-            if not yes and not typer.confirm("do that?"):
-                raise typer.Exit(1)
-            for step in plan.steps:
-                await step.do()
-                out.print(f"[green]done[/] {escape(step.what)}", highlight=False)
-        finally:
-            await server.close()
-
+    known = token or store.token.get_secret_value()
+    wanted = setting_up.Wanted.of(conf.settings)
     try:
-        asyncio.run(work())
+        asyncio.run(_set_up(store.url, known, admin, wanted, ask=not yes))
     except (StoreDown, StoreRefused) as error:
         fail(str(error))
+
+
+async def _set_up(
+    url: str, token: str, admin: setting_up.Login, wanted: setting_up.Wanted, *, ask: bool
+) -> None:
+    server = setting_up.Server(url, token=token, admin=admin)
+    try:
+        plan = await setting_up.plan(server, wanted)
+        out.print(f"{plan.server}:", highlight=False)
+        for note in plan.notes:
+            out.print(f"  [yellow]note[/] {escape(note)}", highlight=False)
+        for step in plan.steps:
+            mark = "[red]DELETES[/] " if step.loses else ""
+            out.print(f"  {mark}{escape(step.what)}", highlight=False)
+        if not plan.steps:
+            out.print("nothing to do: everything is as the settings say")
+            return
+        if ask and not typer.confirm("do that?"):
+            raise typer.Exit(1)
+        for step in plan.steps:
+            await step.do()
+            out.print(f"[green]done[/] {escape(step.what)}", highlight=False)
+    finally:
+        await server.close()
 
 
 class _Shown:
