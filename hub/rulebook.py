@@ -81,19 +81,23 @@ def read(
     return rules
 
 
-def changed(text: str, changes: Mapping[str, Any]) -> Any:
-    """The data of a file's text that `read` found good, with the settings' changes in it."""
-    data = yamlfile.plain(text)
-    _apply(data, _changes(changes))
+def in_force(text: str, settings: RuleSettings) -> dict[str, Any]:
+    """The data of a file's text that `read` found good, as the settings change it, without the
+    rules they disable."""
+    data: dict[str, Any] = yamlfile.plain(text)
+    _apply(data, _changes(settings.set))
+    data["rules"] = [one for one in data["rules"] if one.get("name") not in settings.disable]
     return data
 
 
-def reread(data: Any, name: str, calendars: Calendars | None = None) -> list[Rule]:
-    """The rules of what `changed` gave; disabled ones are among them.
+def reread(
+    data: Any, name: str, calendars: Calendars | None, same: Mapping[int, Rule]
+) -> list[Rule]:
+    """The rules of what `in_force` gave; those in `same` (by index) are known.
 
     Raises `Misconfigured` where this version of the hub finds otherwise.
     """
-    rules, wrong = parse_rules(data, name, calendars=calendars)
+    rules, wrong = parse_rules(data, name, calendars=calendars, same=same)
     if wrong:
         file = YamlFile(name, data)
         raise Misconfigured([file.problem(where, *message) for where, *message in wrong])

@@ -38,11 +38,8 @@ class RuleSet:
     payload: bytes = b""
     """The record that brought it; empty: none did."""
     sha256: str = ""
-    texts: Mapping[str, str] = field(default_factory=dict)
-    """Rule files by name."""
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    """`rules.set` of the settings."""
-    disabled: Sequence[str] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What the rule files say, by their names: `{"rules": [...]}`."""
     calendars: Mapping[str, Any] = field(default_factory=dict)
     """`Calendars.plain`: the hours and holidays that rules name."""
 
@@ -51,27 +48,23 @@ def of(conf: Configuration) -> RuleSet:
     """What a configuration puts in force."""
     things = rulebook.things(conf.inventory)
     calendars = conf.calendars.plain()
+    given = conf.settings.rules
+    # Read already: parsing YAML would hold up the fold for longer than all the rest.
+    data = {name: rulebook.in_force(text, given) for name, text in conf.rule_texts.items()}
     packed = _pack(
         {
             "calendars": calendars,
             "rules": dict(conf.rule_texts),
-            # Read already: parsing YAML would hold up the fold for longer than all the rest.
-            "data": {
-                name: rulebook.changed(text, conf.settings.rules.set)
-                for name, text in conf.rule_texts.items()
-            },
-            "set": conf.settings.rules.set,
-            "disable": conf.settings.rules.disable,
+            "data": data,
+            "set": given.set,
+            "disable": given.disable,
             "things": [asdict(thing) for thing in things],
             "inventory": conf.inventory_text(),
         }
     )
     digest = hashlib.sha256(packed).hexdigest()
     payload = pack_map({"sha256": digest, "packed": zlib.compress(packed)})
-    given = conf.settings.rules
-    texts = conf.rule_texts
-    rules, disabled = conf.rules, given.disable
-    return RuleSet(rules, things, payload, digest, texts, given.set, disabled, calendars)
+    return RuleSet(conf.rules, things, payload, digest, data, calendars)
 
 
 def unchanged(sha256: str) -> bytes:
@@ -98,32 +91,33 @@ def unpack(payload: bytes, before: RuleSet | None = None) -> RuleSet:
         raise ValueError(f"the rule set {sha256[:12]} is not in its record")
     try:
         held: Mapping[str, Any] = _unpack(zlib.decompress(said["packed"]))
-        rules = list(_rules(held, before))
+        rules = list(_rules(held, before or RuleSet((), ())))
         alike: dict[str | tuple[str, ...], Any] = {}
         things = [_thing(plain, alike) for plain in held["things"]]
     except (zlib.error, KeyError, TypeError) as error:
         raise ValueError(f"the rule set {sha256[:12]} can't be read: {error!r}") from error
-    texts, calendars = held["rules"], held.get("calendars", {})
-    changed, disabled = held["set"], held["disable"]
-    return RuleSet(rules, things, payload, sha256, texts, changed, disabled, calendars)
+    return RuleSet(rules, things, payload, sha256, held["data"], held.get("calendars", {}))
 
 
-def _rules(held: Mapping[str, Any], before: RuleSet | None) -> Iterator[Rule]:
-    """The rules of the texts; those of a file that did not change are taken from before."""
-    known: dict[str, list[Rule]] = {}
-    if (
-        before is not None
-        and before.changed == held["set"]
-        and list(before.disabled) == held["disable"]
-        and before.calendars == held.get("calendars", {})
-    ):
-        for rule in before.rules:
-            if before.texts.get(rule.source) == held["rules"].get(rule.source):
-                known.setdefault(rule.source, []).append(rule)
-    calendars = Calendars.read(held.get("calendars", {}))
-    for name in held["rules"]:
-        found = known.get(name) or rulebook.reread(held["data"][name], name, calendars)
-        yield from (rule for rule in found if rule.name not in held["disable"])
+def _rules(held: Mapping[str, Any], before: RuleSet) -> Iterator[Rule]:
+    """The rules of the files; those that say what they said before are taken from there."""
+    plain = held.get("calendars", {})
+    calendars = Calendars.read(plain)
+    known = _known(before) if before.calendars == plain else {}
+    for file, data in held["data"].items():
+        same: dict[int, Rule] = {}
+        for number, said in enumerate(data["rules"]):
+            said_before, rule = known.get((file, said["name"]), (None, None))
+            if rule is not None and said_before == said:
+                same[number] = rule
+        yield from rulebook.reread(data, file, calendars, same)
+
+
+def _known(before: RuleSet) -> dict[tuple[str, str], tuple[Any, Rule]]:
+    """By file and name: what a rule is said to be, and the rule."""
+    said = {(file, one["name"]): one for file, data in before.data.items() for one in data["rules"]}
+    rules = {(rule.source, rule.name): rule for rule in before.rules}
+    return {key: (said[key], rule) for key, rule in rules.items() if key in said}
 
 
 def _thing(plain: Mapping[str, Any], alike: dict[str | tuple[str, ...], Any]) -> Thing:

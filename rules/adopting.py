@@ -15,9 +15,9 @@ def adopt(now: Roster, before: Roster) -> Ended:
 
     The others come back, each with why it ended. Plans are found anew as series are met.
     """
-    meanings = {rule.name: rule.meaning() for rule in before.rules}
+    was = {rule.name: rule for rule in before.rules}
     rules = {rule.name: rule for rule in now.rules}
-    same = {name for name, rule in rules.items() if meanings.get(name) == rule.meaning()}
+    same = {name for name, rule in rules.items() if name in was and rule.means_the_same(was[name])}
     moved = {id for id in before.things if now.things.get(id) != before.things[id]}
     moved |= now.things.keys() - before.things.keys()
     ended: Ended = []

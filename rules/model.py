@@ -45,16 +45,18 @@ def parse_rules(
     teams: Collection[str] | None = None,
     taken: Mapping[str, str] | None = None,
     calendars: Calendars | None = None,
+    same: Mapping[int, Rule] | None = None,
 ) -> tuple[list[Rule], list[Problem]]:
     """The rules of one file and everything wrong with it.
 
     `data` is the file's content as YAML gives it (`{"rules": [...]}`), `source` its name.
     `declared` (measurement → fields that some manifest promises), `tags` (identity tags) and
     `teams` are checked against when given. `taken` names rules of other files: name → file.
-    `calendars` are those that `only` and `outside` may name.
+    `calendars` are those that `only` and `outside` may name. `same` are the rules that need not be
+    read again, by their number in the file.
     """
     reader = _RuleReader(source, declared, tags, teams, dict(taken or {}), calendars)
-    return reader.file(data)
+    return reader.file(data, same or {})
 
 
 class _RuleReader(WhenReader):
@@ -76,7 +78,7 @@ class _RuleReader(WhenReader):
 
     # -- the file and one rule ------------------------------------------------
 
-    def file(self, data: object) -> tuple[list[Rule], list[Problem]]:
+    def file(self, data: object, same: Mapping[int, Rule]) -> tuple[list[Rule], list[Problem]]:
         top = self.mapping(data, (), "a file of rules")
         if top is None:
             return [], self.problems
@@ -86,7 +88,9 @@ class _RuleReader(WhenReader):
             what = "`rules` is missing" if items is None else "`rules` is no list"
             self.complain(("rules",), what, "write `rules:` and each rule below it as `- name: …`")
             return [], self.problems
-        rules = [self.rule(item, ("rules", index)) for index, item in enumerate(items)]
+        rules = [
+            same.get(index) or self.rule(item, ("rules", index)) for index, item in enumerate(items)
+        ]
         return [rule for rule in rules if rule is not None], self.problems
 
     def rule(self, data: object, path: Path) -> Rule | None:

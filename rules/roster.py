@@ -70,11 +70,8 @@ class Roster:
         self.lines: dict[tuple[str, str, str], Line] = {}
         """By series key, field, and the rule that has a line of its own."""
         self.late_after_ns = late_after_ns
-        self._places: dict[str, Thing] = {}
+        self._places = {where.id: where for where in _places(self.things.values())}
         """Sites and offices, which may have alerts of their own."""
-        for thing in self.things.values():
-            for where in (place(thing, "site"), place(thing, "opd")):
-                self._places.setdefault(where.id, where)
         self._asked: dict[tuple[str, str], Index] = {}
         """By measurement and (of an expression: first) field."""
         self._missing: dict[tuple[str, str], Index] = {}
@@ -95,7 +92,9 @@ class Roster:
             kinds = Counter(self.things[one].kind for one in needing if one in self.things)
             if kinds:
                 kinds[thing.kind] += 1
-            self.things[id_] = replace(thing, cut_off=tuple(sorted(kinds.items())))
+            cut_off = tuple(sorted(kinds.items()))
+            if cut_off != thing.cut_off:
+                self.things[id_] = replace(thing, cut_off=cut_off)
 
     def _index(self, rule: Rule, part: int, when: When) -> None:
         field = when.expression.fields[0] if when.expression else when.field
@@ -278,3 +277,13 @@ class Roster:
         if rule.where.matches(attributes) and when.where.matches(attributes):
             return self._question(rule, part, series)
         return None
+
+
+def _places(things: Iterable[Thing]) -> Iterator[Thing]:
+    """The sites and offices of things, each as the first thing there knows it."""
+    met: set[tuple[str, str]] = set()
+    for thing in things:
+        for of, id_ in (("site", thing.site), ("opd", thing.opd)):
+            if id_ and (of, id_) not in met:
+                met.add((of, id_))
+                yield place(thing, of)

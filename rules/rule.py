@@ -173,3 +173,7 @@ class Rule:
             [list(pair) for pair in self.at_once_if],
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def means_the_same(self, other: Rule) -> bool:
+        """Whether what is known for the one goes on to count for the other."""
+        return self is other or self.meaning() == other.meaning()

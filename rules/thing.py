@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,12 @@ def place(member: Thing, of: str) -> Thing:
     id_ = member.site if of == "site" else member.opd
     if not id_:
         return Thing("")
-    own = Thing(f"{of}-{id_}", kind=of, lat=member.lat, lon=member.lon)
     if of == "site":
         named = member.site_name or id_
-        return replace(own, name=named, site=id_, site_name=named)
+        return Thing(
+            f"site-{id_}", named, site=id_, site_name=named, kind=of, lat=member.lat, lon=member.lon
+        )
     named = member.opd_name or id_
-    return replace(own, name=named, opd=id_, opd_name=named)
+    return Thing(
+        f"opd-{id_}", named, opd=id_, opd_name=named, kind=of, lat=member.lat, lon=member.lon
+    )

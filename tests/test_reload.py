@@ -70,14 +70,25 @@ def test_what_the_settings_change_and_leave_out_is_in_the_record(tmp_path: Path)
     assert [rule.name for rule in ruleset.unpack(both.payload, before).rules] == ["dirty", "hot"]
 
 
-def test_only_files_that_changed_are_read_again(tmp_path: Path) -> None:
+def test_only_rules_that_changed_are_read_again(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text("rules:" + HOT)
     given = {"library": False, "files": ["rules.yaml", "more.yaml"]}
-    before = ruleset.of(files(tmp_path, DIRTY, rules=given))
-    after = ruleset.of(files(tmp_path, DIRTY.replace("40", "45"), rules=given))
+    before = ruleset.of(files(tmp_path, DIRTY, DUSTY_HOUR, rules=given))
+    after = ruleset.of(files(tmp_path, DIRTY.replace("40", "45"), DUSTY_HOUR, rules=given))
     found = ruleset.unpack(after.payload, before)
-    assert found.rules[1] is before.rules[1]
+    assert [rule.name for rule in found.rules] == ["dirty", "dusty_hour", "hot"]
     assert found.rules[0].when.threshold == 45
+    assert found.rules[1] is before.rules[1]
+    assert found.rules[2] is before.rules[2]
+
+
+def test_a_rule_that_is_wrong_and_left_out_keeps_no_other_from_being_in_force(
+    tmp_path: Path,
+) -> None:
+    given = {"library": False, "files": ["rules.yaml"], "disable": ["hot"]}
+    conf = files(tmp_path, DIRTY, HOT.replace("above", "abuve"), rules=given)
+    [rule] = ruleset.unpack(ruleset.of(conf).payload).rules
+    assert rule.name == "dirty"
 
 
 def test_what_was_changed_is_said_and_so_is_what_needs_a_restart(tmp_path: Path) -> None:
@@ -281,7 +292,7 @@ def test_rules_of_a_record_that_this_version_refuses_are_no_end() -> None:
     with pytest.raises(ValueError, match="not in its record"):
         ruleset.unpack(ruleset.unchanged("abc"))
     with pytest.raises(Misconfigured):
-        rulebook.reread({"rules": [{"name": "x"}]}, "x.yaml")
+        rulebook.reread({"rules": [{"name": "x"}]}, "x.yaml", None, {})
 
 
 def test_a_running_hub_explains_an_alert_to_the_command_line_and_the_api(scene: Scene) -> None:
