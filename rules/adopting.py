@@ -29,7 +29,7 @@ def adopt(now: Roster, before: Roster) -> Ended:
             joints.append(track)
         elif name in same and (device not in moved or _covers(now, rules[name], track)):
             track.rule = rules[name]
-            now.tracks[track.key] = track
+            now.add(track)
             if isinstance(track, Comparing):
                 kept.append(track)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from hub.reading import Series, Tags, Value
 from rules.index import EMPTY, Index
@@ -18,6 +18,7 @@ from rules.track import DEAF, DEAF_TO_THE_PAST, Comparing, Joint, Missing, alert
 from rules.when import THING_KEYS
 
 Track = Comparing | Joint | Missing
+T = TypeVar("T", bound=Track)
 
 
 class Plan(NamedTuple):
@@ -61,6 +62,8 @@ class Roster:
         self.topology = Topology({thing.id: thing.parents for thing in self.things.values()})
         self._count_cut_off()
         self.tracks: dict[str, Track] = {}
+        self._keys: dict[str, list[str]] = {}
+        """Their keys by device: people ask for one device's again and again, of a million."""
         self.plans: dict[str, dict[tuple[str, ...], Plan]] = {}
         """By series key and names of the fields that come together."""
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -105,8 +108,18 @@ class Roster:
         who = rule.where.only(_THING_KEYS)
         for thing in self.things.values():
             if who.matches(thing.attributes()):
-                track = Missing(rule, thing.id)
-                self.tracks[track.key] = track
+                self.add(Missing(rule, thing.id))
+
+    def add(self, track: T) -> T:
+        """Keep a track, in the place of one that has its key."""
+        if track.key not in self.tracks:
+            self._keys.setdefault(track.device, []).append(track.key)
+        self.tracks[track.key] = track
+        return track
+
+    def tracks_of(self, device: str) -> Iterator[Track]:
+        """All that are about that device or place."""
+        return (self.tracks[key] for key in self._keys.get(device, ()))
 
     def thing(self, device: str) -> Thing:
         """What the inventory says; a device that it doesn't know is just its id."""
@@ -212,7 +225,7 @@ class Roster:
         track = self.tracks.get(key)
         if not isinstance(track, Comparing):
             tags = self._tags.setdefault(tags, tags)
-            track = self.tracks[key] = Comparing(rule, series.device, tags, series.key)
+            track = self.add(Comparing(rule, series.device, tags, series.key))
             track.ask(self._ask(rule, -1, rule.when, series, track))
         return track
 
@@ -221,7 +234,7 @@ class Roster:
         key = alert_key(rule.name, device)
         track = self.tracks.get(key)
         if not isinstance(track, Joint):
-            track = self.tracks[key] = Joint(rule, device)
+            track = self.add(Joint(rule, device))
         return track
 
     def _ask(

@@ -270,11 +270,7 @@ class Watch:
     def explain(self, device: str, rule: str = "") -> list[Explanation]:
         """Why that device's alerts fire or don't, of one rule or of all that are about it."""
         thing = self._roster.thing(device)
-        tracks = [
-            track
-            for track in self._tracks.values()
-            if track.device == device and rule in ("", track.rule.name)
-        ]
+        tracks = [t for t in self._roster.tracks_of(device) if rule in ("", t.rule.name)]
         found = [
             explain(
                 self._now,

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NoReturn
+
 from hub.reading import Quality
 from rules.explain import Explanation
-from tests.rules_support import AQ, CORE, DOWN, OFFICE, PM, SILENT, START, Hub, S
+from tests.rules_support import (
+    AQ,
+    CORE,
+    DOWN,
+    OFFICE,
+    PM,
+    SILENT,
+    START,
+    THINGS,
+    Hub,
+    S,
+    rules,
+)
+
+AQ1 = THINGS[-1]
 
 MEAN = """
   - name: pm_hour
@@ -115,3 +133,32 @@ def test_it_says_what_people_wait_for_before_they_are_told() -> None:
         "penyebabnya sudah pulih; ia masih diberi 4 menit 50 detik untuk pulih sendiri"
         in (found.why["id"])
     )
+
+
+def test_it_looks_at_no_other_device_and_each_alert_once_also_after_a_reload() -> None:
+    hub = Hub(PM, SILENT)
+    hub.read(AQ, pm25=80)
+    others = tuple(replace(AQ1, id=f"other{n}") for n in range(3))
+    for _ in range(2):
+        hub.watch.reload(hub.id, hub.now, rules(PM, SILENT), (*THINGS, *others))
+    asked = Asked(hub.watch._roster.tracks)
+    hub.watch._tracks = hub.watch._roster.tracks = asked
+    keys = ["pm:aq1:sensor=pm", "silent:aq1"]
+    assert [one.key for one in hub.watch.explain("aq1")] == keys
+    assert sorted(asked.keys_asked) == keys
+    assert [one.key for one in hub.watch.explain("other1")] == ["silent:other1"]
+
+
+class Asked(dict[str, Any]):
+    """Tracks, and which were looked at."""
+
+    def __init__(self, tracks: Mapping[str, Any]) -> None:
+        super().__init__(tracks)
+        self.keys_asked: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        self.keys_asked.append(key)
+        return super().__getitem__(key)
+
+    def values(self) -> NoReturn:
+        raise AssertionError("all tracks were looked through")
