@@ -17,6 +17,7 @@ from hub.committer import Committer
 from hub.configuration import Configuration
 from hub.doubt import Doubts
 from hub.health import Health
+from hub.host import TargetHost
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
 from hub.journal.files import identity
@@ -29,7 +30,7 @@ from hub.redelivery import Window
 from hub.registry import Plugin
 from hub.reload import Changes, compare
 from hub.ruleset import RuleSet
-from hub.running import Runner, TargetHost
+from hub.running import Runner
 from hub.settings import MIB, Settings
 
 log = logs.get("ingest")

@@ -46,6 +46,8 @@ FLOORS = [
     ],
     [
         "hub.running",
+        "hub.host",
+        "hub.polling",
         "hub.own",
         "hub.past",
         "hub.doubt",

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from hub import running
 from hub.api import BadItem, Collector, Emit, Hint, NeverWorks, Reading, Series, Target, TryAgain
 from hub.health import Health
+from hub.host import TargetHost
 from hub.manifest import FieldSpec, Manifest, MeasurementSpec, TierSpec
 from hub.redelivery import Window
 from hub.registry import Plugin
-from hub.running import Runner, TargetHost, tiers
-from tests.virtual_time import monotonic, run
+from hub.running import Runner, tiers
+from tests.virtual_time import keep_schedules_by_it, monotonic, run
 
 FAST, SLOW = "liveness", "traffic"
 PERIODS = {FAST: 30.0, SLOW: 60.0}
@@ -141,7 +141,7 @@ class Scene:
 
 @pytest.fixture(autouse=True)
 def virtual(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "monotonic", monotonic)
+    keep_schedules_by_it(monkeypatch)
 
 
 def test_every_device_is_polled_in_each_tier_s_period_and_not_all_at_once() -> None:
@@ -173,7 +173,7 @@ def test_a_tier_that_a_device_does_not_need_is_not_polled_and_no_failure_of_it_s
     assert scene.collector.gaps("r1", FAST) == {30}
     assert scene.runner.down() == ["r2"]
     scene.collector.needless.add(("r2", SLOW))
-    scene.runner._launch(None, "r2", SLOW, False)  # type: ignore[arg-type]
+    scene.runner._poller._launch(None, "r2", SLOW, False)  # type: ignore[arg-type]
     assert scene.runner.down() == []
 
 
@@ -348,7 +348,7 @@ def test_a_flood_of_hints_makes_one_poll_a_second_and_no_queue() -> None:
                 scene.runner.hint(Hint("r1", "trap"))
             await asyncio.sleep(0.01)
         assert len(scene.collector.asked["r1", SLOW]) - before in (10, 11)
-        assert len(scene.runner._heap) <= 4
+        assert len(scene.runner._poller._heap) <= 4
         await asyncio.sleep(5)
         assert len(scene.collector.asked["r1", SLOW]) - before in (11, 12), "no backlog of them"
         task.cancel()
@@ -393,7 +393,7 @@ def test_a_poll_longer_than_its_period_is_counted_and_never_runs_twice_at_once()
         at_once -= 1
 
     scene.collector.does = does
-    scene.runner._tiers = {FAST: TierSpec(period_s=30, timeout_s=60)}
+    scene.runner._poller._tiers = {FAST: TierSpec(period_s=30, timeout_s=60)}
     run(scene.for_seconds(605))
     assert most == 1
     assert scene.counts()["collector_overruns"] >= 9

@@ -22,13 +22,14 @@ from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.oids import Oid
 from firmware_stubs.snmp_agent import answer
 from firmware_stubs.snmp_model import office_router
-from hub import registry, running
+from hub import registry
 from hub.api import Emit, Target
 from hub.health import Health
+from hub.host import TargetHost
 from hub.redelivery import Window
-from hub.running import Runner, TargetHost
+from hub.running import Runner
 from tests.collector_support import MemoryLog
-from tests.virtual_time import monotonic, run
+from tests.virtual_time import keep_schedules_by_it, monotonic, run
 
 DEVICES, DEAD, MAD = 1000, 100, 50
 ROUTER = office_router("r", ports=2)
@@ -114,7 +115,7 @@ class Watched(SnmpCollector):
 
 @pytest.fixture(autouse=True)
 def virtual(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "monotonic", monotonic)
+    keep_schedules_by_it(monkeypatch)
 
 
 def test_of_a_thousand_devices_a_hundred_dead_and_fifty_mad_delay_nobody_and_are_named() -> None:

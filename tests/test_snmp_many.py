@@ -18,16 +18,16 @@ import pytest
 
 from collectors.snmp import client, collector
 from collectors.snmp.client import Address
-from hub import running
 from hub.api import Target
 from hub.health import Health
+from hub.host import TargetHost
 from hub.redelivery import Window
 from hub.registry import find
-from hub.running import Runner, TargetHost
+from hub.running import Runner
 from tests.bench import fleet_agent
 from tests.bench.fleet_agent import Fleet
 from tests.collector_support import MemoryLog
-from tests.virtual_time import monotonic, run
+from tests.virtual_time import keep_schedules_by_it, monotonic, run
 
 DEVICES, SILENT, GARBAGE = 1000, 100, 50
 GOOD = DEVICES - SILENT - GARBAGE
@@ -120,7 +120,7 @@ async def six_minutes(monkeypatch: pytest.MonkeyPatch) -> tuple[Watched, Health,
 
 
 def test_the_others_periods_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "monotonic", monotonic)
+    keep_schedules_by_it(monkeypatch)
     monkeypatch.setattr(fleet_agent, "time", SimpleNamespace(monotonic=monotonic))
     fleet, health, down = run(six_minutes(monkeypatch))
     for number, times in fleet.times.items():

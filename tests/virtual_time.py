@@ -7,6 +7,10 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import pytest
+
+from hub import polling, running
+
 T = TypeVar("T")
 
 
@@ -37,6 +41,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def monotonic() -> float:
     """What `hub.clock.monotonic` is inside `run`."""
     return asyncio.get_running_loop().time()
+
+
+def keep_schedules_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whatever runs a collector."""
+    for module in (running, polling):
+        monkeypatch.setattr(module, "monotonic", monotonic)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
