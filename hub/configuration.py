@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from hub import inventory, own, registry, rulebook, settings_file, yamlfile
+from hub import inventory_file, own, registry, rulebook, settings_file, yamlfile
 from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem, from_pydantic, nearest
 from hub.registry import Plugin
@@ -70,7 +70,7 @@ def load(path: Path) -> Configuration:
     configs, wrong = _collector_configs(path, found, plugins)
     problems += wrong
     try:
-        things = inventory.read(found.inventory, plugins, configs)
+        things = inventory_file.read(found.inventory, plugins, configs)
     except Misconfigured as error:
         problems += error.problems
         things = Inventory()

@@ -59,7 +59,14 @@ FLOORS = [
         "hub.rulebook",
     ],
     ["hub.committer", "hub.decoded", "hub.records", "hub.supervisor", "hub.store.choose"],
-    ["hub.settings", "hub.settings_file", "hub.inventory", "hub.registry", "hub.notify"],
+    [
+        "hub.settings",
+        "hub.settings_file",
+        "hub.inventory",
+        "hub.inventory_file",
+        "hub.registry",
+        "hub.notify",
+    ],
     ["hub.discovery"],
 ]
 """Imports only run down this list (each floor may use itself). What is not named stands below."""

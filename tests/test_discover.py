@@ -21,9 +21,10 @@ from collectors.snmp.config import SnmpConfig
 from collectors.snmp.guess import kind_of
 from collectors.snmp.search import search
 from firmware_stubs.router import RouterStub
-from hub import inventory, registry
+from hub import inventory_file, registry
 from hub.api import Found, Search
 from hub.cli.main import cli
+from hub.inventory import Inventory
 from tests.collector_support import until
 from tests.snmp_support import free_udp_port, real_snmpd
 
@@ -70,10 +71,10 @@ class Network:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
-    def read(self, name: str = "found.yaml") -> inventory.Inventory:
+    def read(self, name: str = "found.yaml") -> Inventory:
         """The file through the loader of `check`; the inventory beside it, where there is one."""
         files = [self.folder / name, self.folder / "inventory.yaml"]
-        return inventory.read([f for f in files if f.exists()], registry.find())
+        return inventory_file.read([f for f in files if f.exists()], registry.find())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub import inventory, registry
+from hub import inventory, inventory_file, registry
 from hub.api import BadItem, Found
 from hub.discovery import (
     TO_FILL,
@@ -229,7 +229,7 @@ ODD = [
 def test_the_file_passes_check_whatever_devices_say(tmp_path: Path) -> None:
     file = tmp_path / "found.yaml"
     file.write_text(document(made(*ODD), "head\nof it", TO_FILL, "", with_site=True), "utf-8")
-    read = inventory.read([file], registry.find())
+    read = inventory_file.read([file], registry.find())
     assert {d.address for d in read.devices.values()} == {f"10.12.0.{n}" for n in range(1, 5)}
     assert {d.site for d in read.devices.values()} == {TO_FILL}
     assert read.devices["r-dlh"].collect == {"snmp": {"community": "2024"}}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hub.clock import NS
 from hub.doubt import LATELY_NS, Doubts, Field, Neighbours, Place
-from hub.inventory import from_data
+from hub.inventory_file import from_data
 from hub.manifest import FieldSpec, load
 from hub.reading import Quality, Series
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hub import registry
 from hub.clock import NS
 from hub.importing import BadFile, BadRow, Mapped, Reader, Row, rows
-from hub.inventory import from_data
+from hub.inventory_file import from_data
 from hub.reading import Quality, Reading
 from hub.units import MOLAR_MASS, conversion
 from tests.hub_support import INVENTORY

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hub import inventory, registry
+from hub import inventory_file, registry
 from hub.inventory import Inventory
 from hub.problems import Misconfigured, Problem
 from hub.reading import Series
@@ -33,7 +33,7 @@ def base(folder: Path) -> Path:
 
 def problems(*paths: Path) -> list[Problem]:
     with pytest.raises(Misconfigured) as caught:
-        inventory.read(paths, registry.find())
+        inventory_file.read(paths, registry.find())
     return caught.value.problems
 
 
@@ -45,7 +45,9 @@ def test_csv_rows_are_devices_like_any_other(tmp_path: Path) -> None:
         "\n"
         "s-1,,sensor,laguboti,,,r-1;r-core,,,,,x\n"
     )
-    found = inventory.read([base(tmp_path), write(tmp_path, "more.csv", text)], registry.find())
+    found = inventory_file.read(
+        [base(tmp_path), write(tmp_path, "more.csv", text)], registry.find()
+    )
     one, two = found.devices["r-1"], found.devices["s-1"]
     assert (one.name, one.lat, one.depends_on) == ("Router, satu", 2.33, ["r-core"])
     assert one.collect == {"snmp": {"community": "umum", "uplinks": ["ether1"]}, "netprobe": {}}
@@ -62,7 +64,9 @@ def test_cells_stay_text_where_the_collector_wants_text(tmp_path: Path) -> None:
         "r-1;router;balige;2,33;2024;1161\n"
         "r-2;router;balige;2.5;true;161\n"
     )
-    found = inventory.read([base(tmp_path), write(tmp_path, "more.csv", text)], registry.find())
+    found = inventory_file.read(
+        [base(tmp_path), write(tmp_path, "more.csv", text)], registry.find()
+    )
     assert found.devices["r-1"].collect["snmp"] == {"community": "2024", "port": 1161}
     assert found.devices["r-1"].lat == 2.33
     assert found.devices["r-2"].collect["snmp"]["community"] == "true"
@@ -110,7 +114,7 @@ def test_all_mistakes_of_a_device_are_named_at_once_and_none_of_those_that_name_
 def test_a_spreadsheet_s_semicolons_and_byte_order_mark_are_understood(tmp_path: Path) -> None:
     text = '\ufeffid;name;kind;site;depends_on\nr-1;Router satu;router;balige;"r-core;r-2"\n'
     text += "r-2;Router, dua;router;balige;\n"
-    found = inventory.read([base(tmp_path), write(tmp_path, "more.csv", text)])
+    found = inventory_file.read([base(tmp_path), write(tmp_path, "more.csv", text)])
     assert found.devices["r-1"].depends_on == ["r-core", "r-2"]
     assert found.devices["r-2"].name == "Router, dua"
 
@@ -174,9 +178,9 @@ def chain(length: int, closed: bool) -> dict[str, Any]:
 
 
 def test_every_circle_is_found_once_however_long(tmp_path: Path) -> None:
-    inventory.from_data(chain(3000, closed=False))
+    inventory_file.from_data(chain(3000, closed=False))
     with pytest.raises(Misconfigured) as caught:
-        inventory.from_data(chain(3000, closed=True))
+        inventory_file.from_data(chain(3000, closed=True))
     assert len(caught.value.problems) == 1
     two = {
         **BASE,
@@ -186,7 +190,7 @@ def test_every_circle_is_found_once_however_long(tmp_path: Path) -> None:
         ],
     }
     with pytest.raises(Misconfigured) as caught:
-        inventory.from_data(two)
+        inventory_file.from_data(two)
     said = [p.message for p in caught.value.problems]
     assert [m.split(": ")[1] for m in said] == ["a → b → c → a", "d → e → d"] or len(said) == 3
 
@@ -203,7 +207,7 @@ def test_files_that_can_not_be_read_are_all_named(tmp_path: Path) -> None:
 
 
 def test_labels_are_looked_up_and_never_empty() -> None:
-    found = inventory.from_data(BASE)
+    found = inventory_file.from_data(BASE)
     assert found.labels(Series.of("device", "r-core")) == {
         "site": "balige",
         "opd": "dlh",
@@ -211,13 +215,13 @@ def test_labels_are_looked_up_and_never_empty() -> None:
     }
     assert found.labels(Series.of("device", "nobody")) == {}
     plain: dict[str, Any] = {"id": "x", "kind": "ap", "site": "balige"}
-    without = inventory.from_data({**BASE, "devices": [plain]})
+    without = inventory_file.from_data({**BASE, "devices": [plain]})
     assert without.labels(Series.of("device", "x")) == {"site": "balige", "kind": "ap"}
 
 
 def test_what_is_dumped_is_read_back_the_same(tmp_path: Path) -> None:
-    found = inventory.from_data(BASE)
-    again = inventory.read([write(tmp_path, "again.yaml", found.dump())])
+    found = inventory_file.from_data(BASE)
+    again = inventory_file.read([write(tmp_path, "again.yaml", found.dump())])
     assert again == found
     assert Inventory().dump() == {"sites": [], "opds": [], "devices": []}
 
@@ -225,10 +229,10 @@ def test_what_is_dumped_is_read_back_the_same(tmp_path: Path) -> None:
 def test_an_inventory_read_again_holds_once_what_did_not_change(tmp_path: Path) -> None:
     head = "id,kind,site,address,collect.snmp.port\nr1,router,balige,10.0.0.1,161\n"
     sites = base(tmp_path)
-    before = inventory.read(
+    before = inventory_file.read(
         [sites, write(tmp_path, "a.csv", head + "r2,router,balige,10.0.0.2,161")]
     )
-    after = inventory.read(
+    after = inventory_file.read(
         [sites, write(tmp_path, "b.csv", head + "r2,router,balige,10.0.0.9,161")]
     )
     after.keep(before)
@@ -241,11 +245,11 @@ def test_an_inventory_read_again_holds_once_what_did_not_change(tmp_path: Path) 
 def test_sections_that_only_look_alike_stay_apart(tmp_path: Path) -> None:
     rows = "id,kind,site,address,collect.snmp.community\nr1,router,balige,10.0.0.1,0x10\n"
     table = write(tmp_path, "a.csv", rows + 'r2,router,balige,10.0.0.2,"""0x10"""')
-    devices = inventory.read([base(tmp_path), table], registry.find()).devices
+    devices = inventory_file.read([base(tmp_path), table], registry.find()).devices
     assert devices["r1"].collect == devices["r2"].collect == {"snmp": {"community": "0x10"}}
     rows = "id,kind,site,address,collect.snmp.community\nr1,router,balige,10.0.0.1,1e2\n"
     table = write(tmp_path, "b.csv", rows + "r2,router,balige,10.0.0.2,100.0")
-    devices = inventory.read([base(tmp_path), table], registry.find()).devices
+    devices = inventory_file.read([base(tmp_path), table], registry.find()).devices
     assert devices["r1"].collect == {"snmp": {"community": "1e2"}}
     assert devices["r2"].collect == {"snmp": {"community": "100.0"}}
 
@@ -257,5 +261,5 @@ def test_an_address_is_whose_stands_first_and_devices_without_one_have_none(tmp_
         {"id": "c", "kind": "other", "site": "balige", "address": "nvr.local"},
         {"id": "d", "kind": "other", "site": "balige"},
     ]
-    found = inventory.from_data({"sites": BASE["sites"], "devices": devices})
+    found = inventory_file.from_data({"sites": BASE["sites"], "devices": devices})
     assert found.addresses() == {"10.0.0.1": "a", "nvr.local": "c"}

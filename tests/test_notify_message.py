@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 import rules.watch
 from hub.clock import NS
-from hub.inventory import Inventory, from_data
+from hub.inventory import Inventory
+from hub.inventory_file import from_data
 from hub.notify import facts
 from hub.notify.message import Facts, collapse, dump, instead, load, make, trial
 from hub.notify.words import LANGUAGES, WORDS, moment

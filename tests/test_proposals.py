@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hub import inventory, proposals, registry
+from hub import inventory_file, proposals, registry
 from hub.edges import Edge, Word
 from hub.inventory import Inventory
 from hub.proposals import Found, Proposed, document
@@ -31,7 +31,7 @@ NETWORK: dict[str, Any] = {
 
 
 def known() -> Inventory:
-    return inventory.from_data(NETWORK)
+    return inventory_file.from_data(NETWORK)
 
 
 def edge(device: str, port: str, name: str, neighbour: str = "", uplink: bool = False) -> Edge:
@@ -59,7 +59,7 @@ def read(folder: Path, text: str) -> Inventory:
     first, second = folder / "inventory.yaml", folder / "found.yaml"
     first.write_text(yaml.safe_dump(NETWORK))
     second.write_text(text, encoding="utf-8")
-    return inventory.read([first, second], registry.find())
+    return inventory_file.read([first, second], registry.find())
 
 
 def test_the_file_can_be_kept_as_it_is(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from firmware_stubs.physics import PROFILES
-from hub import configuration, inventory, registry
+from hub import configuration, inventory_file, registry
 from hub.clock import from_datetime
 from hub.configuration import Configuration
 from hub.demo.settings import NoRegency, at_home, folder_of, settings_for
@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent.parent / "hub" / "regency" / "toba"
 
 @pytest.fixture(scope="module")
 def toba() -> Inventory:
-    return inventory.read([FOLDER / "inventory.yaml"])
+    return inventory_file.read([FOLDER / "inventory.yaml"])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_regency_has_its_kecamatan_offices_and_devices(toba: Inventory) -> N
 
 
 def test_every_collector_accepts_its_sections() -> None:
-    inventory.read([FOLDER / "inventory.yaml"], registry.find())
+    inventory_file.read([FOLDER / "inventory.yaml"], registry.find())
 
 
 def test_every_office_has_one_router_at_its_own_place(toba: Inventory) -> None:
@@ -200,7 +200,7 @@ def test_its_data_are_whole(tmp_path: Path) -> None:
         for feature in outline["features"]
         if feature["properties"]["kind"] == "regency"
     ]
-    inventory.read([folder / "inventory.yaml"], registry.find())
+    inventory_file.read([folder / "inventory.yaml"], registry.find())
     assert {row["site"] for row in facts["kecamatan"]} == set(conf.inventory.sites)
     for site in conf.inventory.sites.values():
         assert site.lat is not None

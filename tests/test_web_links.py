@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hub import inventory as inventories
 from hub.clock import NS
+from hub.inventory_file import from_data
 from hub.web.public import PublicView
 from hub.web.showing import Showing
 from tests.web_support import NOW, FakeBackend
@@ -16,7 +16,7 @@ from tests.web_support import NOW, FakeBackend
 def backend_of(*routers: dict[str, Any]) -> FakeBackend:
     """Routers of one office in one place."""
     return FakeBackend(
-        inventory=inventories.from_data(
+        inventory=from_data(
             {
                 "sites": [{"id": "balige", "name": "Balige"}],
                 "opds": [{"id": "dlh", "name": "DLH", "site": "balige"}],

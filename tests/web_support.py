@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from hub import inventory as inventories
+from hub import inventory_file
 from hub.clock import NS
 from hub.edges import Edge
+from hub.inventory import Inventory
 from hub.notify.onduty import TeamNow
 from hub.proposals import Found, Proposed
 from hub.reading import Reading, Series, Value
@@ -59,14 +60,14 @@ def toba() -> Regency:
     )
 
 
-def toba_inventory() -> inventories.Inventory:
+def toba_inventory() -> Inventory:
     folder = Path(str(resources.files("hub.regency") / "toba"))
-    return inventories.read([folder / "inventory.yaml"])
+    return inventory_file.read([folder / "inventory.yaml"])
 
 
-def small_inventory() -> inventories.Inventory:
+def small_inventory() -> Inventory:
     """One place, two offices, a core router, two routers behind it, a camera and a sensor."""
-    return inventories.from_data(
+    return inventory_file.from_data(
         {
             "sites": [{"id": "balige", "name": "Balige", "lat": 2.33, "lon": 99.08}],
             "opds": [
@@ -93,7 +94,7 @@ def _behind(id: str, kind: str, opd: str, upstream: str) -> dict[str, Any]:
 class FakeBackend:
     """All of `hub.web.backend.Backend`, in memory; acts are only written down."""
 
-    inventory: inventories.Inventory = field(default_factory=small_inventory)
+    inventory: Inventory = field(default_factory=small_inventory)
     regency: Regency = field(default_factory=toba)
     live: LiveState = field(default_factory=LiveState)
     time_ns: int = NOW
