@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hub import logs, proposals
+from hub import logs, proposals, timesheet
 from hub.edges import Edge
-from hub.presence import HUB, Presence, Span, Work, still_open
+from hub.presence import Presence
 from hub.proposals import Proposed
 from hub.reading import Reading, Series
 from rules.act import Act
@@ -54,18 +54,6 @@ CREATE TABLE IF NOT EXISTS edge (
   device TEXT NOT NULL, port TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (device, port, name)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS presence (
-  one INTEGER PRIMARY KEY CHECK (one = 1), state BLOB NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS span (
-  series TEXT NOT NULL, since_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,
-  state INTEGER NOT NULL, PRIMARY KEY (series, since_ns)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS span_until ON span (until_ns);
-CREATE TABLE IF NOT EXISTS work (
-  id TEXT PRIMARY KEY, since_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL,
-  matcher BLOB NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL
-) STRICT;
 """
 
 _OPEN = (
@@ -108,7 +96,7 @@ class Ledger:
             self.db.execute("PRAGMA journal_mode = WAL")
             # FULL: a committed transition survives a power cut, and no message is sent before that.
             self.db.execute("PRAGMA synchronous = FULL")
-            self.db.executescript(_SCHEMA + proposals.SCHEMA)
+            self.db.executescript(_SCHEMA + timesheet.SCHEMA + proposals.SCHEMA)
             self._keep_open_apart()
         except sqlite3.Error:
             self.db.close()
@@ -203,7 +191,7 @@ class Ledger:
                     "INSERT OR REPLACE INTO configuration VALUES (1, ?)", (configuration,)
                 )
             if presence is not None:
-                self._keep(presence)
+                timesheet.keep(self.db, presence)
             proposals.keep(self.db, proposed)
             self.db.executemany(
                 "INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?)",
@@ -225,53 +213,9 @@ class Ledger:
         self._note_open(t.key, t.id, t.after)
         return True
 
-    def _keep(self, presence: Presence) -> None:
-        spans, works = presence.news()
-        # Folding the same records again gives the same rows.
-        self.db.executemany("INSERT OR REPLACE INTO span VALUES (?, ?, ?, ?)", spans)
-        self.db.executemany(
-            "INSERT OR REPLACE INTO work VALUES (?, ?, ?, ?, ?, ?)",
-            [(w.id, w.since_ns, w.until_ns, _pack(w.matcher), w.who, w.why) for w in works],
-        )
-        self.db.execute(
-            "INSERT OR REPLACE INTO presence VALUES (1, ?)", (_pack(presence.snapshot()),)
-        )
-
     def presence(self) -> Presence:
         """As it was kept last; a new one at the beginning."""
-        state = self._presence()
-        return Presence.restore(state) if state else Presence()
-
-    def _presence(self) -> Any:
-        row = self.db.execute("SELECT state FROM presence").fetchone()
-        return _unpack(row[0]) if row else None
-
-    def spans(self, start_ns: int, stop_ns: int) -> list[Span]:
-        """What was in which state in that time, also what still is."""
-        rows = self.db.execute(
-            "SELECT series, since_ns, until_ns, state FROM span WHERE until_ns > ? AND since_ns < ?"
-            " ORDER BY series, since_ns",
-            (start_ns, stop_ns),
-        )
-        going_on = [one for one in still_open(self._presence()) if one.since_ns < stop_ns]
-        return [Span(*row) for row in rows] + going_on
-
-    def works(self, start_ns: int, stop_ns: int) -> list[Work]:
-        """Planned work announced for some of that time."""
-        rows = self.db.execute(
-            "SELECT id, since_ns, until_ns, matcher, who, why FROM work"
-            " WHERE until_ns > ? AND since_ns < ? ORDER BY since_ns, id",
-            (start_ns, stop_ns),
-        )
-        return [Work(id, since, until, _unpack(m), *said) for id, since, until, m, *said in rows]
-
-    def heard_ns(self) -> tuple[int, int]:
-        """When the hub listened first and last, as far as is kept; (0, 0): never."""
-        (first,) = self.db.execute("SELECT min(since_ns) FROM span WHERE series = 'hub'").fetchone()
-        going_on = [one for one in still_open(self._presence()) if one.series == HUB]
-        begins = [one.since_ns for one in going_on] + ([first] if first is not None else [])
-        (last,) = self.db.execute("SELECT max(until_ns) FROM span WHERE series = 'hub'").fetchone()
-        return min(begins, default=0), max([last or 0, *(one.until_ns for one in going_on)])
+        return timesheet.presence(self.db)
 
     def history(self, limit: int, device: str = "") -> list[dict[str, Any]]:
         """The newest transitions first."""

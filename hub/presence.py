@@ -1,6 +1,6 @@
 """What answered since when: the fold that reports of availability are made of. Pure.
 
-    journal ─► Presence ─► spans of up, down, listening, watched ─► ledger ─► hub/report/
+    journal ─► Presence ─► spans of up, down, listening, watched ─► timesheet ─► hub/report/
 
 A month's report is due when the readings of its first days are deleted already (`store.retention`),
 rollups of five minutes can't tell the second, and alerts tell when people had to be told: rules

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub import engine as module
+from hub import timesheet
 from hub.clock import NS
 from hub.engine import Engine
 from hub.journal import Class, Journal, Kind, Reader, Record
@@ -149,7 +150,8 @@ class World:
             reader.close()
 
     def kept(self) -> tuple[list[Span], list[Work]]:
-        return sorted(self.ledger.spans(0, 2**62)), self.ledger.works(0, 2**62)
+        db = self.ledger.db
+        return sorted(timesheet.spans(db, 0, 2**62)), timesheet.works(db, 0, 2**62)
 
 
 async def folded(world: World, seed: int | None) -> tuple[list[Span], list[Work]]:

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from collectors.snmp import catalogue, sensors
+from collectors.snmp import catalogue, finding, sensors
 from collectors.snmp.catalogue import DeviceProfile
 from collectors.snmp.client import Reply
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.convert import figure, words
+from collectors.snmp.finding import Told
 from collectors.snmp.oids import oid
 from collectors.snmp.profile import Number, Text
 from collectors.snmp.reader import Reader
-from collectors.snmp.sensors import Sensors, Told
+from collectors.snmp.sensors import Sensors
 from hub.api import Series
 from tests.snmp_support import FakeSession, Spoil, honest
 
@@ -160,7 +161,7 @@ class Agent:
 
     async def find(self, before: Sensors | None = None) -> Sensors:
         self.told = []
-        return await sensors.find(self.reader, DEVICE, self.profile, before, self.told)
+        return await finding.find(self.reader, DEVICE, self.profile, before, self.told)
 
     async def read(self, found: Sensors) -> tuple[dict[str, dict[str, Any]], bool]:
         """Fields by sensor, the device's own under its measurement, and whether parts moved."""

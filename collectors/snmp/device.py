@@ -17,6 +17,7 @@ from collectors.snmp.catalogue import Catalogue, Chosen
 from collectors.snmp.client import Turns
 from collectors.snmp.codec import Value
 from collectors.snmp.config import SnmpSection
+from collectors.snmp.finding import Told
 from collectors.snmp.neighbours import Who
 from collectors.snmp.parse import number
 from collectors.snmp.rates import TICKS, Restart, unwrapped_uptime_s, uptime_passed
@@ -62,7 +63,7 @@ class Device:
         self._section = section
         self._reader = reader
         self._host = host
-        self.told: list[sensors.Told] | None = None
+        self.told: list[Told] | None = None
         """When somebody wants to know: everything that is looked for, found or not."""
         self._catalogue = catalogue
         self._who = who

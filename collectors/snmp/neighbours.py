@@ -12,10 +12,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from collectors.snmp.codec import Value
+from collectors.snmp.finding import cells, index_arcs
 from collectors.snmp.oids import Oid, cell, oid
 from collectors.snmp.parse import number, text
 from collectors.snmp.reader import Reader
-from collectors.snmp.sensors import cells, index_arcs
 from hub.api import Proposal
 
 MOST = 256

@@ -16,6 +16,7 @@ from collectors.snmp.codec import Absent, Value
 from collectors.snmp.config import SnmpSection
 from collectors.snmp.convert import words
 from collectors.snmp.dynamic import NONE, Sessions, split, taken
+from collectors.snmp.finding import Told, cells, find
 from collectors.snmp.oids import Oid, cell, shared
 from collectors.snmp.parse import (
     NOMINAL_SPEED_TYPES,
@@ -26,7 +27,7 @@ from collectors.snmp.parse import (
     text,
 )
 from collectors.snmp.reader import Plan, Reader
-from collectors.snmp.sensors import Sensors, Told, cells, find
+from collectors.snmp.sensors import Sensors
 from hub.api import Series
 
 MAX_PORTS = 4096

@@ -12,8 +12,8 @@ from typing import Any
 
 from collectors.snmp.collector import SnmpCollector
 from collectors.snmp.config import SnmpConfig
+from collectors.snmp.finding import Told
 from collectors.snmp.profile import fields_of
-from collectors.snmp.sensors import Told
 from hub.api import Event, Item, Log, Proposal, Reading, Receipt, Redelivery, Target
 
 

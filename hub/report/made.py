@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-from hub import presence, sla
+from hub import presence, sla, timesheet
 from hub.clock import NS
 from hub.inventory import Device, Inventory
 from hub.ledger import Ledger
@@ -48,14 +48,14 @@ class Asked:
 def default_month(ledger: Ledger, zone: ZoneInfo, now_ns: int) -> Month:
     """Last month; this one where the hub did not listen before."""
     this = Month.of(now_ns, zone)
-    first_ns, _ = ledger.heard_ns()
+    first_ns, _ = timesheet.heard_ns(ledger.db)
     return this.before() if 0 < first_ns < this.span(zone)[0] else this
 
 
 def make(asked: Asked, ledger: Ledger, month: Month, now_ns: int) -> Report:
     """The report of one month. Raises sqlite3.Error."""
     start, stop = month.span(asked.zone)
-    _, heard_ns = ledger.heard_ns()
+    _, heard_ns = timesheet.heard_ns(ledger.db)
     # Of a hub that runs, what is kept ends some seconds ago: no time of which nothing is known.
     latest = heard_ns if 0 <= now_ns - heard_ns < JUST_NOW else now_ns
     end = min(stop, max(start, latest))
@@ -115,10 +115,10 @@ class _Counted:
 
     def __init__(self, asked: Asked, ledger: Ledger, span: Stretch) -> None:
         self._asked, self._span = asked, span
-        self.works = ledger.works(*span)
+        self.works = timesheet.works(ledger.db, *span)
         self._spans: dict[str, list[Span]] = {}
         self._series: dict[str, list[str]] = {}
-        for one in ledger.spans(*span):
+        for one in timesheet.spans(ledger.db, *span):
             if one.series not in self._spans and one.series != presence.HUB:
                 self._series.setdefault(Series.parse(one.series).device, []).append(one.series)
             self._spans.setdefault(one.series, []).append(one)
