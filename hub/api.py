@@ -256,6 +256,19 @@ class Host(Protocol):
         """
         ...
 
+    def recall(self) -> Mapping[str, Any]:
+        """What this collector kept last (`keep`), before a restart, too. Empty: nothing, or it
+        can't be read any more, which is logged."""
+        ...
+
+    async def keep(self, facts: Mapping[str, Any]) -> None:
+        """Keep these facts (as JSON has them, a few MiB at most) over a restart, in the place of
+        those kept before; on disk when it returns. For what is learned slowly and changes seldom.
+
+        Raises `TryAgain` when they can't be written, `BadItem` when they are too many.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hub.api import Log, Receipt, Redelivery, Target
 from hub.health import Health
+from hub.notebook import Notebook
 from hub.own import Own
 from hub.redelivery import Window
 
@@ -22,6 +24,7 @@ class TargetHost:
     now: Callable[[], int]
     given: Sequence[Target]
     own: Own
+    notebook: Notebook
     listed: Mapping[str, str] = field(default_factory=dict)
 
     def now_ns(self) -> int:
@@ -47,3 +50,9 @@ class TargetHost:
 
     def taken(self, redelivery: Redelivery) -> Receipt | None:
         return self.window.taken(redelivery)
+
+    def recall(self) -> Mapping[str, Any]:
+        return self.notebook.recall()
+
+    async def keep(self, facts: Mapping[str, Any]) -> None:
+        await self.notebook.keep(facts)

@@ -21,6 +21,7 @@ from hub.host import TargetHost
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
 from hub.journal.files import identity
+from hub.notebook import Notebook
 from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
 from hub.probing import Prober
@@ -120,6 +121,7 @@ class Ingest:
             now_ns,
             inventory.targets(name),
             self.own,
+            Notebook(self.settings.data, name),
             self._addresses,
         )
         doubts = Doubts(plugin.manifest, inventory)

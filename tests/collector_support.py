@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub import clock
-from hub.api import Content, Event, Item, Message, Proposal, Reading, Redelivery, Target
+from hub.api import Content, Event, Item, Message, Proposal, Reading, Redelivery, Target, TryAgain
 
 
 @dataclass
@@ -50,6 +51,10 @@ class FakeHost:
     """What a part was told to be, last."""
     journal: dict[Redelivery, FakeReceipt] = field(default_factory=dict)
     """What `taken` knows; `RecordingEmit(host)` fills it."""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """What was kept last."""
+    full: bool = False
+    """Nothing can be kept."""
 
     def now_ns(self) -> int:
         return clock.now_ns() if self.time_ns is None else self.time_ns
@@ -72,6 +77,14 @@ class FakeHost:
 
     def taken(self, redelivery: Redelivery) -> FakeReceipt | None:
         return self.journal.get(redelivery)
+
+    def recall(self) -> Mapping[str, Any]:
+        return self.kept
+
+    async def keep(self, facts: Mapping[str, Any]) -> None:
+        if self.full:
+            raise TryAgain("the disk is full")
+        self.kept = json.loads(json.dumps(facts))
 
 
 class FakeReceipt:

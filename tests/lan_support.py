@@ -10,10 +10,11 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from collectors.netprobe.collector import NetprobeCollector
 from collectors.netprobe.config import NetprobeConfig
@@ -144,12 +145,13 @@ class Watching:
         targets: Sequence[Target],
         listed: dict[str, str],
         *,
+        kept: Mapping[str, Any] | None = None,
         period_s: float = 0.5,
         listen_s: float = 2.0,
     ) -> None:
         tiers = {"lan": {"period_s": period_s}}
         config = {"sweep_s": SWEEP_S, "listen_s": listen_s, "tiers": tiers}
-        self.host = FakeHost(targets, listed=listed)
+        self.host = FakeHost(targets, listed=listed, kept=kept or {})
         self.emit = RecordingEmit()
         self.collector = NetprobeCollector(NetprobeConfig.model_validate(config), self.host)
 

@@ -20,6 +20,7 @@ from collectors.netprobe.lan import (
     Heard,
     Judged,
     Lan,
+    Memory,
     Server,
 )
 from hub import configuration
@@ -99,6 +100,21 @@ def test_a_mac_that_changed_counts_for_an_hour_and_is_then_the_known_one() -> No
     assert numbers[MOVED_TURNS - 2] == 1
     assert numbers[-1] == 0
     assert turn(lan, ("10.1.0.7", A)).numbers["moved"] == 1
+
+
+def test_what_moved_while_the_hub_was_down_is_found_and_what_moved_before_still_counts() -> None:
+    before = Lan()
+    turn(before, ("10.1.0.1", A), ("10.1.0.7", A))
+    turn(before, ("10.1.0.1", B), ("10.1.0.7", A))
+    lan = Lan(Memory.model_validate_json(before.memory().model_dump_json()))
+    assert turn(lan).numbers["moved"] == 1  # nobody answers yet
+    assert words(turn(lan, ("10.1.0.1", B), ("10.1.0.7", C))) == [
+        ("mac_moved", f"cam (10.1.0.7) answers with {C}; before it was {A}")
+    ]
+    for _ in range(MOVED_TURNS + FORGET):
+        turn(lan, ("10.1.0.1", B), ("10.1.0.7", C))
+    assert turn(lan).numbers["moved"] == 0
+    assert lan.memory() == Memory(macs={"10.1.0.1": B, "10.1.0.7": C})
 
 
 def test_servers_are_held_against_those_that_may() -> None:

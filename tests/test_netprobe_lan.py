@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,11 +19,13 @@ from collectors.netprobe.config import NetprobeConfig
 from collectors.netprobe.hearing import MOST_SERVERS
 from hub.api import Target, TryAgain
 from tests.bench.report import rss_mib
+from tests.collector_support import until
 from tests.hub_support import running, wait_for
 from tests.lan_support import Lan, Machine, Watching, dnsmasq, flood, lan, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")
 
+MOVED = "02:00:00:00:00:aa"
 GATEWAY, ONE, TWO = "02:00:00:00:00:02", "02:00:00:00:00:07", "02:00:00:00:00:77"
 
 
@@ -47,11 +50,13 @@ def two(network: Lan) -> Machine:
     return network.add(0, TWO)
 
 
-def watching(network: Lan, listed: dict[int, str], **section: object) -> Watching:
-    """The network of the gateway, where these are listed."""
+def watching(
+    network: Lan, listed: dict[int, str], kept: Mapping[str, Any] | None = None, **section: object
+) -> Watching:
+    """The network of the gateway, where these are listed. `kept`: what was known before."""
     said = {"interface": network.interface, "sweep": network.network, **section}
     known = {network.at(number): device for number, device in listed.items()}
-    return Watching([Target("gw", "router", network.at(2), said)], known)
+    return Watching([Target("gw", "router", network.at(2), said)], known, kept=kept)
 
 
 async def test_an_unlisted_device_is_told_and_forgotten_when_it_has_gone(
@@ -106,6 +111,43 @@ async def test_two_kernels_with_one_address_are_a_duplicate_and_a_moved_one_is_n
             ("mac_moved", f"cam ({network.at(9)}) answers with {TWO}; before it was {ONE}"),
             ("duplicate_address_over", f"{network.at(9)}: no longer"),
         ]
+    two.ip("addr flush dev eth0")
+
+
+async def test_what_moves_while_the_hub_is_down_is_noticed_once_it_was_told_before(
+    network: Lan, gateway: Machine, one: Machine, two: Machine
+) -> None:
+    one.take(network.at(9))
+    listed = {2: "gw", 9: "cam"}
+    async with watching(network, listed) as watch:
+        watch.host.full = True
+        await watch.poll("lan", times=2)
+        why = {"why": "the disk is full"}
+        assert watch.host.log.lines[1:] == [
+            ("warning", "MACs would be forgotten by a restart", why)
+        ]
+        watch.host.full = False
+        await watch.poll("lan")
+    kept = watch.host.kept
+    assert kept["gw"]["macs"] == {network.at(2): GATEWAY, network.at(9): ONE}
+    one.ip("addr flush dev eth0")
+    two.take(network.at(9))
+    told = ("mac_moved", f"cam ({network.at(9)}) answers with {TWO}; before it was {ONE}")
+    for written in (False, True):
+        # What was told was lost at first, so what was learned may not be kept: it is told again.
+        async with watching(network, listed, kept) as watch:
+            watch.emit.hold()
+            poll = asyncio.create_task(watch.poll("lan"))
+            await until(lambda w=watch: w.told == [told])
+            if written:
+                watch.emit.sync()
+                await poll
+                assert watch.host.kept["gw"]["macs"][network.at(9)] == TWO
+                continue
+            watch.emit.fail(TryAgain("the disk is full"))
+            with pytest.raises(TryAgain):
+                await poll
+            assert watch.host.kept == kept
     two.ip("addr flush dev eth0")
 
 
@@ -288,6 +330,11 @@ def test_a_stranger_and_a_rogue_server_reach_people(
         server = {"id": "srv", "kind": "server", "site": "balige", "address": network.at(9)}
         list_(router, server)
         wait_for("the stranger to be known", lambda: alerts().keys() == {"rogue_dhcp"})
+        hub.stop()
+        gateway.mac(MOVED)
+        hub.start()
+        wait_for("what moved meanwhile to be told", lambda: "mac_moved" in alerts())
+        gateway.mac(GATEWAY)
     one.ip("addr flush dev eth0")
     assert titles["rogue_dhcp"] == "A rogue DHCP server on the network of Router (Balige)"
     assert titles["unknown_device"] == "Unknown devices on the network of Router: 1 (Balige)"

@@ -122,7 +122,7 @@ class Scene:
         self.log, self.health = Log(), Health()
         targets = [Target(device, "router", "10.0.0.1", {}) for device in devices]
         own: Any = None
-        host = TargetHost(self.log, Window(), self.health, "fake", lambda: 0, targets, own)
+        host = TargetHost(self.log, Window(), self.health, "fake", lambda: 0, targets, own, own)
         plugin = Plugin("fake", Fake, manifest, Path())
         self.collector = Fake(None, host)
         pipeline: Any = type("P", (), {"emit": staticmethod(lambda *items, **more: None)})

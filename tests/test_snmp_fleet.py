@@ -122,7 +122,7 @@ def test_of_a_thousand_devices_a_hundred_dead_and_fifty_mad_delay_nobody_and_are
     async def story() -> tuple[Watched, Runner, MemoryLog, Health]:
         log, health, own = MemoryLog(), Health(), None
         targets = [Target(f"r{n}", "router", "10.0.0.1", {}) for n in range(DEVICES)]
-        host = TargetHost(log, Window(), health, "snmp", lambda: 0, targets, own)  # type: ignore[arg-type]
+        host = TargetHost(log, Window(), health, "snmp", lambda: 0, targets, own, own)  # type: ignore[arg-type]
         collector = Watched(SnmpConfig(), host)
         pipeline: Any = type("P", (), {"emit": staticmethod(lambda *items, **more: None)})
         runner = Runner(registry.find()["snmp"], collector, host, pipeline)

@@ -107,7 +107,7 @@ async def six_minutes(monkeypatch: pytest.MonkeyPatch) -> tuple[Watched, Health,
     health, plugins = Health(), find()
     plugin = plugins["snmp"]
     own: Any = None
-    host = TargetHost(MemoryLog(), Window(), health, "snmp", lambda: 0, targets, own)
+    host = TargetHost(MemoryLog(), Window(), health, "snmp", lambda: 0, targets, own, own)
     polling = plugin.collector(plugin.configure({}, plugin.folder), host)
     pipeline: Any = type("P", (), {"emit": staticmethod(lambda *items, **more: None)})
     runner = Runner(plugin, polling, host, pipeline)

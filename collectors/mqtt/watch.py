@@ -162,6 +162,11 @@ class _Host:
     def taken(self, redelivery: Redelivery) -> Receipt | None:
         return None
 
+    def recall(self) -> Mapping[str, Any]:
+        return {}
+
+    async def keep(self, facts: Mapping[str, Any]) -> None: ...
+
 
 def filter_of(topic: str) -> str:
     """A template, or a plain MQTT filter, as what is subscribed to."""

@@ -78,6 +78,7 @@ class NetprobeCollector(Collector):
 
     async def start(self) -> None:
         """Start the helper, if anybody wants it."""
+        self._lans.recall()
         await self._listen()
         if self._wanted():
             await self._begin()

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
 from hub.api import Phrase
 
 FORGET = 3
@@ -145,19 +147,34 @@ class Findings:
         return told
 
 
+class Memory(BaseModel):
+    """What outlasts a restart of the hub, by listed address."""
+
+    macs: dict[str, str] = {}
+    """The MAC that it had last."""
+    before: dict[str, str] = {}
+    """The one before that, as long as the change counts."""
+
+
 class Lan:
     """One network over time."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Memory | None = None) -> None:
         self._turn = 0
-        self._macs: dict[str, str] = {}
+        known = known or Memory()
+        self._macs = dict(known.macs)
         """Listed address → the MAC that it had last."""
-        self._changed: dict[str, tuple[Phrase, int]] = {}
-        """Listed address → how its MAC changed, and when."""
+        self._changed = {a: (mac, 0) for a, mac in known.before.items() if a in known.macs}
+        """Listed address → the MAC before that, and the turn in which it changed."""
         self._unknown = Findings("unknown_device")
         self._duplicate = Findings("duplicate_address")
         self._moved = Findings("mac_moved")
         self._rogue = Findings("rogue_dhcp")
+
+    def memory(self) -> Memory:
+        """For the `Lan` of after a restart, to which what moved lately has moved just now."""
+        before = {address: mac for address, (mac, _) in self._changed.items()}
+        return Memory(macs=dict(self._macs), before=before)
 
     def judge(self, heard: Heard, expected: Expected, sweep_s: float) -> Judged:
         """A turn. `sweep_s`: how long ago it began; two MACs that were heard at one address make a
@@ -237,16 +254,16 @@ class Lan:
                         | {"allowed": " / ".join(sorted(allowed))},
                     )
             elif mac != before:
-                said = Phrase(
-                    "{device} ({address}) answers with {mac}; before it was {before}",
-                    {"device": device, "address": address, "mac": mac, "before": before},
-                )
-                self._changed[address] = said, self._turn
-        for address, (said, since) in list(self._changed.items()):
+                self._changed[address] = before, self._turn
+        for address, (before, since) in list(self._changed.items()):
             if self._turn - since >= MOVED_TURNS or address not in expected.listed:
                 del self._changed[address]
-            else:
-                found[address] = said
+                continue
+            moved = {"device": expected.listed[address], "mac": self._macs[address]}
+            found[address] = Phrase(
+                "{device} ({address}) answers with {mac}; before it was {before}",
+                {**moved, "address": address, "before": before},
+            )
         return found
 
 

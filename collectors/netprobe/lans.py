@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
 
 from collectors.netprobe.client import Prober, Ready
 from collectors.netprobe.config import MOST_ADDRESSES, NetprobeConfig, NetprobeSection
-from collectors.netprobe.lan import Expected, Lan
+from collectors.netprobe.lan import Expected, Lan, Memory
 from collectors.netprobe.names import Book
-from hub.api import Emit, Event, Host, Proposal, Reading, Series, Target, TryAgain, Value
+from hub.api import Emit, Event, Host, Proposal, Reading, Receipt, Series, Target, TryAgain, Value
 
 PERIOD_S = 60.0
 """As the manifest has it."""
@@ -22,6 +25,8 @@ PERIODS_BACK = 2
 class _Watched:
     lan: Lan = field(default_factory=Lan)
     swept_ns: int = 0
+    told: Memory = field(default_factory=Memory)
+    """What it remembers of sweeps whose findings are on disk."""
 
 
 class Lans:
@@ -30,9 +35,24 @@ class Lans:
     def __init__(self, host: Host, prober: Prober, config: NetprobeConfig) -> None:
         self._host, self._prober, self._config = host, prober, config
         self._watched: dict[str, _Watched] = {}
+        self._kept: Mapping[str, Any] = {}
+        """What the host keeps."""
+        self._unkept = False
+        """It said that it can't."""
         self._book = Book()
         change = config.tiers.get("lan")
         self._period_s = (change and change.period_s) or PERIOD_S
+
+    def recall(self) -> None:
+        """Go on with what was known before the hub was restarted."""
+        self._kept = self._host.recall()
+        for device, facts in self._kept.items():
+            try:
+                known = Memory.model_validate(facts)
+            except ValidationError as error:
+                self._host.log.error("forgets the MACs of a network", device=device, why=str(error))
+            else:
+                self._watched[device] = _Watched(Lan(known), told=known)
 
     def keep(self, devices: Mapping[str, NetprobeSection]) -> None:
         """Forget what is not among these."""
@@ -63,7 +83,7 @@ class Lans:
         if watched.swept_ns:
             fields["arp_per_s"] = heard.frames / max(1.0, (now_ns - watched.swept_ns) / 1e9)
         watched.swept_ns = now_ns
-        emit(
+        told = emit(
             Reading(Series.of("lan", target.id), now_ns, fields),
             *(Event.saying(target.id, told.name, now_ns, told.said) for told in judged.told),
             *(
@@ -71,6 +91,24 @@ class Lans:
                 for who in judged.strangers
             ),
         )
+        await self._remember(watched, told)
+
+    async def _remember(self, watched: _Watched, told: Receipt) -> None:
+        """Keep what was learned, once it is certain that people hear of what moved."""
+        known = watched.lan.memory()
+        if known != watched.told:
+            await told
+            watched.told = known
+        kept = {device: one.told.model_dump() for device, one in self._watched.items()}
+        if kept == self._kept:
+            return
+        try:
+            await self._host.keep(kept)
+            self._kept, self._unkept = kept, False
+        except TryAgain as error:  # the next sweep does
+            if not self._unkept:
+                self._unkept = True
+                self._host.log.warning("MACs would be forgotten by a restart", why=str(error))
 
     async def _expected(
         self, section: NetprobeSection, sections: Mapping[str, NetprobeSection], ready: Ready

@@ -110,6 +110,11 @@ class _Host:
     def taken(self, redelivery: Redelivery) -> Receipt | None:
         return None
 
+    def recall(self) -> Mapping[str, Any]:
+        return {}
+
+    async def keep(self, facts: Mapping[str, Any]) -> None: ...
+
 
 class _Emit:
     """Sorts what the collector hands over; it is kept by the time it is handed over."""
