@@ -49,7 +49,7 @@ async def run_ingest(conf: Configuration) -> None:
     asked: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
-        task = asyncio.create_task(ingest.reload_quietly(), name="reload")
+        task = asyncio.create_task(ingest.in_force.reload_quietly(), name="reload")
         asked.add(task)
         task.add_done_callback(asked.discard)
 

@@ -6,31 +6,27 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from hub import clock, configuration, link, logs, own, past, ruleset, serveside
-from hub.api import BadItem, Event, Hint, Phrase, Reading, Route, TryAgain
-from hub.aside import aside
+from hub import clock, link, logs, own
+from hub.api import Event, Hint, Phrase, Reading, Route, TryAgain
 from hub.clock import NS, monotonic, now_ns, to_datetime
 from hub.committer import Committer
 from hub.configuration import Configuration
 from hub.doubt import Doubts
 from hub.health import Health
 from hub.host import TargetHost
+from hub.inforce import InForce
 from hub.inventory import Inventory
 from hub.journal import Class, Journal, Kept, Kind
-from hub.journal.files import identity
 from hub.notebook import Notebook
 from hub.own import Fresh, Own
 from hub.pipeline import Pipeline
 from hub.probing import Prober
-from hub.problems import Misconfigured, Problem
 from hub.records import pack_event, pack_map, pack_readings
 from hub.redelivery import Window
 from hub.registry import Plugin
-from hub.reload import Changes, compare
-from hub.ruleset import RuleSet
+from hub.reload import Changes
 from hub.running import Runner
 from hub.settings import MIB, Settings
 
@@ -43,12 +39,7 @@ FASTER = 6
 STEP_S = 10.0
 """A clock that goes wrong by more between two ticks is said to have jumped."""
 HOUSE_S = 1.0
-CONFIGURATION_S = 10.0
 FULL_S = 60.0
-LOGGED = 20
-"""Mistakes of a refused reload that the log names."""
-PAST_S = 20.0
-"""How long a reload waits for what the store knows."""
 ACT_S = 5.0
 """How long a person waits for an act to be on disk before hearing why it is not."""
 
@@ -75,14 +66,7 @@ class Ingest:
 
     def __init__(self, conf: Configuration) -> None:
         """Raises `Locked`, `OtherFormat`, OSError, and pydantic's errors for a bad section."""
-        self.conf = conf
         self.settings = settings = conf.settings
-        self.refused: list[Problem] = []
-        """What was wrong with the last reload: the configuration of before goes on."""
-        self.waiting: list[str] = []
-        """Settings that were changed and wait for a restart."""
-        self._reloading = asyncio.Lock()
-        self._noted = ""
         self.health_of = Health()
         self.journal = open_journal(settings)
         self.committer = Committer(self.journal, self.health_of)
@@ -107,6 +91,7 @@ class Ingest:
                     self.runners.append(self._runner(plugin, conf.inventory, section))
                 except Exception:  # a plugin's code may fail in any way; the others go on
                     log.error("left out: it can't be made", collector=name, exc_info=True)
+        self.in_force = InForce(conf, self.journal.folder, self.committer, self._go_on_with)
         self._prober = Prober(self.runners, self.committer, now_ns)
         self._routes = _compile(r for runner in self.runners for r in runner.collector.routes())
 
@@ -146,7 +131,7 @@ class Ingest:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_needed(commit), name="commit")
-                group.create_task(self._note_configuration(), name="configuration")
+                group.create_task(self.in_force.note(), name="configuration")
                 group.create_task(self._ticks(), name="ticks")
                 group.create_task(self._keep_house(), name="house")
                 group.create_task(self._measure_ourselves(), name="own health")
@@ -205,7 +190,7 @@ class Ingest:
                 "bytes": sum(self.journal.used(k) for k in Class),
             },
             "trouble": self._trouble(),
-            "notes": self._notes(),
+            "notes": self.in_force.notes(),
             "dropped": self.health_of.by("dropped", "reason"),
             "refused": self.health_of.by("refused", "reason"),
             "collectors": {
@@ -228,18 +213,6 @@ class Ingest:
             found.append("the journal is full: polled readings are dropped")
         return found
 
-    def _notes(self) -> list[str]:
-        """What a person should know although all is well."""
-        found = []
-        if self.refused:
-            more = f", and {len(self.refused) - 1} more" if len(self.refused) > 1 else ""
-            found.append(
-                f"the last reload was refused, all goes on as before: {self.refused[0]}{more}"
-            )
-        if self.waiting:
-            found.append(f"changed, but only counts after a restart: {', '.join(self.waiting)}")
-        return found
-
     async def route(self, method: str, path: str, body: bytes) -> Mapping[str, Any] | None:
         for known, pattern, handle in self._routes:
             match = pattern.fullmatch(path)
@@ -247,6 +220,20 @@ class Ingest:
                 answer: Mapping[str, Any] = await handle(body, **match.groupdict())
                 return answer
         return None
+
+    async def reload(self) -> Changes:
+        return await self.in_force.reload()
+
+    async def _go_on_with(self, conf: Configuration, changes: Changes) -> None:
+        """What a reload brought, for the collectors."""
+        if conf.inventory.devices != self.in_force.conf.inventory.devices:
+            for doubts in self._doubts:
+                doubts.know(conf.inventory)
+        self._addresses = conf.inventory.addresses()
+        for runner in self.runners:
+            runner.know(self._addresses)
+            if runner.name in changes.collectors:
+                await runner.retarget(conf.inventory.targets(runner.name))
 
     # the hub's own tasks
 
@@ -334,101 +321,6 @@ class Ingest:
                 told, told_at = full, monotonic()
                 self.own.tell("journal", {"full": int(full)}, Class.ACT)
             await asyncio.sleep(HOUSE_S)
-
-    async def _note_configuration(self) -> None:
-        """Rules and inventory in force are part of the log; at the start when they changed."""
-        in_force, journal = ruleset.of(self.conf), identity(self.journal.folder)
-        marker = self.settings.data / "configuration.sha256"
-        self._noted, known = in_force.sha256, f"{journal} {in_force.sha256}"
-        if marker.exists() and marker.read_text(errors="replace") == known:
-            return
-        noted = False
-        while True:
-            try:
-                if not noted:
-                    await self._note(in_force.payload)
-                noted = True
-                marker.write_text(known)
-                return
-            except (TryAgain, OSError):  # a full disk, which the committer complains of
-                await asyncio.sleep(CONFIGURATION_S)
-
-    async def _note(self, payload: bytes, stored: bytes = b"") -> int:
-        """A rule set, and right behind it what its new rules know of the past."""
-        now = now_ns()
-        drafts = [(now, Kind.CONFIG, Class.ACT, payload)]
-        if stored:
-            drafts.append((now, Kind.PAST, Class.ACKNOWLEDGED, stored))
-        return await self.committer.submit(drafts, Class.ACT)
-
-    # other rules, devices, teams and channels while all goes on
-
-    async def reload(self) -> Changes:
-        """Read the files again and go on with what changed; all of it or nothing.
-
-        Raises `Misconfigured` for files with mistakes, `TryAgain` when it can't be written down.
-        """
-        async with self._reloading:
-            try:
-                conf = await aside(lambda: configuration.load(self.conf.path))
-            except Misconfigured as error:
-                self.refused = error.problems
-                log.error("reload refused, all goes on as before", problems=len(error.problems))
-                for problem in error.problems[:LOGGED]:
-                    log.error("wrong in the configuration", what=str(problem))
-                raise
-            changes = await aside(lambda: compare(self.conf, conf))
-            conf.inventory.keep(self.conf.inventory)
-            new = await aside(lambda: ruleset.of(conf))
-            same = new.sha256 == self._noted
-            stored, changes = await self._past(conf, new, changes)
-            await self._note(ruleset.unchanged(new.sha256) if same else new.payload, stored)
-            with suppress(OSError):  # then it is noted once more at the next start
-                known = f"{identity(self.journal.folder)} {new.sha256}"
-                (self.settings.data / "configuration.sha256").write_text(known)
-            if conf.inventory.devices != self.conf.inventory.devices:
-                for doubts in self._doubts:
-                    doubts.know(conf.inventory)
-            self._addresses = conf.inventory.addresses()
-            for runner in self.runners:
-                runner.know(self._addresses)
-                if runner.name in changes.collectors:
-                    await runner.retarget(conf.inventory.targets(runner.name))
-            self.conf, self._noted, self.refused = conf, new.sha256, []
-            self.waiting = list(dict.fromkeys([*self.waiting, *changes.restart]))
-            log.info("reloaded", changes="; ".join(changes.lines()) or "nothing")
-            return changes
-
-    async def _past(
-        self, conf: Configuration, new: RuleSet, changes: Changes
-    ) -> tuple[bytes, Changes]:
-        """What the store holds of the time that new rules look back to, as a record; and the
-        changes with what is to be said of it. Without an answer the rules begin empty."""
-        rules = past.new_rules(self.conf.rules, conf.rules)
-        if not rules:
-            return b"", changes
-        try:
-            async with asyncio.timeout(PAST_S):
-                asked = past.ask(rules, new.things)
-                said = await serveside.ask(self.settings.data, "past", asked)
-        except (TryAgain, BadItem, TimeoutError) as error:
-            why = str(error) or f"no answer for {PAST_S:g} s"
-        else:
-            why = said.get("too_much", "")
-            if not why:
-                names = [rule.name for rule in rules]
-                return past.pack(rules, said["readings"]), replace(changes, refilled=names)
-        log.error("new rules are not refilled from the store, they begin empty", why=why)
-        return b"", replace(changes, not_refilled=why)
-
-    async def reload_quietly(self) -> None:
-        """For who can't be answered (a signal): the log and the board say how it went."""
-        try:
-            await self.reload()
-        except Misconfigured:
-            pass
-        except TryAgain as error:
-            log.error("not reloaded", why=str(error))
 
 
 async def _needed(commit: asyncio.Task[None]) -> None:

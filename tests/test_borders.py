@@ -37,6 +37,7 @@ FLOORS = [
         "hub.engine",
         "hub.fieldlink",
         "hub.forward",
+        "hub.inforce",
         "hub.ingest",
         "hub.link",
         "hub.reload",

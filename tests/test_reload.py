@@ -278,7 +278,7 @@ async def test_without_an_answer_of_the_store_new_rules_begin_empty_and_that_is_
     try:
         after = files(tmp_path, DIRTY, DUSTY_HOUR, collectors=off)
         changes = reload.compare(before, after)
-        stored, changes = await ingest._past(after, ruleset.of(after), changes)
+        stored, changes = await ingest.in_force._past(after, ruleset.of(after), changes)
     finally:
         ingest.journal.close()
     assert stored == b""
