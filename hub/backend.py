@@ -164,7 +164,7 @@ class HubBackend:
         return self._health.total("transitions")
 
     def alerts(self) -> Sequence[Alert]:
-        return self._engine.alerts() if self._engine else []
+        return self._engine.fold.watch.alerts() if self._engine else []
 
     def explain(self, device: str, rule: str = "") -> list[dict[str, Any]]:
         if device not in self.inventory.devices and device != own.MEASUREMENT:
@@ -173,7 +173,7 @@ class HubBackend:
             raise LookupError(f"there is no rule {rule!r}: {nearest(rule, self._rules)}")
         if self._engine is None:
             return []
-        return [one.plain() for one in self._engine.watch.explain(device, rule)]
+        return [one.plain() for one in self._engine.fold.watch.explain(device, rule)]
 
     async def answer_why(self, said: Mapping[str, Any]) -> dict[str, Any]:
         """`explain` for the command line."""
@@ -220,7 +220,7 @@ class HubBackend:
                 "until_ns": s.until_ns,
                 "kind": s.kind,
             }
-            for s in self._engine.watch.silences()
+            for s in self._engine.fold.watch.silences()
         ]
 
     def history(self, limit: int, device: str = "") -> Sequence[Mapping[str, Any]]:
@@ -275,7 +275,7 @@ class HubBackend:
             store |= {"since_ns": down, "reason": self._forwarder.why}
         last_id = self._engine.durable_id() if self._engine else 0
         forwarded = self._forwarder.stored_id if self._forwarder else 0
-        folded = self._engine.folded_id if self._engine else 0
+        folded = self._engine.fold.last_id if self._engine else 0
         return HealthReport(
             ok=not reasons,
             reasons=[
@@ -342,7 +342,7 @@ class HubBackend:
     async def _folded(self, record: int) -> None:
         """Wait until the board shows what was just done; the act is durable in any case."""
         for _ in range(100):
-            if self._engine is None or self._engine.folded_id >= record:
+            if self._engine is None or self._engine.fold.last_id >= record:
                 return
             await asyncio.sleep(0.01)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import msgspec
 
 from hub import logs, proposals, timesheet
 from hub.edges import Edge
+from hub.outcome import Acted, Outcome, Snapshot
 from hub.presence import Presence
 from hub.proposals import Proposed
 from hub.reading import Reading, Series
@@ -66,15 +67,6 @@ UP = ("pending", "firing", "acknowledged")
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
-
-
-class Acted(NamedTuple):
-    """An act as a record of the journal brought it."""
-
-    id: int
-    """Of the record."""
-    time_ns: int
-    act: Act
 
 
 class Point(NamedTuple):
@@ -152,51 +144,29 @@ class Ledger:
 
     def commit(
         self,
-        transitions: Sequence[Transition],
-        points: Sequence[Reading],
+        outcome: Outcome,
         owe: Callable[[sqlite3.Connection, Sequence[Transition]], object],
-        snapshot: tuple[int, Any] | None = None,
-        configuration: bytes = b"",
-        acts: Sequence[Acted] = (),
-        presence: Presence | None = None,
-        edges: Iterable[Edge] = (),
-        proposed: Iterable[Proposed] = (),
+        snapshot: Snapshot | None = None,
     ) -> int:
-        """Everything in one transaction; return how many transitions were new.
-
-        `configuration`: the record of the rule set that the snapshot belongs to, where it is
-        another than before. `presence`: what is to be kept of it; tell it when this has returned.
-        """
+        """Everything in one transaction, with what is owed for the transitions that are new; how
+        many these are."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
-            fresh = [t for t in transitions if self._insert(t)]
+            fresh = [t for t in outcome.transitions if self._insert(t)]
             owe(self.db, fresh)
             self.db.executemany(
                 "INSERT OR IGNORE INTO act VALUES (?, ?, ?)",
-                [(one.id, one.time_ns, _pack(asdict(one.act))) for one in acts],
+                [(one.id, one.time_ns, _pack(asdict(one.act))) for one in outcome.acts],
             )
             self.db.executemany(
                 # Of two points at one time the later wins, under a number of its own: the
                 # earlier may be on its way to the store right now.
                 "INSERT OR REPLACE INTO point (series, time_ns, fields) VALUES (?, ?, ?)",
-                [(r.series.key, r.time_ns, _pack(r.fields)) for r in points],
+                [(r.series.key, r.time_ns, _pack(r.fields)) for r in outcome.points],
             )
+            proposals.keep(self.db, outcome.proposed)
             if snapshot is not None:
-                self.db.execute(
-                    "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?)",
-                    (snapshot[0], _pack(snapshot[1])),
-                )
-            if configuration:
-                self.db.execute(
-                    "INSERT OR REPLACE INTO configuration VALUES (1, ?)", (configuration,)
-                )
-            if presence is not None:
-                timesheet.keep(self.db, presence)
-            proposals.keep(self.db, proposed)
-            self.db.executemany(
-                "INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?)",
-                [(one.device, one.port, one.name, _pack(one)) for one in edges],
-            )
+                self._keep(snapshot)
             self.db.execute("COMMIT")
         except BaseException:
             self.db.rollback()  # or nothing, where a full disk made SQLite do it by itself
@@ -212,6 +182,22 @@ class Ledger:
             return False
         self._note_open(t.key, t.id, t.after)
         return True
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        self.db.execute(
+            "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?)",
+            (snapshot.last_id, _pack(snapshot.state)),
+        )
+        if snapshot.rule_set:
+            self.db.execute(
+                "INSERT OR REPLACE INTO configuration VALUES (1, ?)", (snapshot.rule_set,)
+            )
+        if snapshot.presence is not None:
+            timesheet.keep(self.db, snapshot.presence)
+        self.db.executemany(
+            "INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?)",
+            [(one.device, one.port, one.name, _pack(one)) for one in snapshot.edges],
+        )
 
     def presence(self) -> Presence:
         """As it was kept last; a new one at the beginning."""

@@ -91,7 +91,7 @@ class Serve:
         self.signer = _signer(conf)
         self.people = People(conf, self.notifier, self.backend, self.planner, self.signer)
         self._reloaded = asyncio.Event()
-        self.inquirer = Inquirer(link, lambda: self.engine.watch.questions())
+        self.inquirer = Inquirer(link, lambda: self.engine.fold.watch.questions())
         self.engine = self._engine()
         self.forwarder = self._forwarder()
         self.backend.watch(self.engine, self.forwarder, partial(self.people.teams, ledger.db))

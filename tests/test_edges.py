@@ -13,6 +13,7 @@ from hub.api import Proposal
 from hub.cli.main import cli
 from hub.edges import BELIEVED, Edge, Word, edge_of, judged
 from hub.journal import Class, Kind
+from hub.outcome import Outcome
 from hub.records import pack_proposal
 from tests.rules_support import SILENT, START, rules
 from tests.test_engine import World, fold
@@ -80,7 +81,7 @@ async def test_a_told_edge_gets_from_the_journal_to_the_person(tmp_path: Path) -
         world.journal.append([(START + by, Kind.PROPOSAL, Class.POLLED, payload)])
     engine = world.engine(rules(SILENT))
     await fold(engine, world.records())
-    engine._commit([], [], keep=True)
+    engine._commit(Outcome(), keep=True)
     assert [one.seen_ns for one in world.ledger.edges()] == [START + 2]
     world.ledger.close()
     world.journal.close()

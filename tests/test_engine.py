@@ -19,6 +19,7 @@ from hub.engine import STALE_NS, Engine
 from hub.health import Health
 from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.ledger import Ledger
+from hub.outcome import Outcome, Snapshot
 from hub.reading import Reading, Series
 from hub.records import pack_map, pack_readings, pack_verdict
 from rules.rule import Rule
@@ -133,7 +134,7 @@ async def run_until(engine: Engine, record_id: int) -> None:
     task = asyncio.create_task(engine.run())
     try:
         async with asyncio.timeout(10):
-            while engine.folded_id < record_id and not task.done():
+            while engine.fold.last_id < record_id and not task.done():
                 await asyncio.sleep(0.005)
     finally:
         task.cancel()
@@ -173,10 +174,10 @@ def test_folding_again_after_a_crash_at_any_point_changes_nothing(
 
     async def story() -> None:
         engine = world.engine()
-        while engine.folded_id < last:
+        while engine.fold.last_id < last:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(module, "SNAPSHOT_S", chance.choice([-1.0, 1e9]))
-                records = world.records(max(0, engine.folded_id - chance.choice([0, 0, 5])))
+                records = world.records(max(0, engine.fold.last_id - chance.choice([0, 0, 5])))
                 await fold(engine, records[: chance.randint(1, 15)])
             if chance.random() < 0.4:
                 world.crash()
@@ -211,7 +212,7 @@ async def test_a_verdict_tells_of_the_alert_that_waited_for_it_whatever_crashes_
     engine, records = world.engine(given), world.records()
     cut = fired - 2 + crash_after
     await fold(engine, records[:cut])
-    asked = engine.watch.questions().keys()
+    asked = engine.fold.watch.questions().keys()
     assert asked == {fired: {"r-dlh", "r-core"}, fired + 1: {"r-core"}}.get(cut, set())
     world.crash()
     await fold(world.engine(given), records[cut:])
@@ -229,10 +230,13 @@ async def test_the_engine_itself_goes_on_where_it_was_stopped(
     assert kept == world.journal.last_id, "an orderly end keeps the state"
     world.crash()
     engine = world.engine()
-    assert engine.folded_id == kept
-    assert [a.rule for a in engine.alerts()] == ["pm"]
+    assert engine.fold.last_id == kept
+    assert [a.rule for a in engine.fold.watch.alerts()] == ["pm"]
     await run_until(engine, kept)
-    assert world.outcome()["transitions"] == plain["transitions"][: len(engine.alerts()) + 1]
+    assert (
+        world.outcome()["transitions"]
+        == plain["transitions"][: len(engine.fold.watch.alerts()) + 1]
+    )
 
 
 async def test_the_board_is_filled_from_before_the_cursor_and_nothing_is_folded_twice(
@@ -275,14 +279,14 @@ async def test_a_fault_in_a_rule_costs_its_record_and_is_no_crash_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = world.engine()
-    observe = engine.watch.observe
+    observe = engine.fold.watch.observe
 
     def trips(record_id: int, readings: list[Reading], now_ns: int) -> list[Transition]:
         if any(reading.fields["pm25"] == 13.0 for reading in readings):
             raise ZeroDivisionError
         return observe(record_id, readings, now_ns)
 
-    monkeypatch.setattr(engine.watch, "observe", trips)
+    monkeypatch.setattr(engine.fold.watch, "observe", trips)
     world.write(5, [10.0, 13.0, 90.0, 90.0, 90.0])
     await run_until(engine, world.journal.last_id)
     assert world.health.total("unfolded") == 1
@@ -371,11 +375,11 @@ async def test_a_state_that_can_not_be_read_is_folded_anew_and_tells_no_old_stor
         world.ledger.db.execute("UPDATE snapshot SET state = x'c1ff'")
     else:
         broken = {**state, "version": 99} if spoil == "version" else {"version": state["version"]}
-        world.ledger.commit([], [], lambda *_: None, (last, broken))
+        world.ledger.commit(Outcome(), lambda *_: None, Snapshot(last, broken))
     # As if the alerts' ids came out differently this time.
     world.ledger.db.execute("UPDATE transition SET id = 'old-' || id")
     engine = world.engine(now_ns=START + 60 * MINUTE)
-    assert engine.folded_id == 0
+    assert engine.fold.last_id == 0
     await run_until(engine, last)
     outcome = world.outcome()
     assert outcome["told"] == plain["told"], "nobody is told again what is long over"
@@ -398,7 +402,9 @@ async def test_changed_rules_go_on_and_close_what_no_longer_has_a_rule(world: Wo
     await run_until(engine, world.journal.last_id)
     assert world.outcome()["states"][-1] == ("pm", "resolved")
     assert world.outcome()["open"] == []
-    assert engine.alerts() == [] or all(a.state == "resolved" for a in engine.alerts())
+    assert engine.fold.watch.alerts() == [] or all(
+        a.state == "resolved" for a in engine.fold.watch.alerts()
+    )
 
 
 async def test_a_clock_that_is_set_back_stops_nothing(world: World) -> None:
@@ -462,10 +468,10 @@ def test_the_air_index_is_recorded_once_an_hour_whatever_crashes(
 
     async def story() -> None:
         engine = world.engine(rules(HIGH_INDEX))
-        while engine.folded_id < last:
+        while engine.fold.last_id < last:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(module, "SNAPSHOT_S", chance.choice([-1.0, 1e9]))
-                records = world.records(engine.folded_id)
+                records = world.records(engine.fold.last_id)
                 await fold(engine, records[: chance.randint(1, 15)])
             if chance.random() < 0.4:
                 world.crash()

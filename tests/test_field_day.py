@@ -149,7 +149,7 @@ class Days:
             hour = (self.now - MIDNIGHT + MINUTE) // HOUR
             self.looks[hour] = [
                 Look(alert.rule, alert.device, alert.state, alert.data_state)
-                for alert in engine.watch.alerts()
+                for alert in engine.fold.watch.alerts()
             ]
         self.told = messages(ledger)
         ledger.close()

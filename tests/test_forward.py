@@ -21,6 +21,7 @@ from hub.health import Health
 from hub.journal import Class, Journal, Kind
 from hub.journal.files import Cursor, identity
 from hub.ledger import of_journal
+from hub.outcome import Outcome
 from hub.reading import Reading, Series
 from hub.records import pack_readings
 from hub.store.base import Batch, Store, StoreDown, StoreRefused, Written
@@ -126,7 +127,7 @@ class World:
 
     def alert(self, *numbers: int) -> None:
         points = [Reading(ALERT, T0 + n, {"active": n}) for n in numbers]
-        self.ledger.commit([], points, lambda *_: None)
+        self.ledger.commit(Outcome(points=points), lambda *_: None)
 
     def parked(self) -> list[dict[str, Any]]:
         if not self.parked_path.exists():

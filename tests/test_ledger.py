@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hub.ledger import Ledger, of_journal
+from hub.outcome import Outcome, Snapshot
 from hub.reading import Reading, Series
 from rules.watch import Transition
 
@@ -56,8 +57,8 @@ def test_what_was_taken_is_not_taken_again_nor_owed_again(ledger: Ledger) -> Non
     def owe(_db: sqlite3.Connection, fresh: list[Transition]) -> None:
         owed.extend(t.id for t in fresh)
 
-    assert ledger.commit([transition(1), transition(2)], [], owe) == 2
-    assert ledger.commit([transition(2), transition(3)], [], owe) == 1
+    assert ledger.commit(Outcome([transition(1), transition(2)]), owe) == 2
+    assert ledger.commit(Outcome([transition(2), transition(3)]), owe) == 1
     assert owed == ["1-0", "2-0", "3-0"]
     assert [t["id"] for t in ledger.history(10)] == ["3-0", "2-0", "1-0"]
     assert ledger.history(10, "nobody") == []
@@ -68,34 +69,34 @@ def test_a_commit_that_fails_leaves_nothing_behind(ledger: Ledger) -> None:
     def fails(_db: sqlite3.Connection, _transitions: object) -> None:
         raise RuntimeError("the outbox has a bug")
 
+    both = Outcome([transition(1)], [Reading(ALERT, 1, {"active": 1})])
     with pytest.raises(RuntimeError, match="outbox"):
-        ledger.commit([transition(1)], [Reading(ALERT, 1, {"active": 1})], fails, (7, {"x": 1}))
+        ledger.commit(both, fails, Snapshot(7, {"x": 1}))
     assert ledger.history(10) == []
     assert ledger.points(10) == []
     assert ledger.snapshot() == (0, None)
-    assert ledger.commit([transition(1)], [], nobody) == 1
+    assert ledger.commit(Outcome([transition(1)]), nobody) == 1
 
 
 def test_open_alerts_are_the_last_word_of_each_in_the_journal_s_order(ledger: Ledger) -> None:
-    ledger.commit(
-        [
-            transition(900, "firing"),
-            transition(100, "resolved", id="901-0"),  # the clock was set back
-            transition(101, "firing", id="902-0", key="pm:aq2", device="aq2"),
-            transition(102, "acknowledged", id="903-0", key="pm:aq2", device="aq2"),
-            transition(103, "pending", id="904-0", key="pm:aq3", device="aq3"),
-            transition(104, "ok", id="905-0", key="pm:aq3", device="aq3"),
-        ],
-        [],
-        nobody,
-    )
+    stories = [
+        transition(900, "firing"),
+        transition(100, "resolved", id="901-0"),  # the clock was set back
+        transition(101, "firing", id="902-0", key="pm:aq2", device="aq2"),
+        transition(102, "acknowledged", id="903-0", key="pm:aq2", device="aq2"),
+        transition(103, "pending", id="904-0", key="pm:aq3", device="aq3"),
+        transition(104, "ok", id="905-0", key="pm:aq3", device="aq3"),
+    ]
+    ledger.commit(Outcome(stories), nobody)
     assert {k: t["after"] for k, t in ledger.open_alerts().items()} == {"pm:aq2": "acknowledged"}
 
 
 def test_a_file_from_before_knows_what_is_open_as_soon_as_it_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "serve.db"
     before = Ledger(path)
-    before.commit([transition(1), transition(2, key="pm:aq2"), transition(3, "ok")], [], nobody)
+    before.commit(
+        Outcome([transition(1), transition(2, key="pm:aq2"), transition(3, "ok")]), nobody
+    )
     before.db.execute("DROP TABLE open_alert")
     before.close()
     again = Ledger(path)
@@ -106,21 +107,18 @@ def test_a_file_from_before_knows_what_is_open_as_soon_as_it_is_opened(tmp_path:
 def test_old_transitions_are_let_go_except_the_last_word_of_what_is_still_on(
     ledger: Ledger,
 ) -> None:
-    ledger.commit(
-        [
-            transition(10, "pending"),
-            transition(11, "firing"),
-            transition(12, "firing", key="pm:aq2"),
-            transition(13, "resolved", key="pm:aq2"),
-            transition(90, "firing", key="pm:aq3"),
-        ],
-        [],
-        nobody,
-    )
+    stories = [
+        transition(10, "pending"),
+        transition(11, "firing"),
+        transition(12, "firing", key="pm:aq2"),
+        transition(13, "resolved", key="pm:aq2"),
+        transition(90, "firing", key="pm:aq3"),
+    ]
+    ledger.commit(Outcome(stories), nobody)
     assert [ledger.forget(50, 2) for _ in range(3)] == [2, 1, 0]
     assert [t["id"] for t in ledger.history(10)] == ["90-0", "11-0"]
     assert sorted(ledger.open_alerts()) == ["pm:aq1", "pm:aq3"]
-    ledger.commit([transition(95, "resolved", before="firing")], [], nobody)
+    ledger.commit(Outcome([transition(95, "resolved", before="firing")]), nobody)
     assert ledger.forget(50, 10) == 1
     assert list(ledger.open_alerts()) == ["pm:aq3"]
 
@@ -143,16 +141,16 @@ def test_what_is_open_and_what_is_old_are_asked_without_reading_the_whole_past(
 
 
 def test_of_two_points_at_one_time_the_later_wins_even_over_one_on_its_way(ledger: Ledger) -> None:
-    ledger.commit([], [Reading(ALERT, 5, {"state": "pending"})], nobody)
+    ledger.commit(Outcome(points=[Reading(ALERT, 5, {"state": "pending"})]), nobody)
     on_its_way = ledger.points(10)
-    ledger.commit([], [Reading(ALERT, 5, {"state": "firing"})], nobody)
+    ledger.commit(Outcome(points=[Reading(ALERT, 5, {"state": "firing"})]), nobody)
     ledger.stored(on_its_way)
     assert [p.reading.fields for p in ledger.points(10)] == [{"state": "firing"}]
 
 
 def test_points_wait_in_order_until_they_are_stored(ledger: Ledger) -> None:
     for number in range(10):
-        ledger.commit([], [Reading(ALERT, number, {"active": 1})], nobody)
+        ledger.commit(Outcome(points=[Reading(ALERT, number, {"active": 1})]), nobody)
     first = ledger.points(4)
     assert [p.reading.time_ns for p in first] == [0, 1, 2, 3]
     ledger.stored(first)
@@ -170,7 +168,7 @@ def test_it_is_found_again_by_its_journal_and_has_one_name(tmp_path: Path) -> No
     ledger = of_journal(path, "journal a")
     name = ledger.id
     assert len(name) == 16
-    ledger.commit([transition(1)], [], nobody)
+    ledger.commit(Outcome([transition(1)]), nobody)
     ledger.close()
     again = of_journal(path, "journal a")
     assert again.id == name
@@ -183,12 +181,12 @@ def test_the_ledger_of_another_journal_is_set_aside_whole(tmp_path: Path) -> Non
     """Its record ids mean other records: it would take the new ones for old."""
     path = tmp_path / "serve.db"
     old = of_journal(path, "journal a")
-    old.commit([transition(1)], [], nobody, (1_000_000, {"state": 1}))
+    old.commit(Outcome([transition(1)]), nobody, Snapshot(1_000_000, {"state": 1}))
     old_name = old.id
     old.close()
     new = of_journal(path, "journal b")
     assert new.snapshot() == (0, None)
-    assert new.commit([transition(1)], [], nobody) == 1
+    assert new.commit(Outcome([transition(1)]), nobody) == 1
     assert new.id != old_name
     new.close()
     assert aside(tmp_path) == ["serve.db.aside1"]
@@ -203,7 +201,7 @@ def test_a_file_that_can_not_be_read_is_set_aside_and_never_wiped(tmp_path: Path
     path = tmp_path / "serve.db"
     ledger = of_journal(path, "journal a")
     for number in range(300):
-        ledger.commit([transition(number)], [], nobody)
+        ledger.commit(Outcome([transition(number)]), nobody)
     ledger.close()
     data = bytearray(path.read_bytes())
     if how == "no database":

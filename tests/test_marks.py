@@ -81,7 +81,7 @@ def fold(engine: Engine) -> None:
     async def until_folded() -> None:
         task = asyncio.create_task(engine.run())
         async with asyncio.timeout(10):
-            while engine.folded_id < 4:
+            while engine.fold.last_id < 4:
                 await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -25,6 +25,7 @@ from hub.notify.channels.webhook import WebhookConfig
 from hub.notify.message import Facts, Message
 from hub.notify.notifier import Notifier
 from hub.notify.routing import Router, Team
+from hub.outcome import Outcome, Snapshot
 from rules.transition import Transition
 from tests.notify_support import ZONE, Lines, Stub, change, http_stub, numbered, tools, until
 
@@ -175,7 +176,7 @@ def test_the_ledger_takes_a_transition_and_its_messages_once_however_often_it_is
         outbox.create(ledger.db)
         try:
             both = [change(id="1-0"), change(id="1-1", after="resolved")]
-            ledger.commit(both, [], owe_for, (1, [object()] if fails else [1]))
+            ledger.commit(Outcome(both), owe_for, Snapshot(1, [object()] if fails else [1]))
         finally:
             ledger.close()
 

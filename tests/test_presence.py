@@ -14,6 +14,7 @@ from hub.clock import NS
 from hub.engine import Engine
 from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.ledger import Ledger
+from hub.outcome import Outcome
 from hub.presence import HOLD, HUB, SHUT, UP, Presence, Span, Work, watched
 from hub.reading import Quality, Reading, Series
 from hub.records import pack_map, pack_readings
@@ -158,7 +159,7 @@ async def folded(world: World, seed: int | None) -> tuple[list[Span], list[Work]
     """What is kept in the end; with a seed, after crashes between any two commits."""
     chance = random.Random(seed)
     engine = world.engine()
-    while records := world.records(engine.folded_id):
+    while records := world.records(engine.fold.last_id):
         some = len(records) if seed is None else chance.randint(1, 60)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "SNAPSHOT_S", chance.choice([-1.0, 1e9]))
@@ -168,7 +169,7 @@ async def folded(world: World, seed: int | None) -> tuple[list[Span], list[Work]
             world.crash()
             engine = world.engine()
     engine._kept_id = 0
-    engine._commit([], [], keep=True)
+    engine._commit(Outcome(), keep=True)
     return world.kept()
 
 
@@ -194,15 +195,15 @@ async def test_a_ledger_of_an_older_hub_begins_with_what_the_journal_still_has(
     world = World(tmp_path)
     engine = world.engine()
     await engine._take(world.records(0))
-    engine._commit([], [], keep=True)
+    engine._commit(Outcome(), keep=True)
     expected = world.kept()
     world.ledger.db.executescript("DROP TABLE presence; DELETE FROM span; DELETE FROM work;")
     world.crash()
     engine = world.engine()
-    assert engine.folded_id > 0
+    assert engine.fold.last_id > 0
     await engine._take(world.records(0))
     engine._kept_id = 0
-    engine._commit([], [], keep=True)
+    engine._commit(Outcome(), keep=True)
     assert world.kept() == expected
     world.ledger.close()
 

@@ -14,7 +14,6 @@ from hub.journal.writer import Draft
 from hub.redelivery import Window
 from hub.store.base import Batch, Written
 from hub.store.duckdb import DuckStore
-from rules.watch import Watch
 
 
 def install(names: str) -> None:
@@ -72,15 +71,14 @@ def _write_behind() -> None:
 
 def _skip_tail() -> None:
     """The engine begins at the journal's end instead of folding on from its snapshot."""
-    restore = Engine._restore
+    run = Engine.run
 
-    def restores(self: Engine) -> Watch | None:
-        watch = restore(self)
-        if watch is not None:
-            self.folded_id = max(self.folded_id, Mark(self._folder, write=False).get())
-        return watch
+    async def runs(self: Engine) -> None:
+        if self.fold.last_id:
+            self.fold.last_id = max(self.fold.last_id, Mark(self._folder, write=False).get())
+        await run(self)
 
-    Engine._restore = restores  # type: ignore[method-assign]
+    Engine.run = runs  # type: ignore[method-assign]
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
