@@ -20,9 +20,10 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
-from hub.reading import Quality, Reading, Series, Value
+from hub.reading import Quality, Reading, Value
 from rules.duration import HOUR
 from rules.ispu import PARAMETERS, Form, station
+from rules.recorded import Recorded
 from rules.thing import Thing
 
 MEASUREMENT = "air_index"
@@ -63,7 +64,7 @@ class AirIndex:
         """Hours before this one are over for good."""
         self._hour = 0
         """The running hour; 0: no tick came yet."""
-        self._last: dict[str, tuple[int, dict[str, Value]]] = {}
+        self._recorded = Recorded(MEASUREMENT)
 
     def know(self, things: Iterable[Thing]) -> None:
         """The inventory, from now on: which stations are reference instruments."""
@@ -112,15 +113,14 @@ class AirIndex:
             _forget(parameters, self._oldest)
             if parameters:
                 fields = self._fields(device, parameters, hour)
-                self._last[device] = (hour * HOUR, fields)
-                made.append(_reading(device, hour * HOUR, fields))
+                made.append(self._recorded.note(device, hour * HOUR, fields))
             else:
-                self._last.pop(device, None)
+                self._recorded.forget(device)
         return made
 
     def latest(self) -> list[Reading]:
         """The last index of each station, for who shows it after a restart."""
-        return [_reading(device, at, fields) for device, (at, fields) in self._last.items()]
+        return self._recorded.readings()
 
     def _fields(self, device: str, parameters: Mapping[str, _Hours], hour: int) -> dict[str, Value]:
         fields: dict[str, Value] = {"indicative": int(device not in self._reference), "hours": 0}
@@ -147,7 +147,7 @@ class AirIndex:
             for device, parameters in self._stations.items()
             if parameters
         }  # fmt: skip
-        last = {device: [at, fields] for device, (at, fields) in self._last.items()}
+        last = self._recorded.snapshot()
         return {"hour": self._hour, "oldest": self._oldest, "stations": stations, "last": last}
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -159,9 +159,9 @@ class AirIndex:
             }
             for device, parameters in state["stations"].items()
         }
-        last = {device: (at, fields) for device, (at, fields) in state["last"].items()}
         self._hour, self._oldest = state["hour"], state["oldest"]
-        self._stations, self._last = stations, last
+        self._stations = stations
+        self._recorded.load(state["last"])
 
 
 _NAMES = frozenset(PARAMETERS)
@@ -182,7 +182,3 @@ def _forget(parameters: dict[str, _Hours], oldest: int) -> None:
             del hours[hour]
         if not hours:
             del parameters[name]
-
-
-def _reading(device: str, time_ns: int, fields: Mapping[str, Value]) -> Reading:
-    return Reading(Series.of(MEASUREMENT, device), time_ns, fields)

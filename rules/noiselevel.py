@@ -20,6 +20,7 @@ from hub.reading import Reading, Series, Value
 from rules import noise
 from rules.airindex import UNFIT
 from rules.duration import HOUR, SECOND
+from rules.recorded import Recorded
 from rules.thing import Thing
 
 MEASUREMENT = "noise_level"
@@ -57,7 +58,7 @@ class NoiseLevel:
         """By series key; None: no microphone's."""
         self._hour = 0
         """The running hour; 0: no tick came yet."""
-        self._last: dict[str, tuple[int, dict[str, Value]]] = {}
+        self._recorded = Recorded(MEASUREMENT)
 
     def know(self, things: Iterable[Thing]) -> None:
         """The inventory, from now on: in which zone a device stands."""
@@ -106,15 +107,14 @@ class NoiseLevel:
                 del hours[old]
             fields = self._fields(device, hours, hour)
             if fields:
-                self._last[device] = hour * HOUR, fields
-                made.append(_reading(device, hour * HOUR, fields))
+                made.append(self._recorded.note(device, hour * HOUR, fields))
             else:
-                self._last.pop(device, None)
+                self._recorded.forget(device)
         return made
 
     def latest(self) -> list[Reading]:
         """The last level of each device, for who shows it after a restart."""
-        return [_reading(device, at, fields) for device, (at, fields) in self._last.items()]
+        return self._recorded.readings()
 
     def _fields(self, device: str, hours: _Hours, stop: int) -> dict[str, Value]:
         """Empty without a reading in those 24 hours."""
@@ -141,8 +141,7 @@ class NoiseLevel:
             for device, hours in self._devices.items()
             if hours
         }
-        last = {device: [at, fields] for device, (at, fields) in self._last.items()}
-        return {"hour": self._hour, "devices": devices, "last": last}
+        return {"hour": self._hour, "devices": devices, "last": self._recorded.snapshot()}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a snapshot."""
@@ -151,7 +150,7 @@ class NoiseLevel:
             device: {hour: [total, count] for hour, total, count in hours}
             for device, hours in state["devices"].items()
         }
-        self._last = {device: (at, fields) for device, (at, fields) in state["last"].items()}
+        self._recorded.load(state["last"])
         self._of.clear()
 
 
@@ -163,7 +162,3 @@ def _levels(hours: _Hours, start: int, stop: int) -> list[float]:
     """Leq of each hour that has a reading."""
     inside = (hours[hour] for hour in range(start, stop) if hour in hours)
     return [10 * log10(energy / count) for energy, count in inside]
-
-
-def _reading(device: str, time_ns: int, fields: Mapping[str, Value]) -> Reading:
-    return Reading(Series.of(MEASUREMENT, device), time_ns, fields)

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hub.reading import Reading, Series, Value
+from hub.reading import Reading, Value
 from rules.airindex import UNFIT
 from rules.duration import DAY, HOUR
 from rules.rain import DAILY, daily_class, rain_day
+from rules.recorded import Recorded
 from rules.thing import Thing
 
 MEASUREMENT = "rain_day"
@@ -40,7 +41,7 @@ class RainDay:
         """By series key: the device; empty: no rain gauge's."""
         self._day = 0
         """When the running day began, UTC ns; 0: no tick came yet."""
-        self._last: dict[str, tuple[int, dict[str, Value]]] = {}
+        self._recorded = Recorded(MEASUREMENT)
 
     def know(self, things: Iterable[Thing]) -> None:
         """The inventory, from now on: nothing of it matters here."""
@@ -76,26 +77,21 @@ class RainDay:
             fields: dict[str, Value] = {"rain_mm": round(millimetres, 6), "hours": hours}
             if hours >= ENOUGH_HOURS:
                 fields["rain_class"] = _CLASS[daily_class(millimetres).key]
-            self._last[device] = ended + DAY, fields
-            made.append(Reading(Series.of(MEASUREMENT, device), ended + DAY, fields))
+            made.append(self._recorded.note(device, ended + DAY, fields))
         self._sums.clear()
         return made
 
     def latest(self) -> list[Reading]:
         """The last day of each station, for who shows it after a restart."""
-        return [
-            Reading(Series.of(MEASUREMENT, device), at, fields)
-            for device, (at, fields) in self._last.items()
-        ]
+        return self._recorded.readings()
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data for msgpack."""
-        last = {device: [at, fields] for device, (at, fields) in self._last.items()}
-        return {"day": self._day, "sums": self._sums, "last": last}
+        return {"day": self._day, "sums": self._sums, "last": self._recorded.snapshot()}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a snapshot."""
         self._day = state["day"]
         self._sums = {device: [total, bits] for device, (total, bits) in state["sums"].items()}
-        self._last = {device: (at, fields) for device, (at, fields) in state["last"].items()}
+        self._recorded.load(state["last"])
         self._of.clear()
