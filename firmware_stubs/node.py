@@ -9,9 +9,6 @@ from typing import Any
 from firmware_stubs.micropython import node_core
 from firmware_stubs.physics import NS, Effects, Physics, profile_of
 
-BACKLOG_PER_TURN = 20
-"""Kept messages that are said again each time; the live one goes first."""
-
 
 @dataclass
 class Message:

@@ -49,8 +49,3 @@ def limit(parameter: str, period: Period) -> Limit:
         if (one.parameter, one.period) == (parameter, period):
             return one
     raise KeyError(f"no limit for {parameter} over {period}")
-
-
-def exceeded(parameter: str, period: Period, mean: float) -> bool:
-    """Whether a mean in µg/m³ is over its limit; the limit itself is allowed."""
-    return mean > limit(parameter, period).micrograms

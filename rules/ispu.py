@@ -186,6 +186,12 @@ def index(
     return Ispu(parameter, value, exact, category(value), over)
 
 
+def class_ends(parameter: str) -> tuple[float, ...]:
+    """The means of 24 hours, µg/m³, up to which the classes go; the last has no end. Raises
+    `KeyError`."""
+    return tuple(map(float, _BREAKPOINTS[parameter][:-1]))
+
+
 def category(value: int) -> Category:
     """The category of a rounded index."""
     for upper, found in zip(_UPPER, CATEGORIES, strict=False):

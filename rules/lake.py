@@ -10,7 +10,6 @@ from rules.bands import Band, band
 from rules.rule import Text
 
 HIGHEST_M = 905.0
-LOWEST_RECORDED_M = 902.4
 
 LEVELS = (
     Band("very_low", Text("Awas surut", "Danger: very low"), 902.6),
@@ -25,8 +24,3 @@ LEVELS = (
 def level(metres: float) -> Band:
     """The band of a level in metres above sea level. Raises ValueError for NaN."""
     return band(LEVELS, metres, includes_upper=False)
-
-
-def level_of_distance(distance_m: float, zero_elevation_m: float) -> float:
-    """Metres above sea level of a gauge that looks down on the water from `zero_elevation_m`."""
-    return zero_elevation_m - distance_m

@@ -24,7 +24,6 @@ LIMITS = {
 }
 """By zone or activity. Airports and stations have rules of the ministry of transport."""
 
-TOLERANCE_DBA = 3
 NIGHT_PENALTY_DBA = 5
 DAY_HOURS, NIGHT_HOURS = 16, 8
 
@@ -45,8 +44,3 @@ def energy_mean(levels: list[float]) -> float:
     if not levels:
         raise ValueError("no levels")
     return 10 * log10(sum(10 ** (0.1 * one) for one in levels) / len(levels))
-
-
-def too_loud(zone: str, level: float, *, tolerance: float = TOLERANCE_DBA) -> bool:
-    """Whether an Lsm is over the zone's limit and the tolerance. Raises KeyError: no such zone."""
-    return level > LIMITS[zone] + tolerance

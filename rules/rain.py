@@ -9,8 +9,6 @@ rain); no threshold for Toba itself was found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rules.bands import Band, band
 from rules.duration import DAY
 from rules.rule import Text
@@ -52,20 +50,6 @@ def hourly_class(millimetres: float) -> Band:
 def rain_day(time_ns: int) -> int:
     """The start of the rain day that a time belongs to, UTC ns: 00.00 UTC, 07.00 WIB."""
     return time_ns - time_ns % DAY
-
-
-def daily_sums(rain: Iterable[tuple[int, float]]) -> dict[int, float]:
-    """Millimetres by rain day of (UTC ns, mm since the reading before), in whatever order."""
-    sums: dict[int, float] = {}
-    for time_ns, millimetres in rain:
-        day = rain_day(time_ns)
-        sums[day] = sums.get(day, 0.0) + _sum(millimetres)
-    return sums
-
-
-def slides_possible(last_day: float, last_three_days: float) -> bool:
-    """Whether rain of the last 24 or 72 hours, mm, is what national landslides began with."""
-    return _sum(last_day) > LANDSLIDE_DAY_MM or _sum(last_three_days) > LANDSLIDE_THREE_DAYS_MM
 
 
 def _sum(millimetres: float) -> float:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rules
-from rules import duration
+from rules import ambient, duration, heat, lake, oxygen, rain
+from rules.bands import Band
+from rules.expression import Expression
 from rules.model import parse_rules
 from rules.rule import FUNCTIONS, Rule
 from rules.testing import load, load_rules, rules_of, run_cases
@@ -91,6 +94,81 @@ def test_advice_repeats_no_number_of_the_rule_that_settings_may_change(path: Pat
             for language, said in rule["advice"].items():
                 words = span(duration.parse(length), language)
                 assert words not in said, f"{rule['name']}: {words}"
+
+
+@cache
+def library() -> dict[str, dict[str, Any]]:
+    """By name, as the files say."""
+    return {rule["name"]: rule for path in FILES for rule in load_rules(path)["rules"]}
+
+
+def conditions(name: str) -> list[dict[str, Any]]:
+    """What a rule of the library compares."""
+    when = library()[name]["when"]
+    return list(when.get("all", [when]))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "period"),
+    [
+        *(("pm25_over_standard", "pm25", "24h"), ("pm10_over_standard", "pm10", "24h")),
+        *(("so2_over_standard", "so2", "24h"), ("no2_over_standard", "no2", "24h")),
+        *(("o3_over_standard", "o3", "8h"), ("co_over_standard", "co", "8h")),
+        ("co_high", "co", "1h"),
+    ],
+)
+def test_the_limits_of_ambient_air_are_those_of_the_law(
+    name: str, parameter: str, period: ambient.Period
+) -> None:
+    (when,) = conditions(name)
+    assert (when["field"], when["mean"]) == (parameter, period)
+    assert when["above"] == ambient.limit(parameter, period).micrograms
+
+
+@pytest.mark.parametrize(
+    ("name", "comparison", "ladder", "step"),
+    [
+        ("dissolved_oxygen_watch", "below", oxygen.LADDER, "warning"),
+        ("dissolved_oxygen_low", "below", oxygen.LADDER, "alert"),
+        ("dissolved_oxygen_critical", "below", oxygen.LADDER, "danger"),
+        ("lake_level_very_low", "below", lake.LEVELS, "very_low"),
+        ("lake_level_low", "below", lake.LEVELS, "low"),
+        ("lake_level_high", "above", lake.LEVELS, "normal"),
+        ("lake_level_critical", "above", lake.LEVELS, "high"),
+        ("rain_heavy", "above", rain.HOURLY, "moderate"),
+        ("rain_day_heavy", "above", rain.DAILY, "moderate"),
+        ("rain_extreme", "above", rain.DAILY, "very_heavy"),
+        ("heat_extreme_caution", "above", heat.BANDS, "caution"),
+        ("heat_danger", "above", heat.BANDS, "extreme_caution"),
+    ],
+)
+def test_rules_begin_where_a_ladder_has_its_steps(
+    name: str, comparison: str, ladder: tuple[Band, ...], step: str
+) -> None:
+    (when,) = conditions(name)
+    assert [when[comparison]] == [band.upper for band in ladder if band.key == step]
+
+
+def test_landslides_and_fish_kills_are_announced_as_their_sources_say() -> None:
+    ((day,), (days,)) = conditions("rain_landslide"), conditions("rain_landslide_three_days")
+    assert (day["above"], days["above"]) == (rain.LANDSLIDE_DAY_MM, rain.LANDSLIDE_THREE_DAYS_MM)
+    (falling,) = conditions("oxygen_falling")
+    assert falling["below"] == -oxygen.FALL_MGL
+    assert duration.parse(falling["per"]) == oxygen.FALL_WITHIN_NS
+    turbidity, wind = conditions("water_turning")
+    assert 1 + turbidity["above"] / 100 == oxygen.TURBIDITY_TIMES
+    assert wind["above"] == pytest.approx(oxygen.WIND_MS, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["heat_extreme_caution", "heat_danger"])
+def test_heat_is_felt_in_the_rules_as_by_the_whole_formula(name: str) -> None:
+    """Where NOAA's corrections for very dry and very wet air don't count."""
+    (when,) = conditions(name)
+    felt = Expression(when["expression"])
+    for celsius in range(31, 44):
+        for humidity in range(40, 86, 5):
+            fields = {"temperature": celsius, "humidity": humidity}
+            assert felt.value(fields) == pytest.approx(heat.heat_index(celsius, humidity), abs=0.01)
 
 
 # -- mutation: a wrong number in a rule must make some case fail ------------------------

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from collectors.camera.auth import Login, authorization
 from collectors.camera.wire import Answer, Door, Ended, Line, connected, http_request
 
-MAX_REFUSAL = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Web:
