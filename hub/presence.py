@@ -9,6 +9,8 @@ changes are kept: some rows a day, for ever, the same with either store. Where e
 
     device, camera   `up` of any probe of it, as the collectors say it; a camera whose section says
                      `maintenance: true` is SHUT
+    recording        `recording_gap_s`, a camera's word for how long ago it recorded a picture:
+                     DOWN from that picture until it said so last, if that is over `GAP`
     link             `oper_up` of the ports that the inventory names as uplinks; one that somebody
                      shut on purpose (`admin_up` 0) is SHUT, not down
     hub              the ticks in the journal, one a second while the hub listens. (Its `hub`
@@ -25,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hub.reading import Quality, Reading, Series
+from hub.reading import Quality, Reading, Series, Value
 from rules.act import Act
 from rules.matching import Matcher
 from rules.thing import Thing
@@ -37,6 +39,9 @@ DEAF = 60 * SECOND
 """A longer pause between ticks: the hub did not listen. The rules think so, too."""
 LATE = 300 * SECOND
 """A reading that took longer to arrive is history."""
+
+GAP = 300 * SECOND
+"""A shorter pause of a camera's recordings is none, as to the rule `camera_not_recording`."""
 
 DOWN, UP, SHUT = 0, 1, 2
 HUB = "hub"
@@ -73,6 +78,11 @@ def watched(device: str) -> str:
     return Series.of("watched", device).key
 
 
+def recording(device: str) -> str:
+    """The name under which is kept what a camera says of its recordings."""
+    return Series.of("recording", device).key
+
+
 class Presence:
     """One fold. `folded_id` is the newest record in it; each call takes a later one."""
 
@@ -94,9 +104,12 @@ class Presence:
             field = says(series.measurement)
             if field is None or quality & _NOT_LIVE or time_ns < now_ns - LATE:
                 continue
-            if fields.get("state") == MAINTENANCE and series.measurement == "camera":
-                self._say(series.key, SHUT, min(time_ns, now_ns))
-                continue
+            if series.measurement == "camera":
+                if (gap_s := fields.get("recording_gap_s")) is not None:
+                    self._recorded(recording(series.device), gap_s, min(time_ns, now_ns))
+                if fields.get("state") == MAINTENANCE:
+                    self._say(series.key, SHUT, min(time_ns, now_ns))
+                    continue
             if field not in fields:
                 continue
             state = UP if fields[field] else DOWN
@@ -186,18 +199,44 @@ class Presence:
             return
         self._open[key] = [state, time_ns, time_ns]
 
+    def _recorded(self, key: str, gap_s: Value, time_ns: int) -> None:
+        """Its newest picture is so old."""
+        if isinstance(gap_s, str):
+            return
+        newest_ns = time_ns - round(gap_s * SECOND)
+        state, since_ns, until_ns = self._open.get(key, (UP, time_ns, time_ns))
+        if time_ns - newest_ns <= GAP:
+            if state == DOWN:
+                self._end(key, until_ns)  # when it began again nobody said
+            self._say(key, UP, time_ns)
+        elif state == DOWN and newest_ns - since_ns < GAP:
+            self._open[key] = [DOWN, since_ns, max(until_ns, time_ns)]
+        else:
+            if key in self._open:
+                self._end(key, until_ns if state == DOWN else min(newest_ns, until_ns + HOLD))
+            self._open[key] = [DOWN, newest_ns, time_ns]
+
     def _wake(self, deaf_ns: int) -> None:
         """Nobody listened since then: what was known before says nothing of now."""
         for key, span in list(self._open.items()):
             if key == HUB:
                 self._end(key, deaf_ns)
             elif not key.startswith("watched,"):
-                self._end(key, min(span[2] + HOLD, max(span[2], deaf_ns)))
+                self._end(key, _believed(key, span, deaf_ns))
 
     def _end(self, key: str, until_ns: int) -> None:
         state, since_ns, _ = self._open.pop(key)
         if until_ns > since_ns:
             self._spans.append(Span(key, since_ns, until_ns, state))
+
+
+def _believed(key: str, span: Sequence[int], heard_ns: int) -> int:
+    """Until when that is known, if the hub listened until then. That nothing is recorded, a camera
+    tells of the past alone."""
+    state, _, until_ns = span
+    if state == DOWN and key.startswith("recording,"):
+        return until_ns
+    return min(until_ns + HOLD, max(until_ns, heard_ns))
 
 
 def still_open(snapshot: Any) -> list[Span]:
@@ -211,7 +250,7 @@ def still_open(snapshot: Any) -> list[Span]:
         if key.startswith("watched,"):
             until_ns = 2**62
         elif key != HUB:
-            until_ns = min(until_ns + HOLD, max(until_ns, heard_ns))
+            until_ns = _believed(key, (state, since_ns, until_ns), heard_ns)
         if until_ns > since_ns:
             found.append(Span(key, since_ns, until_ns, state))
     return found

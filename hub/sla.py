@@ -227,6 +227,17 @@ def total(parts: Iterable[Figures]) -> Figures:
     )
 
 
+def longest(stretches: Sequence[Stretch], watched: Sequence[Stretch], asked: Stretch) -> Stretch:
+    """The longest time that the stretches cover without a break, as far as it was watched and is
+    asked for; (0, 0): none."""
+    found, here = (0, 0), (0, 0)
+    for since, until, on in _sweep((stretches, watched), asked):
+        if all(on):
+            here = (here[0] if here[1] == since else since, until)
+            found = max(found, here, key=lambda one: one[1] - one[0])
+    return found
+
+
 def _sweep(
     layers: Sequence[Sequence[Stretch]], asked: Stretch
 ) -> Iterator[tuple[int, int, list[bool]]]:

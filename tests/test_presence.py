@@ -15,7 +15,19 @@ from hub.engine import Engine
 from hub.journal import Class, Journal, Kind, Reader, Record
 from hub.ledger import Ledger
 from hub.outcome import Outcome
-from hub.presence import HOLD, HUB, SHUT, UP, Presence, Span, Work, watched
+from hub.presence import (
+    DOWN,
+    HOLD,
+    HUB,
+    SHUT,
+    UP,
+    Presence,
+    Span,
+    Work,
+    recording,
+    still_open,
+    watched,
+)
 from hub.reading import Quality, Reading, Series
 from hub.records import pack_map, pack_readings
 from rules.act import Act
@@ -62,6 +74,45 @@ def test_a_camera_that_is_worked_on_is_not_down() -> None:
     see(presence, camera, 60, fps=12)
     see(presence, camera, 90, state=2, up=1)
     assert [span.state for span in ended(presence)] == [SHUT, 0]
+
+
+CAMERA = Series.of("camera", "cam-1")
+RECORDING = recording("cam-1")
+
+
+def gaps(*told: tuple[float, float]) -> list[tuple[float, float]]:
+    """What is kept as gaps of a camera that says, at those seconds, how old its newest picture is;
+    (since, until) in seconds."""
+    presence = Presence()
+    for second, gap_s in told:
+        time_ns = T + round(second * NS)
+        presence.observe([Reading(CAMERA, time_ns, {"recording_gap_s": gap_s})], time_ns)
+    spans = [*ended(presence), *still_open(presence.snapshot())]
+    found = [span for span in spans if (span.series, span.state) == (RECORDING, DOWN)]
+    return [((span.since_ns - T) / NS, (span.until_ns - T) / NS) for span in found]
+
+
+def test_a_recording_gap_is_as_long_as_the_camera_says_and_no_longer() -> None:
+    assert gaps((0, 2), (60, 300), (120, 1)) == []
+    assert gaps((0, 2), (400, 399), (460, 459.4), (520, 3), (580, 3)) == [(1, 460)]
+    assert gaps((0, 2), (400, 390), (800, 400), (860, 460)) == [(10, 400), (400, 860)]
+    assert gaps((400, 399), (900, 899)) == [(1, 900)], "it still goes on, as far as was said"
+
+
+def test_a_gap_of_the_time_in_which_nobody_listened_is_known_afterwards() -> None:
+    presence = Presence()
+    for second in (0, 30, 60):
+        presence.tick(T + second * NS)
+        see(presence, CAMERA, second, recording_gap_s=2)
+    presence.tick(T + 9000 * NS)
+    see(presence, CAMERA, 9000, recording_gap_s=8900)
+    assert presence.news()[0] == [
+        Span(HUB, T, T + 60 * NS, UP),
+        Span(RECORDING, T, T + 60 * NS, UP),
+    ]
+    presence.tick(T + 9030 * NS)
+    gap = Span(RECORDING, T + 100 * NS, T + 9000 * NS, DOWN)
+    assert gap in still_open(presence.snapshot()), "nothing is known of later"
 
 
 @pytest.mark.parametrize("quality", [Quality.RETAINED, Quality.LATE])

@@ -11,6 +11,7 @@ October 2026 in Toba, as tests/report_support.py writes it into the journal:
     ether1    its uplink: broken on the 22nd 09:00:07-09:20:07, shut on the 23rd 09:00:07-10:00:07
     cam-1     behind r-dlh; nothing is heard on the 12th from 06:00:07 to 07:00:07; planned work on
               the 19th 01:00-05:00, ended at 02:30; alone down on the 25th 14:00:07-16:30:07
+              Its recordings stop at 02:59:37 on the 24th; at 05:09:07 it says so last
     r-uluan   in the inventory from the 15th 08:00:00 on, heard from 08:00:07
 """
 
@@ -151,6 +152,26 @@ def test_percentages_mttr_and_mtbf_are_those_of_the_paper(report: Report) -> Non
     assert row(report, "device", "r-uluan").figures.hundredths == 10_000
 
 
+def test_a_cameras_longest_recording_gap_is_by_its_own_word_and_others_have_none(
+    report: Report,
+) -> None:
+    gap = at("10-24 02:59:37"), at("10-24 05:09:07")
+    assert row(report, "camera", "cam-1").gap == gap
+    assert {one.gap for one in report.rows if one.sort != "camera"} == {None}
+    rows = list(csv.DictReader(io.StringIO(table.write(report))))
+    told = {one["id"]: (one["recording_gap_s"], one["recording_gap_since"]) for one in rows}
+    assert told["cam-1"] == ("7770", "2026-10-24T02:59:37+07:00")
+    assert told["r-core"] == ("", "")
+    said = json.loads(asked.written(report, "json", "id"))
+    (camera,) = [one for one in said["rows"] if one["id"] == "cam-1"]
+    assert (camera["recording_gap_s"], camera["recording_gap_since_ms"]) == (7770, gap[0] // 10**6)
+    assert not [one for one in said["rows"] if one["id"] != "cam-1" and "recording_gap_s" in one]
+    without = replace(report, rows=tuple(replace(one, gap=None) for one in report.rows))
+    for shown in ("2:09:30", "24 Okt 02:59:37"):
+        assert shown in page.write(report, "id")
+        assert shown not in page.write(without, "id")
+
+
 def test_the_month_before_has_only_the_hour_in_which_the_hub_ran(report: Report) -> None:
     before = row(report, "device", "r-dlh").before
     assert (before.up_ns, before.down_ns, before.unknown_ns) == (3000 * NS, 593 * NS, 7 * NS)
@@ -273,6 +294,6 @@ def test_a_pdf_reader_finds_the_numbers(report: Report, language: str, tmp_path:
     assert done.returncode == 0
     assert done.stderr == b"", "the reader complains of the file"
     text = done.stdout.decode()
-    for wanted in ("Router DLH", "0:47:00", "1:30:00", "ganti UPS"):
+    for wanted in ("Router DLH", "0:47:00", "1:30:00", "2:09:30", "ganti UPS"):
         assert wanted in text
     assert ("99,85 %" if language == "id" else "99.85%") in text

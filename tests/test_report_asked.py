@@ -29,7 +29,7 @@ from tests.report_support import at, regency
 from tests.web_support import FakeBackend
 
 NOW = at("11-02 08:00:00")
-SHOTS = os.environ.get("TOBA_SCREENSHOTS")
+SHOTS = os.environ.get("SCREENSHOTS")
 """Set it to a folder to keep the pictures."""
 
 

@@ -160,6 +160,15 @@ def by_hand(second: int, said: list[tuple[int, int]], ticks: list[int]) -> Fate:
     return Fate.UP if last[1] == UP else Fate.DOWN
 
 
+def test_the_longest_gap_is_cut_to_what_was_watched_and_asked_and_overlaps_are_one() -> None:
+    gaps = [(0, 10), (5, 30), (40, 60), (61, 90)]
+    assert sla.longest(gaps, [(0, 100)], (0, 100)) == (0, 30)
+    assert sla.longest(gaps, [(0, 100)], (20, 100)) == (61, 90)
+    assert sla.longest(gaps, [(0, 8), (25, 55)], (0, 100)) == (40, 55)
+    assert sla.longest(gaps, [], (0, 100)) == (0, 0)
+    assert sla.longest([], [(0, 100)], (0, 100)) == (0, 0)
+
+
 def test_a_hundred_percent_is_said_only_of_what_was_never_down() -> None:
     assert Figures(up_ns=10**15, down_ns=1).hundredths == 9999
     assert Figures(up_ns=10**15).hundredths == 10_000

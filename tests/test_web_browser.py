@@ -24,7 +24,7 @@ return all.length === 2 && all.every(one => Number(one.dataset.points) > 20)"""
 ALERTS = "return document.querySelectorAll('#alerts .alert').length === 3"
 GROUND = "return getComputedStyle(document.documentElement).backgroundColor"
 GROUNDS = {"dark": "rgb(10, 16, 22)", "light": "rgb(241, 245, 248)"}
-SHOTS = os.environ.get("TOBA_SCREENSHOTS")
+SHOTS = os.environ.get("SCREENSHOTS")
 """Set it to a folder to keep the pictures."""
 
 

@@ -37,7 +37,8 @@ def report(
 
     Percent by office, uplink, camera and device, worst first, against the month before and the
     target of the settings (`report: {targets: {opd: 99, link: 99, camera: 95, device: 99}}`);
-    outages, the longest and when it began, MTTR and MTBF. The hub's own absence and missing data
+    outages, the longest and when it began, MTTR and MTBF; the longest time in which a camera, by
+    its own word, recorded nothing. The hub's own absence and missing data
     are *unknown*; planned work (`toba-hub maintenance`, `silence --maintenance`) and causes
     upstream are left out: all are shown, none counts as down. Months are those of the regency's
     time zone. Works on a running hub and on one that rests.

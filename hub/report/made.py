@@ -167,6 +167,7 @@ class _Counted:
             figures=nothing,
             before=nothing,
             days=(),
+            gap=self._gap(id) if sort == "camera" else None,
         )
 
     # -- inside ---------------------------------------------------------------------
@@ -177,6 +178,15 @@ class _Counted:
         known = self._series.get(device, [])
         shows = [key for key in known if key.startswith("camera,")]
         return shows or [key for key in known if key.startswith("device,")]
+
+    def _gap(self, camera: str) -> Stretch | None:
+        """Its longest recording gap, by its own word and whatever the reason."""
+        said = self._spans.get(presence.recording(camera))
+        if said is None:
+            return None
+        gaps = [(one.since_ns, one.until_ns) for one in said if one.state == presence.DOWN]
+        watched = self._spans.get(presence.watched(camera), [])
+        return sla.longest(gaps, [(one.since_ns, one.until_ns) for one in watched], self._span)
 
     def _ports(self, device: Device) -> list[str]:
         """The names of its uplinks: those that were heard, and those that were to be."""

@@ -32,6 +32,9 @@ class Row:
     """Of the month before."""
     days: tuple[Figures, ...]
     """One each day of the month."""
+    gap: Stretch | None = None
+    """Of a camera: the longest time that it says it recorded nothing, (0, 0) where there was none;
+    None: it says nothing of that."""
 
     @property
     def met(self) -> bool | None:
@@ -134,6 +137,7 @@ class Report:
                     "met": row.met,
                     **plain_figures(row.figures),
                     "before": percent(row.before),
+                    **plain_gap(row.gap),
                     "days": [plain_figures(day) for day in row.days],
                 }
                 for row in self.rows
@@ -159,6 +163,17 @@ MS = 1_000_000
 def percent(figures: Figures) -> float | None:
     """Availability to two decimals, cut."""
     return None if figures.hundredths is None else figures.hundredths / 100
+
+
+def plain_gap(gap: Stretch | None) -> dict[str, Any]:
+    """A camera's longest recording gap; nothing of what does not tell."""
+    if gap is None:
+        return {}
+    since, until = gap
+    return {
+        "recording_gap_s": (until - since) / NS,
+        "recording_gap_since_ms": since // MS if until > since else None,
+    }
 
 
 def plain_figures(one: Figures) -> dict[str, Any]:

@@ -43,7 +43,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
   font-size: 12px }
 th, td { padding: 3px 6px; border-bottom: 1px solid #e3e6ea; text-align: right;
   white-space: nowrap }
-th { color: #566070; font-weight: 600; border-bottom: 1px solid #8b94a1 }
+th { color: #566070; font-weight: 600; border-bottom: 1px solid #8b94a1; white-space: normal;
+  vertical-align: bottom }
 th:first-child, td:first-child { text-align: left; white-space: normal }
 td.text, th.text { text-align: left; white-space: normal }
 thead { display: table-header-group } tr { break-inside: avoid }
@@ -262,10 +263,12 @@ def _shades(say: Speech) -> str:
 
 def _rows(report: Report, sort: str, say: Speech) -> str:
     rows = [row for row in report.rows if row.sort == sort]
-    names = (
+    names = [
         "name", "availability", "target", "change", "outages", "down", "longest", "longest_since",
         "mttr", "mtbf", "unknown", "maintenance", "upstream",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if sort == "camera":
+        names.append("gap")
     head = "".join(f"<th>{escape(say(name))}</th>" for name in names)
     body = "\n".join(f"<tr>{''.join(_cells(row, say))}</tr>" for row in rows)
     return (
@@ -296,6 +299,17 @@ def _cells(row: Row, say: Speech) -> Iterable[str]:
         say.length(f.upstream_ns),
     ):
         yield f"<td>{escape(text)}</td>"
+    if row.sort == "camera":
+        length, began = gap(row, say)
+        beside = f"<br/><small>{escape(began)}</small>" if began != NOTHING else ""
+        yield f"<td>{escape(length)}{beside}</td>"
+
+
+def gap(row: Row, say: Speech) -> tuple[str, str]:
+    """How long a camera's longest recording gap was, and when it began."""
+    since, until = row.gap or (0, 0)
+    length = say.length(None if row.gap is None else until - since)
+    return length, say.time(since) if until > since else NOTHING
 
 
 def _planned(report: Report, say: Speech) -> str:

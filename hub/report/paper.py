@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hub.report.model import SORTS, Report, Row
-from hub.report.page import COLOURS, FATES, MOST_LISTED, PALE, SHADES, WORST, shade, widths
+from hub.report.page import COLOURS, FATES, MOST_LISTED, PALE, SHADES, WORST, gap, shade, widths
 from hub.report.pdf import HEIGHT, WIDTH, Colour, Sheet, document, fitted, width
 from hub.report.words import HOW, NOTHING, Language, Speech
 
@@ -35,6 +35,25 @@ _COLUMNS = (
     _Column("unknown", 52, lambda row, say: say.length(row.figures.unknown_ns)),
     _Column("maintenance", 44, lambda row, say: say.length(row.figures.maintenance_ns)),
     _Column("upstream", 50, lambda row, say: say.length(row.figures.upstream_ns)),
+)
+_CAMERA = {
+    "name": 104,
+    "availability": 58,
+    "change": 44,
+    "outages": 42,
+    "down": 46,
+    "longest": 46,
+    "longest_since": 58,
+    "mttr": 42,
+    "mtbf": 46,
+    "unknown": 52,
+    "upstream": 48,
+}
+"""Of a camera's table: room for two more columns."""
+_CAMERA_COLUMNS = (
+    *(replace(column, wide=_CAMERA.get(column.word, column.wide)) for column in _COLUMNS),
+    _Column("gap", 50, lambda row, say: gap(row, say)[0]),
+    _Column("longest_since", 56, lambda row, say: gap(row, say)[1]),
 )
 
 
@@ -232,8 +251,9 @@ class _Setter:
     def table(self, rows: Sequence[Row], title: str) -> None:
         if not rows:
             return
-        wide = [column.wide for column in _COLUMNS]
-        head = [(self.say(column.word), None) for column in _COLUMNS]
+        columns = _CAMERA_COLUMNS if rows[0].sort == "camera" else _COLUMNS
+        wide = [column.wide for column in columns]
+        head = [(self.say(column.word), None) for column in columns]
         self._heading(title)
         self._line(head, wide, head=True)
         for row in rows:
@@ -243,7 +263,7 @@ class _Setter:
             ink = None if met is None else GOOD if met else BAD
             cells = [
                 (column.cell(row, self.say), ink if column.word == "availability" else None)
-                for column in _COLUMNS
+                for column in columns
             ]
             self._line(cells, wide)
             if met is not None:

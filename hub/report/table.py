@@ -31,8 +31,10 @@ COLUMNS = (
     "longest_since",
     "mttr_s",
     "mtbf_s",
+    "recording_gap_s",
+    "recording_gap_since",
 )
-"""What is not known is empty; seconds are whole; `longest_since` is ISO 8601 with its offset."""
+"""What is not known is empty; seconds are whole; `…_since` is ISO 8601 with its offset."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -47,9 +49,8 @@ def write(report: Report) -> str:
 
 def _cells(report: Report, row: Row) -> list[object]:
     f = row.figures
-    since = ""
-    if f.outages:
-        since = to_datetime(f.longest_since_ns, ZoneInfo(report.zone)).isoformat(timespec="seconds")
+    since = _time(f.longest_since_ns, report) if f.outages else ""
+    began, ended = row.gap or (0, 0)
     shares = [_two(percent(f)), f"{row.target:g}", "" if row.met is None else int(row.met)]
     parts = (f.up_ns, f.down_ns, f.unknown_ns, f.maintenance_ns, f.upstream_ns, f.absent_ns)
     return [
@@ -64,7 +65,13 @@ def _cells(report: Report, row: Row) -> list[object]:
         since,
         _seconds(f.mttr_ns),
         _seconds(f.mtbf_ns),
+        _seconds(None if row.gap is None else ended - began),
+        _time(began, report) if ended > began else "",
     ]
+
+
+def _time(time_ns: int, report: Report) -> str:
+    return to_datetime(time_ns, ZoneInfo(report.zone)).isoformat(timespec="seconds")
 
 
 def _two(value: float | None) -> str:

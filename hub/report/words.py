@@ -47,6 +47,7 @@ WORDS: dict[str, dict[Language, str]] = {
     "maintenance": {"id": "Terencana", "en": "Planned"},
     "upstream": {"id": "Sebab di hulu", "en": "Upstream"},
     "absent": {"id": "Belum diawasi", "en": "Not watched"},
+    "gap": {"id": "Jeda rekaman", "en": "Recording gap"},
     "planned": {"id": "Pekerjaan terencana", "en": "Planned work"},
     "what": {"id": "Apa", "en": "What"},
     "who": {"id": "Siapa", "en": "Who"},
@@ -93,6 +94,12 @@ WORDS: dict[str, dict[Language, str]] = {
         "en": "An outage lasts until it was seen up again; one that began in the month before "
         "counts too. MTTR = down / outages, MTBF = up / outages.",
     },
+    "how_gap": {
+        "id": "Jeda rekaman: waktu terlama tanpa rekaman, menurut kamera sendiri dan apa pun "
+        "sebabnya; di bawah lima menit tidak dihitung, – berarti kamera tidak melaporkannya.",
+        "en": "Recording gap: the longest time in which nothing was recorded, by the camera's own "
+        "word and whatever the reason; under five minutes is none, – is a camera that doesn't say.",
+    },
     "how_office": {
         "id": "Kantor hidup selama salah satu routernya hidup. Sektor dihitung menurut waktu semua "
         "anggotanya.",
@@ -100,7 +107,7 @@ WORDS: dict[str, dict[Language, str]] = {
         "its members.",
     },
 }
-HOW = ("how_share", "how_unknown", "how_excluded", "how_outage", "how_office")
+HOW = ("how_share", "how_unknown", "how_excluded", "how_outage", "how_gap", "how_office")
 _MONTHS: dict[Language, tuple[str, ...]] = {
     "id": (
         "Januari", "Februari", "Maret", "April", "Mei", "Juni", "Juli", "Agustus", "September",
