@@ -57,18 +57,21 @@ class Series:
     object for the same name; two series are equal when they are the same object's key.
     """
 
-    __slots__ = ("device", "key", "measurement", "tags")
+    __slots__ = ("device", "inner", "key", "measurement")
 
     measurement: str
-    tags: Tags
-    key: str
     device: str
+    inner: Tags
+    """The tags beside `device`: one tuple for all that have them alike, as a thousand routers have
+    their `ether1`."""
+    key: str
 
     _known: ClassVar[dict[str, Series]] = {}
     _recent: ClassVar[dict[tuple[str, Tags], Series]] = {}
     """By measurement and tags: some of them, since the key finds all."""
-    _pairs: ClassVar[dict[tuple[str, str], tuple[str, str]]] = {}
-    """A device has many series, and many devices have an `ether1`: each tag is kept once."""
+    _inner: ClassVar[dict[Tags, Tags]] = {}
+    _devices: ClassVar[dict[str, str]] = {}
+    """The names of devices, once for all series of each."""
 
     @classmethod
     def known(cls, key: str) -> Series | None:
@@ -99,17 +102,14 @@ class Series:
             found = cls._known[key] = object.__new__(cls)
             found.key = key
             found.measurement = intern(measurement)
-            found.tags = tuple([cls._pair(*pair) for pair in tags])
-            found.device = dict(found.tags).get("device", "")
+            device = dict(tags).get("device", "")
+            found.device = cls._devices.setdefault(device, device)
+            inner = tuple([(intern(name), value) for name, value in tags if name != "device"])
+            found.inner = cls._inner.setdefault(inner, inner)
         if len(cls._recent) >= MOST_RECENT:
             cls._recent.clear()
         cls._recent[found.measurement, found.tags] = found
         return found
-
-    @classmethod
-    def _pair(cls, name: str, value: str) -> tuple[str, str]:
-        pair = intern(name), value
-        return cls._pairs.setdefault(pair, pair)
 
     @classmethod
     def parse(cls, key: str) -> Series:
@@ -122,6 +122,11 @@ class Series:
             _plain(name, ", "),
             tuple((_plain(k), _plain(v)) for k, v in (_split(pair, "=") for pair in pairs)),
         )
+
+    @property
+    def tags(self) -> Tags:
+        """All of them, sorted."""
+        return tuple(sorted((("device", self.device), *self.inner))) if self.device else self.inner
 
     def tag(self, name: str) -> str:
         """A tag's value, or the empty string."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from hub.reading import Series, Tags, Value
+from hub.reading import Series, Value
 from rules.index import EMPTY, Index
 from rules.line import Derived, Line
 from rules.question import Question
@@ -55,9 +55,7 @@ class Roster:
             for number, rule in enumerate(self.rules)
             for part in range(-1, len(rule.when.parts))
         }
-        """Once for all that is asked because of that (part of a) rule, and so are …"""
-        self._tags: dict[Tags, Tags] = {}
-        """… the tags beside the device: in a fleet all routers have the same ports."""
+        """Once for all that is asked because of that (part of a) rule."""
         self.things = {thing.id: thing for thing in things}
         self.topology = Topology({thing.id: thing.parents for thing in self.things.values()})
         self._count_cut_off()
@@ -220,11 +218,10 @@ class Roster:
 
     def _comparing(self, rule: Rule, series: Series) -> Comparing:
         """The track of that rule on that series."""
-        tags = tuple(pair for pair in series.tags if pair[0] != "device")
+        tags = series.inner
         key = alert_key(rule.name, series.device, tags)
         track = self.tracks.get(key)
         if not isinstance(track, Comparing):
-            tags = self._tags.setdefault(tags, tags)
             track = self.add(Comparing(rule, series.device, tags, series.key))
             track.ask(self._ask(rule, -1, rule.when, series, track))
         return track

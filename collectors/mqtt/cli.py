@@ -193,7 +193,7 @@ def show(seen: Seen, console: Console) -> None:
     console.print(f"[bold]{escape(_plain(seen.topic))}[/]  {escape(parser)}{about}")
     for item in seen.items:
         if isinstance(item, Reading):
-            tags = " ".join(f"{k}={v}" for k, v in item.series.tags if k != "device")
+            tags = " ".join(f"{k}={v}" for k, v in item.series.inner)
             values = ", ".join(f"{k} {_amount(k, v)}" for k, v in item.fields.items())
             doubts = " ".join(flags(item.quality))
             where = " ".join(filter(None, (item.series.measurement, item.series.device, tags)))

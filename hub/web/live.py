@@ -10,19 +10,22 @@ It is what the board shows when the store is away. Rules of the fold:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from hub.clock import NS
 from hub.reading import Quality, Reading, Series, Value
 
+T = TypeVar("T")
+
 NOT_ALIVE = int(Quality.RETAINED | Quality.LATE)
 MOST_NAMES = 10_000
 """Combinations of fields that are kept once."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[Value, ...]).decode
+_unpack_older = msgspec.msgpack.Decoder(list[tuple[int, tuple[Value, ...]]]).decode
 _SAME_NS = NS // 2
 """News that come closer together tell nothing of how often a device speaks."""
 UNSHOWN = frozenset({"alert"})
@@ -74,26 +77,28 @@ class Ring:
         return self.points()[-count:]
 
 
+Names = tuple[str, ...]
+"""Of fields that came together: the same tuple for all series with these fields."""
+
+
 class Part(NamedTuple):
     """What came together at one time."""
 
     time_ns: int
-    names: tuple[str, ...]
-    """The same tuple for all series with these fields."""
-    values: bytes
-    """Packed: a fifth of what they take as objects."""
+    names: Names
+    values: tuple[Value, ...]
 
 
 class SeriesLive:
     """The last value of each field of one series, and their rings.
 
-    Values are kept as they came together, packed, and put together for who looks. A sensor may
-    send faster than anybody looks, so rings take a reading in only when somebody does, or the next
-    step begins.
+    Values are kept as they came together, packed, which is a fifth of what they take as objects,
+    and put together for who looks. A sensor may send faster than anybody looks, so rings take a
+    reading in only when somebody does, or the next step begins.
     """
 
     __slots__ = (
-        *("_names", "_older", "_rings", "_values", "_waiting", "_waits_from_ns"),
+        *("_names", "_older", "_older_names", "_rings", "_values", "_waiting", "_waits_from_ns"),
         *("alive", "device", "quality", "series", "time_ns"),
     )
 
@@ -104,11 +109,13 @@ class SeriesLive:
         """Whether its readings are signs of life."""
         self.time_ns = 0
         self.quality = 0
-        self._names: tuple[str, ...] = ()
+        self._names: Names = ()
         self._values = b""
-        """The newest part, as `Part` has it."""
-        self._older: tuple[Part, ...] = ()
-        """What came before and has fields that the newest part has not; older ones first."""
+        """Of the newest part."""
+        self._older_names: tuple[Names, ...] = ()
+        self._older = b""
+        """What came before and has fields that the newest part has not: times and values of these
+        parts, older ones first."""
         self._rings: dict[str, Ring] | None = None
         self._waiting = False
         """The newest part is not in the rings yet."""
@@ -119,7 +126,7 @@ class SeriesLive:
         """The last value of each field."""
         found: dict[str, Value] = {}
         for part in self._parts():
-            found.update(zip(part.names, _unpack(part.values), strict=True))
+            found.update(zip(part.names, part.values, strict=True))
         return found
 
     @property
@@ -127,10 +134,16 @@ class SeriesLive:
         """When each of them was measured, UTC ns."""
         return {name: part.time_ns for part in self._parts() for name in part.names}
 
-    def _parts(self) -> tuple[Part, ...]:
-        if not self._values:
-            return ()
-        return (*self._older, Part(self.time_ns, self._names, self._values))
+    def _parts(self) -> list[Part]:
+        """Older ones first."""
+        older = _unpack_older(self._older) if self._older else ()
+        found = [
+            Part(time_ns, names, values)
+            for names, (time_ns, values) in zip(self._older_names, older, strict=True)
+        ]
+        if self._values:
+            found.append(Part(self.time_ns, self._names, _unpack(self._values)))
+        return found
 
     @property
     def rings(self) -> Mapping[str, Ring]:
@@ -145,12 +158,17 @@ class SeriesLive:
             self._take_in()
             self._waits_from_ns = time_ns
             if names is not self._names:
-                self._older = _lasting(self._parts(), names)
+                self._keep(_lasting(self._parts(), names))
                 self._names = names
         self._values = _pack([*fields.values()])
         self._waiting = True
         self.time_ns = time_ns
         self.quality = quality
+
+    def _keep(self, parts: Sequence[Part]) -> None:
+        """These are older than what comes now."""
+        self._older_names = self.device.live.names(part.names for part in parts)
+        self._older = _pack([(part.time_ns, part.values) for part in parts]) if parts else b""
 
     def _take_in(self) -> None:
         """The newest part into the rings, as far as there is room for rings."""
@@ -169,14 +187,14 @@ class SeriesLive:
             ring.add(self.time_ns // 1_000_000, value)
 
 
-def _lasting(parts: tuple[Part, ...], names: Iterable[str]) -> tuple[Part, ...]:
+def _lasting(parts: Sequence[Part], names: Names) -> list[Part]:
     """Those that still have a field that no newer one has: never more than there are fields."""
     newer, found = set(names), []
     for part in reversed(parts):
         if not newer.issuperset(part.names):
             found.append(part)
             newer.update(part.names)
-    return tuple(found[::-1])
+    return found[::-1]
 
 
 class DeviceLive:
@@ -220,7 +238,7 @@ class LiveState:
         self.generation = 0
         self.devices: dict[str, DeviceLive] = {}
         self._series: dict[str, SeriesLive] = {}
-        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._names: dict[Hashable, Any] = {}
         self.ring_count = 0
         self.left_out = 0
         """Readings of series beyond `max_series`."""
@@ -285,8 +303,9 @@ class LiveState:
         device.series.append(one)
         return one
 
-    def names(self, fields: Iterable[str]) -> tuple[str, ...]:
-        """The names of fields that came together, always as the same tuple."""
+    def names(self, fields: Iterable[T]) -> tuple[T, ...]:
+        """The names of fields that came together, or several times such, always as the same
+        tuple."""
         given = tuple(fields)
         found = self._names.get(given)
         if found is None:

@@ -113,7 +113,7 @@ class Showing:
         return views.Metric(
             measurement=measurement,
             field=field,
-            tags={key: value for key, value in one.series.tags if key != "device"},
+            tags=dict(one.series.inner),
             value=one.fields[field],
             unit=self.units.get((measurement, field), ""),
             time_ms=ms(one.times[field]),
