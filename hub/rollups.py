@@ -173,7 +173,7 @@ class Rollups:
         # Readings of this age may be deleted in part: a rollup made of all of them stays.
         old = span[0] < self._kept.before_ns(source, self._now()) + HOUR.width_ns
         there = await self._there(asked, tier, measurement) if old else frozenset()
-        devices = sorted(first.devices) or await self._devices(store, asked)
+        devices = sorted(first.devices) or await store.devices(name, span[0])
         written = at = 0
         portion = max(1, DEVICES // len(buckets))
         while at < len(devices):
@@ -183,7 +183,7 @@ class Rollups:
             fresh = [r for r in rows if (r.series.tags, r.time_ns) not in there]
             written += await self._write(target, Batch(fresh, 0, "rollup", its_name))
             values = sum(len(one.rows) for one in answer) * len(asked.columns)
-            portion = max(1, len(some) * VALUES // max(1, values))
+            portion = max(1, min(2 * portion, len(some) * VALUES // max(1, values)))
             at += len(some)
         return written
 
@@ -218,18 +218,6 @@ class Rollups:
             for rows in await store.query(query)
             for time_ns, _ in rows.rows
         )
-
-    async def _devices(self, store: Store, asked: Query) -> list[str]:
-        """All that have something to be rolled up."""
-        counts = [column.field for column in asked.columns if column.label.endswith("_count")]
-        query = Query(
-            asked.measurement,
-            tuple(Column(field, "count") for field in counts),
-            asked.start_ns,
-            asked.stop_ns,
-            group_by=("device",),
-        )
-        return [rows.tags["device"] for rows in await store.query(query)]
 
     async def trim(self) -> int:
         """Delete rows past their retention, in small steps; how many."""

@@ -457,6 +457,15 @@ async def test_a_batch_without_an_id_is_written_each_time(store: Store) -> None:
     assert await rows(store, "device", "v") == [({}, [(NOON, (2,))])]
 
 
+async def test_no_device_is_left_out_that_has_young_readings(store: Store) -> None:
+    old, young = Series.of("device", "old"), Series.of("device", "young", port="x y")
+    await send(store, Reading(old, NOON, {"v": 1}), Reading(young, NOON, {"v": 1}))
+    await send(store, Reading(young, NOON + 60, {"v": 2}))
+    assert await store.devices("device", NOON) == ["old", "young"]
+    assert "young" in await store.devices("device", NOON + 60)
+    assert await store.devices("nowhere", NOON) == []
+
+
 async def test_the_shape_of_a_measurement_is_known(store: Store) -> None:
     await send(
         store,

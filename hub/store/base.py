@@ -121,6 +121,10 @@ class Store(Protocol):
         """The names of everything that was ever written."""
         ...
 
+    async def devices(self, measurement: str, since_ns: int) -> list[str]:
+        """The devices that may have readings since then: none that has is left out."""
+        ...
+
     async def trim(self, measurement: str, before_ns: int) -> int:
         """Delete some of the rows before a time; how many. 0: there are none left, or the server
         itself deletes them (InfluxDB)."""

@@ -117,6 +117,10 @@ class DuckStore:
         """The names of everything that was ever written."""
         return await self._in(self._writer, lambda: sorted(self._opened().by_measurement))
 
+    async def devices(self, measurement: str, since_ns: int) -> list[str]:
+        """Those whose last reading is as young; no row is looked at."""
+        return await self._in(self._writer, lambda: _devices(self._opened(), measurement, since_ns))
+
     async def trim(self, measurement: str, before_ns: int) -> int:
         """Delete the oldest rows before a time, at most `TRIM_ROWS` and some: what a batch can
         wait for. Return how many."""
@@ -290,9 +294,13 @@ def _shape(tables: Tables, measurement: str) -> Shape:
     table = tables.by_measurement.get(measurement)
     if table is None:
         return Shape()
-    tags = {tag for _, series in table.public() for tag, _ in series.tags}
     fields = {name: slot.kind for name, slot in table.public_slots.items()}
-    return Shape(tuple(sorted(tags)), fields)
+    return Shape(tuple(sorted(table.tags)), fields)
+
+
+def _devices(tables: Tables, measurement: str, since_ns: int) -> list[str]:
+    table = tables.by_measurement.get(measurement)
+    return sorted(table.devices(since_ns)) if table is not None else []
 
 
 def _store(connection: duckdb.DuckDBPyConnection, part: Part) -> None:

@@ -163,6 +163,11 @@ class InfluxStore:
         """The names of everything in the database."""
         return sorted(column_of(await self._ask("SHOW MEASUREMENTS"), "name"))
 
+    async def devices(self, measurement: str, since_ns: int) -> list[str]:
+        """All that ever had any: the server has them in its index, without their times."""
+        values = f'SHOW TAG VALUES FROM {identifier(measurement)} WITH KEY = "device"'
+        return sorted(column_of(await self._ask(values), "value"))
+
     async def trim(self, measurement: str, before_ns: int) -> int:
         """0: retention is the server's own work, set by `toba-hub influx setup`."""
         return 0

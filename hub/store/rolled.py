@@ -118,6 +118,9 @@ class RolledStore:
         ours = {self.place(tier, name)[1] for tier in TIERS for name in found}
         return [name for name in found if self._others or name not in ours]
 
+    async def devices(self, measurement: str, since_ns: int) -> list[str]:
+        return await self.readings.devices(measurement, since_ns)
+
     async def trim(self, measurement: str, before_ns: int) -> int:
         return await self.readings.trim(measurement, before_ns)
 

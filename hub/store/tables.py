@@ -158,6 +158,11 @@ class Table:
         ids, series = self.ids, self.names.series
         return ((ids[at], series[at]) for at in islice(self.admitted, self.public_series))
 
+    def devices(self, since_ns: int) -> set[str]:
+        """Those that have a point as young as that."""
+        latest, series = self.latest, self.names.series
+        return {series[at].device for at in self.admitted if latest[at] >= since_ns}
+
     def fresh(self) -> Iterator[tuple[int, Series]]:
         """Those that came since."""
         ids, series = self.ids, self.names.series
