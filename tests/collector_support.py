@@ -8,10 +8,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hub import clock
 from hub.api import Content, Event, Item, Message, Proposal, Reading, Redelivery, Target, TryAgain
+
+
+def as_line(reading: Reading) -> str:
+    """Line protocol up to the fields, which stand in alphabetical order."""
+    fields = ",".join(
+        f"{name}={f'{value}i' if isinstance(value, int) else f'{value:.10g}'}"
+        for name, value in sorted(reading.fields.items())
+    )
+    return f"{reading.series.key} {fields}"
+
+
+def read_lines(path: Path) -> list[str]:
+    """What a test case expects; nothing where it has no such file."""
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 @dataclass

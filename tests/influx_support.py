@@ -24,6 +24,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.http_support import serving
+
 START_LIMIT_S = 30.0
 
 _INFLUXD = """
@@ -193,15 +195,8 @@ async def stub_influx(version: str) -> AsyncIterator[StubInflux]:
     app.router.add_post("/query", stub.on_query)
     app.router.add_post("/write", stub.on_write)
     app.router.add_post("/api/v2/write", stub.on_write)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving(app) as stub.url:
         yield stub
-    finally:
-        await runner.cleanup()
 
 
 def unauthorized() -> StubAnswer:

@@ -15,6 +15,7 @@ from hub.notify.channels.base import Tools
 from hub.notify.message import Facts, Message, make
 from hub.notify.words import Language
 from rules.transition import Transition
+from tests.http_support import serving
 
 ZONE = "Asia/Jakarta"
 NOON = 1_795_323_900 * NS
@@ -139,17 +140,12 @@ async def http_stub() -> AsyncIterator[Stub]:
     stub = Stub()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", stub._handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield stub
-    finally:
-        if stub.hang is not None:
-            stub.hang.set()
-        await runner.cleanup()
+    async with serving(app, shutdown_s=0.1) as stub.url:
+        try:
+            yield stub
+        finally:
+            if stub.hang is not None:
+                stub.hang.set()
 
 
 async def until(check: Callable[[], bool], seconds: float = 10) -> None:

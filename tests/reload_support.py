@@ -10,6 +10,13 @@ import yaml
 from hub import configuration
 from tests.hub_support import INVENTORY
 
+DIRTY = """
+  - name: dirty
+    title: {id: "{name} kotor", en: "{name} is dirty"}
+    when: {measurement: environment, field: pm25, above: 40}
+    severity: warning
+"""
+
 
 def write(folder: Path, *texts: str) -> None:
     (folder / "rules.yaml").write_text("rules:" + "".join(texts), encoding="utf-8")

@@ -20,7 +20,7 @@ from collectors.camera.verdict import Verdict
 from collectors.camera.wire import Ended, read_head
 from hub.api import BadItem, Event, Hint, NeverWorks, Reading, Target
 from hub.manifest import load
-from tests.collector_support import FakeHost, RecordingEmit
+from tests.collector_support import FakeHost, RecordingEmit, as_line, read_lines
 
 FOLDER = Path(__file__).parents[1] / "collectors" / "camera"
 CASES = sorted(case.name for case in (FOLDER / "testcases").iterdir())
@@ -34,15 +34,7 @@ def line(item: object) -> str:
     if isinstance(item, Event):
         return f"# event {item.device} {item.name}"
     assert isinstance(item, Reading)
-    fields = ",".join(
-        f"{name}={f'{value}i' if isinstance(value, int) else f'{value:.10g}'}"
-        for name, value in sorted(item.fields.items())
-    )
-    return f"{item.series.key} {fields} {item.time_ns}"
-
-
-def read_lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return f"{as_line(item)} {item.time_ns}"
 
 
 @pytest.mark.parametrize("name", CASES)

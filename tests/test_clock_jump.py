@@ -9,15 +9,9 @@ import pytest
 
 from tests.hub_support import INVENTORY, Hub, mqtt, wait_for
 from tests.mosquitto_support import Mosquitto, broker
+from tests.reload_support import DIRTY, write
 
 DAY_NS = 86_400_000_000_000
-RULES = """\
-rules:
-  - name: dirty
-    title: {id: "{name} kotor", en: "{name} is dirty"}
-    when: {measurement: environment, field: pm25, above: 40}
-    severity: warning
-"""
 
 
 def faked(clock: Path) -> dict[str, str]:
@@ -43,7 +37,7 @@ def test_a_clock_set_back_by_a_day_is_said_and_alerts_and_storing_go_on(
             {**mqtt(server.port), "rules": {"files": ["rules.yaml"]}},
             INVENTORY,
         )
-        (tmp_path / "hub" / "rules.yaml").write_text(RULES)
+        write(tmp_path / "hub", DIRTY)
         with monkeypatch.context() as environment:
             for name, value in faked(clock).items():
                 environment.setenv(name, value)

@@ -22,6 +22,7 @@ from hub.store.base import Batch, NoLabels, StoreRefused
 from hub.store.choose import open_store, open_tiers
 from hub.store.influx import InfluxStore
 from hub.store.query import Column, Query
+from tests.http_support import serving
 from tests.influx_support import influxd
 
 DAY = 86_400
@@ -278,15 +279,8 @@ async def stub(version: str) -> AsyncIterator[Stub]:
     app.router.add_post(legacy + "/{id}/password", made.password)
     app.router.add_get("/api/v3/configure/database", made.get_databases)
     app.router.add_post("/api/v3/configure/database", made.post_database)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving(app) as made.url:
         yield made
-    finally:
-        await runner.cleanup()
 
 
 async def test_buckets_of_2_get_their_retention_and_grafana_its_user() -> None:

@@ -13,14 +13,8 @@ import pytest
 
 from tests.hub_support import Hub, mqtt, wait_for
 from tests.mosquitto_support import Mosquitto, broker
+from tests.reload_support import DIRTY, write
 
-RULES = """\
-rules:
-  - name: dirty
-    title: {id: "{name} kotor", en: "{name} is dirty"}
-    when: {measurement: environment, field: pm25, above: 40}
-    severity: warning
-"""
 OTHERS = {name: {"enabled": False} for name in ("snmp", "camera", "netprobe")}
 
 
@@ -32,7 +26,7 @@ class Scene:
         settings["collectors"] |= OTHERS
         settings["rules"] = {"library": False, "files": ["rules.yaml"]}
         self.hub = Hub(folder, settings, INVENTORY)
-        (folder / "rules.yaml").write_text(RULES)
+        write(folder, DIRTY)
         self.server = server
 
     def judged(self, device: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,6 @@ from tests.test_mqtt_trouble import Wire
 OWN = "toba/v1/hub/canary/toba-hub"
 COMPLAINT = "no canary: a broker that is connected but delivers nothing will not be found"
 PUBLISH = 3
-
-
-@pytest.fixture(params=[5, 4], ids=["mqtt5", "mqtt311"])
-def protocol(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Mosquitto]:
-    with broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

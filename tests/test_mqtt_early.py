@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,7 @@ from collectors.mqtt import early
 from collectors.mqtt.early import Early
 from hub.api import TryAgain
 from tests.collector_support import until
-from tests.mosquitto_support import Mosquitto, broker
+from tests.mosquitto_support import Mosquitto
 from tests.test_mqtt_transport import listening, say
 
 HOMIE = {"template": "homie/{device}/#", "parser": "homie"}
@@ -25,17 +23,6 @@ CONFIG = json.dumps(
     {"stat_t": "ha/aq1/t", "dev_cla": "temperature", "unit_of_meas": "°C", "dev": {"ids": ["aq1"]}}
 )
 ACK = "Received PUBACK from toba-hub"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Mosquitto]:
-    with broker(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture(params=[5, 4], ids=["mqtt5", "mqtt311"])
-def protocol(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from collectors.mqtt.parse import PARSERS, place
 from collectors.mqtt.topics import Template
 from hub.api import BadItem, Event, Reading
 from hub.manifest import load
+from tests.collector_support import as_line, read_lines
 
 FOLDER = Path(__file__).parents[1] / "collectors" / "mqtt"
 CASES = sorted(case.name for case in (FOLDER / "testcases").iterdir())
@@ -25,15 +26,7 @@ def line(item: object) -> str:
     if isinstance(item, Event):
         return f"# event {item.device} {item.name}"
     assert isinstance(item, Reading)
-    fields = ",".join(
-        f"{name}={f'{value}i' if isinstance(value, int) else f'{value:.10g}'}"
-        for name, value in sorted(item.fields.items())
-    )
-    return f"{item.series.key} {fields},quality={item.quality}i {item.time_ns}"
-
-
-def read_lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return f"{as_line(item)},quality={item.quality}i {item.time_ns}"
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from collectors.mqtt.collector import MqttCollector
 from collectors.mqtt.config import MqttConfig
@@ -19,17 +17,6 @@ from tests.mosquitto_support import Mosquitto, broker
 from tests.wire_support import sparkplug_of
 
 TOPIC = "toba/v1/dlh/balige/aq1/telemetry"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Mosquitto]:
-    with broker(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture(params=[5, 4], ids=["mqtt5", "mqtt311"])
-def protocol(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
 
 
 class Line:

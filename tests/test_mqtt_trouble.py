@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,6 @@ import pytest
 from tests.collector_support import until
 from tests.mosquitto_support import Mosquitto, broker
 from tests.test_mqtt_transport import TOPIC, Line, body, listening, say
-
-
-@pytest.fixture(params=[5, 4], ids=["mqtt5", "mqtt311"])
-def protocol(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Mosquitto]:
-    with broker(tmp_path) as running:
-        yield running
 
 
 class Wire:

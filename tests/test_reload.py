@@ -25,14 +25,8 @@ from hub.store.base import Batch
 from hub.store.duckdb import DuckStore
 from tests.hub_support import INVENTORY, Hub, mqtt, wait_for
 from tests.mosquitto_support import Mosquitto, broker
-from tests.reload_support import files, write
+from tests.reload_support import DIRTY, files, write
 
-DIRTY = """
-  - name: dirty
-    title: {id: "{name} kotor", en: "{name} is dirty"}
-    when: {measurement: environment, field: pm25, above: 40}
-    severity: warning
-"""
 HOT = """
   - name: hot
     title: {id: "{name} panas", en: "{name} is hot"}

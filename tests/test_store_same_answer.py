@@ -23,6 +23,7 @@ from hub.store.duckdb import DuckStore
 from hub.store.influx import InfluxStore
 from hub.store.query import Column, Query, SeriesRows
 from tests.influx_support import influxd
+from tests.store_support import same
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -150,20 +151,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         loop = asyncio.new_event_loop()
         yield Pair(loop, url, itertools.count())
         loop.close()
-
-
-def same(query: Query, ours: list[SeriesRows], theirs: list[SeriesRows]) -> None:
-    """Equal to the last digit and type; only what is summed up may differ by rounding."""
-    assert [found.tags for found in ours] == [found.tags for found in theirs]
-    for one, other in zip(ours, theirs, strict=True):
-        assert [time_ns for time_ns, _ in one.rows] == [time_ns for time_ns, _ in other.rows]
-        for (_, here), (_, there) in zip(one.rows, other.rows, strict=True):
-            for column, a, b in zip(query.columns, here, there, strict=True):
-                assert type(a) is type(b), (column, a, b)
-                if column.aggregate in ("mean", "sum") and isinstance(a, float):
-                    assert a == pytest.approx(b, rel=1e-9, abs=1e-6)
-                else:
-                    assert a == b, column
 
 
 @settings(

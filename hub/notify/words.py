@@ -163,12 +163,17 @@ def label(language: Language, kind: str, word: str) -> str:
     return WORDS[language].get(f"{kind}.{word}", word)
 
 
+def month(number: int, language: Language) -> str:
+    """The name of a month, 1 to 12."""
+    return say(language, "months").split()[number - 1]
+
+
 def moment(time_ns: int, zone: tzinfo, language: Language) -> str:
     """Date and minute in the regency's zone: "Minggu, 22 November 2026 pukul 14.05 WIB"."""
     local = to_datetime(time_ns, zone)
     day = say(language, "weekdays").split()[local.weekday()]
-    month = say(language, "months").split()[local.month - 1]
-    return f"{day}, {local.day} {month} {local.year}{_clock(local, language)}"
+    date = f"{day}, {local.day} {month(local.month, language)} {local.year}"
+    return date + _clock(local, language)
 
 
 def short(time_ns: int, zone: tzinfo, language: Language) -> str:

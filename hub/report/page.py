@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from html import escape
 
+from hub.notify.words import Language
 from hub.report.model import SORTS, Report, Row, Total
-from hub.report.words import HOW, NOTHING, Language, Speech
+from hub.report.words import HOW, NOTHING, Speech
 from hub.sla import Figures
 
 FATES = ("up", "down", "upstream", "maintenance", "unknown", "absent")

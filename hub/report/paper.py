@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from hub.notify.words import Language
 from hub.report.model import SORTS, Report, Row
 from hub.report.page import COLOURS, FATES, MOST_LISTED, PALE, SHADES, WORST, gap, shade, widths
 from hub.report.pdf import HEIGHT, WIDTH, Colour, Sheet, document, fitted, width
-from hub.report.words import HOW, NOTHING, Language, Speech
+from hub.report.words import HOW, NOTHING, Speech
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, WIDTH - 34.0, 36.0, HEIGHT - 36.0
 GREY, LINE, GOOD, BAD = "#6b7481", "#d5d9df", "#1d6b41", "#b01f1f"

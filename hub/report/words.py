@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from hub.clock import NS, to_datetime
 from hub.month import Month
+from hub.notify.words import Language
+from hub.notify.words import month as named
 from hub.report.model import Report
-
-Language = Literal["id", "en"]
 
 WORDS: dict[str, dict[Language, str]] = {
     "title": {"id": "Laporan ketersediaan", "en": "Availability report"},
@@ -54,7 +53,6 @@ WORDS: dict[str, dict[Language, str]] = {
     "why": {"id": "Alasan", "en": "Why"},
     "from": {"id": "Dari", "en": "From"},
     "to": {"id": "Sampai", "en": "To"},
-    "length": {"id": "Lama", "en": "Length"},
     "deaf": {"id": "Hub tidak mendengar", "en": "The hub did not listen"},
     "never_deaf": {"id": "Hub mendengar sepanjang masa ini.", "en": "The hub listened all along."},
     "and_more": {"id": "dan {number} lagi", "en": "and {number} more"},
@@ -108,16 +106,6 @@ WORDS: dict[str, dict[Language, str]] = {
     },
 }
 HOW = ("how_share", "how_unknown", "how_excluded", "how_outage", "how_gap", "how_office")
-_MONTHS: dict[Language, tuple[str, ...]] = {
-    "id": (
-        "Januari", "Februari", "Maret", "April", "Mei", "Juni", "Juli", "Agustus", "September",
-        "Oktober", "November", "Desember",
-    ),
-    "en": (
-        "January", "February", "March", "April", "May", "June", "July", "August", "September",
-        "October", "November", "December",
-    ),
-}  # fmt: skip
 NOTHING = "–"
 
 
@@ -132,7 +120,7 @@ class Speech:
         return WORDS[key][self.language].format(**values)
 
     def month(self, month: Month) -> str:
-        return f"{_MONTHS[self.language][month.month - 1]} {month.year}"
+        return f"{named(month.month, self.language)} {month.year}"
 
     def percent(self, hundredths: int | None, sign: str = "") -> str:
         """`99,87 %` of 9987; with `sign` `+` also a plus."""
@@ -157,7 +145,7 @@ class Speech:
     def time(self, time_ns: int, *, year: bool = False) -> str:
         """`14 Okt 03:12:45`."""
         moment = to_datetime(time_ns, self._zone)
-        name = _MONTHS[self.language][moment.month - 1]
+        name = named(moment.month, self.language)
         day = f"{moment.day} {name if year else name[:3]}{f' {moment.year}' if year else ''}"
         return f"{day} {moment:%H:%M:%S}"
 

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from hub.clock import NS
+from hub.notify.words import Language
 from hub.report import asked, page
-from hub.report.words import Language
 from hub.store.query import Aggregate
 from hub.web import charts, lists, pages, views
 from hub.web.auth import Auth, Identity, needs
