@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,66 @@ def test_every_path_named_in_the_readme_is_there() -> None:
 
 
 def verbs() -> dict[str, Any]:
-    """The hub's own verbs and those of its collectors."""
-    command: Any = get_command(cli)
-    context = typer.Context(command)
-    return {name: command.get_command(context, name) for name in command.list_commands(context)}
+    """The hub's own verbs and those of its collectors, those of groups with both words."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, words: str) -> None:
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            verb = command.get_command(context, name)
+            found[f"{words}{name}"] = verb
+            if hasattr(verb, "list_commands"):
+                walk(verb, f"{words}{name} ")
+
+    walk(get_command(cli), "")
+    return found
 
 
-def test_every_verb_named_in_the_readme_exists() -> None:
-    for words in re.findall(r"`toba-hub ([a-z-]+)", README):
-        assert words in verbs(), words
+VERBS = verbs()
+UsageError = typer.BadParameter.__mro__[1]
+"""click's, which typer has inside itself or beside itself, as its version goes."""
+
+
+def taken(line: str) -> None:
+    """Fails for a command line that the hub would not take."""
+    words = re.split(r" (?:&&|[|>]) ", line)[0]
+    _, *rest = shlex.split(words[words.index("toba-hub") :], comments=True)
+    name = " ".join(rest[:2]) if " ".join(rest[:2]) in VERBS else rest[0]
+    assert name in VERBS, f"{line}: no such verb"
+    given = rest[len(name.split()) :]
+    if given and not hasattr(VERBS[name], "list_commands"):
+        VERBS[name].make_context(name, given)
+
+
+def in_readme() -> list[str]:
+    """Every whole command line of the README; `…` and `|` leave something to the reader."""
+    lines = re.findall(r"`(toba-hub [^`]+)`", README.replace("\n", " "))
+    return [line for line in lines if not re.search(r"[…|<]", line)]
+
+
+@pytest.mark.parametrize("line", in_readme())
+def test_every_command_line_of_the_readme_is_taken(line: str) -> None:
+    taken(line)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_help_and_its_examples_are_taken(name: str) -> None:
+    said = VERBS[name].help
+    assert said
+    for line in re.findall(r"^\s*(?:\S+ )?(toba-hub .+)$", "".join(said.split("```")[1::2]), re.M):
+        taken(line)
+
+
+@pytest.mark.parametrize("name", [name for name, verb in VERBS.items() if verb.params])
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    assert [one.name for one in VERBS[name].params if not getattr(one, "help", "")] == []
+
+
+def test_a_command_line_that_the_hub_would_not_take_is_found() -> None:
+    taken("toba-hub silence device=x --hours 4 | less")
+    for line in ("silense x", "silence --ours 4", "rules explain --lang id"):
+        with pytest.raises((AssertionError, UsageError)):
+            taken(f"toba-hub {line}")
 
 
 def test_every_make_target_named_in_the_readme_exists() -> None:
@@ -75,8 +127,3 @@ def test_every_make_target_named_in_the_readme_exists() -> None:
         r"make ([a-z-]+)", " ".join(re.findall(r"`[^`]+`|```sh.*?```", README, re.DOTALL))
     ):
         assert name in targets, name
-
-
-def test_the_commands_page_of_the_help_lists_every_verb() -> None:
-    for name, verb in verbs().items():
-        assert verb.help, f"{name} has no help"

@@ -25,7 +25,9 @@ from collectors.mqtt.watch import Heard, Seen, Watcher, filter_of, flags, listen
 from hub.api import Event, Installation, NeverWorks, Proposal, Reading
 
 mqtt = typer.Typer(
-    help="See what MQTT messages become, before or beside a running hub.", no_args_is_help=True
+    help="See what MQTT messages become, before or beside a running hub.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
 SETTINGS = Path("toba-hub.yaml")
 
@@ -56,7 +58,9 @@ def watch(
             "--parser", "-p", help="Read --topic by this convention: senml, tasmota, tts …"
         ),
     ] = None,
-    username: Annotated[str | None, typer.Option(envvar="TOBA_MQTT_USERNAME")] = None,
+    username: Annotated[
+        str | None, typer.Option(envvar="TOBA_MQTT_USERNAME", help="If the broker wants one.")
+    ] = None,
     password: Annotated[
         str | None, typer.Option(envvar="TOBA_MQTT_PASSWORD", help="Better in the environment.")
     ] = None,
@@ -80,6 +84,12 @@ def watch(
     Works beside a running hub: it listens under a name of its own, acknowledges nothing for the
     hub, stores nothing, publishes nothing. A `--topic` with `{device}` or a `--parser` is read by
     itself; a plain filter is read by the configured topics: `-t '#'` shows what they miss.
+
+    ```
+    toba-hub mqtt watch
+    toba-hub mqtt watch -t "#" --count 20                # what do the configured topics miss?
+    toba-hub mqtt watch -b 10.12.0.5 -t "tele/+/SENSOR" -p tasmota
+    ```
     """
     here: Installation = ctx.obj
     config, by_topic = _configured(here, settings)

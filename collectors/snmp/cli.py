@@ -25,6 +25,7 @@ from hub.api import Installation, NeverWorks, Target
 snmp = typer.Typer(
     help="Try an SNMP device before it is in the inventory; list the device profiles.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
 SETTINGS = Path("toba-hub.yaml")
 
@@ -44,7 +45,10 @@ def try_out(
     ctx: typer.Context,
     host: Annotated[str, typer.Argument(help="Address or name, or a device of the inventory.")],
     community: Annotated[
-        str | None, typer.Option("--community", "-c", envvar="TOBA_SNMP_COMMUNITY")
+        str | None,
+        typer.Option(
+            "--community", "-c", envvar="TOBA_SNMP_COMMUNITY", help="For version 1 or 2c."
+        ),
     ] = None,
     version: Annotated[
         str | None, typer.Option("--version", help="1 or 2c; version 3 needs --credential.")
@@ -52,7 +56,7 @@ def try_out(
     credential: Annotated[
         str | None, typer.Option(help="A group of collectors.snmp.credentials in the settings.")
     ] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="If not 161.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds, for one request.")] = None,
     profile: Annotated[str | None, typer.Option(help="Read it by this profile.")] = None,
     profiles: Annotated[
@@ -70,6 +74,12 @@ def try_out(
     with their rates; neighbours. Nothing is written anywhere.
 
     Ends with 1 when the device does not answer.
+
+    ```
+    toba-hub snmp try 10.12.1.7 -c public
+    toba-hub snmp try r-dlh                              # as the inventory and settings say
+    toba-hub snmp try 10.12.1.7 --credential kantor --wait 10
+    ```
     """
     config, targets = _configured(ctx, settings)
     if profiles is not None:

@@ -51,7 +51,12 @@ def ack(
     who: Who = "",
     settings: Settings = DEFAULT,
 ) -> None:
-    """Acknowledge an alert: somebody works on it."""
+    """Acknowledge an alert: somebody works on it.
+
+    ```
+    toba-hub ack router_down:r-dlh -m "teknisi berangkat"
+    ```
+    """
     conf = configuration.load(settings)
     if key not in _open_alerts(conf):
         fail(f"no open alert has the key {key!r}; `toba-hub alerts` lists them")
@@ -73,7 +78,14 @@ def silence(
     listed: Annotated[bool, typer.Option("--list", help="List the silences in force.")] = False,
     settings: Settings = DEFAULT,
 ) -> None:
-    """Let matching alerts page nobody for a while; they are still shown."""
+    """Let matching alerts page nobody for a while; they are still shown.
+
+    ```
+    toba-hub silence device=r-dlh --hours 4 -m "ganti UPS"
+    toba-hub silence site=porsea "rule=camera_*" --hours 2
+    toba-hub silence opd=dlh --maintenance --hours 3     # planned work, not an outage
+    ```
+    """
     if listed:
         _list(configuration.load(settings))
         return

@@ -72,6 +72,12 @@ def rules_backtest(
     The readings go through the same code that judges live. The hub may run meanwhile: then its
     embedded store is copied first. What came late pages nobody here either, and while the hub was
     down nobody counts as silent.
+
+    ```
+    toba-hub rules backtest --rule pm25_unhealthy --since 7d
+    toba-hub rules backtest --set pm25_unhealthy.when.above=50 --html page.html
+    toba-hub rules backtest --rules noise.yaml --since 2026-05-01
+    ```
     """
     conf = configuration.load(settings)
     stop = _moment(until, conf) if until else now_ns()

@@ -65,6 +65,12 @@ def discover(
     settings' credentials, or with "public". What the inventory has already is not written again.
     When the file is there, nothing is overwritten: you see what is new, gone, moved or changed,
     and `--append` adds what is new. Ctrl-C keeps what was found so far.
+
+    ```
+    toba-hub discover 10.12.0.0/22
+    toba-hub discover 10.12.1.0/24 -c public -c rahasia --site balige --opd dlh
+    toba-hub discover 10.12.0.0/22 --append              # later: what is new since
+    ```
     """
     addresses = discovery.hosts(blocks, None if yes else discovery.MOST)
     plugins, things, configs = _installed(settings)

@@ -17,7 +17,7 @@ from hub.web.tokens import ROLES, TokenError, Tokens
 
 
 def _group(about: str) -> typer.Typer:
-    return typer.Typer(help=about, no_args_is_help=True)
+    return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode="markdown")
 
 
 grafana = _group("Dashboards: build their JSON, push them into an existing Grafana.")
@@ -100,7 +100,12 @@ def notify_test(
     channel: Annotated[str, typer.Argument(help="A channel's name in the settings.")],
     settings: Settings = DEFAULT,
 ) -> None:
-    """Send a trial message through a channel and say how it went."""
+    """Send a trial message through a channel and say how it went.
+
+    ```
+    toba-hub notify test telegram-dlh
+    ```
+    """
     from hub.notify import channels
     from hub.notify.message import trial
 
@@ -143,7 +148,12 @@ def token_create(
     role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "viewer",
     settings: Settings = DEFAULT,
 ) -> None:
-    """Make a token; it is shown once and kept only as a hash."""
+    """Make a token; it is shown once and kept only as a hash.
+
+    ```
+    toba-hub token create komandan-shift --role operator
+    ```
+    """
     try:
         out.print(_tokens(settings).create(name, role, now_ns()), highlight=False)  # type: ignore[arg-type]  # create checks it
     except TokenError as error:
@@ -183,7 +193,13 @@ def rules_test(
     ] = None,
     settings: Settings = DEFAULT,
 ) -> None:
-    """Run the cases beside the rules: series in, alerts out."""
+    """Run the cases beside the rules: series in, alerts out.
+
+    ```
+    toba-hub rules test
+    toba-hub rules test rules/noise_test.yaml
+    ```
+    """
     from hub import rulebook
     from rules.testing import CaseError, run_cases
 
@@ -231,6 +247,11 @@ def rules_explain(
 
     The last value and the limit, how far a window is filled, how long `for` still runs, how old
     the data is, and what holds a message back: a cause, a silence, doubted data.
+
+    ```
+    toba-hub rules explain aq-balige
+    toba-hub rules explain r-dlh router_down --lang en
+    ```
     """
     from hub import serveside, supervisor
 

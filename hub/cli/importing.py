@@ -83,6 +83,12 @@ def import_(
 
     Every file is read to its end first. If a row is bad, nothing is imported and each is named with
     its line, unless you say `--skip-bad`.
+
+    ```
+    toba-hub import years.csv --zone Asia/Jakarta --dry-run
+    toba-hub import station.csv --device aq-balige --zone Asia/Jakarta
+    toba-hub import dlh-*.csv --map columns.yaml
+    ```
     """
     conf = configuration.load(settings)
     work = Work(conf, _mapped(mapping, device, decimal), _zone(zone))

@@ -20,7 +20,9 @@ from hub.settings import MIB
 from hub.settings import Journal as Quotas
 
 journal = typer.Typer(
-    help="The log of everything: how full, how whole, what is in it.", no_args_is_help=True
+    help="The log of everything: how full, how whole, what is in it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
 
 KindName = Enum("KindName", {kind.name: kind.name.lower() for kind in Kind})  # type: ignore[misc]  # made of the names
@@ -137,6 +139,11 @@ def journal_export(
     """Print records as JSON lines: id, time, kind, class and what they hold.
 
     What is missing is told on stderr, by id and time.
+
+    ```
+    toba-hub journal export --kind act > acts.jsonl
+    toba-hub journal export --after 120000 --until 120500
+    ```
     """
     folder, _ = _folder(settings)
     if status(folder) is None:

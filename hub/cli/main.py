@@ -87,6 +87,12 @@ def demo(
     `--story day --speed 60` tells a day in 24 minutes, with the rules as they are: smoke over
     Balige leads the ISPU through four classes, a probe sticks, a buoy falls silent, and oxygen at
     the fish cages falls to what killed them in 2025. What each team was told is listed at the end.
+
+    ```
+    toba-hub demo
+    toba-hub demo --store influxdb --port 8081
+    toba-hub demo --seconds 40 --json
+    ```
     """
     from hub.demo import play
     from hub.demo.field import NoField
@@ -128,14 +134,24 @@ def demo(
 @cli.command(rich_help_panel=RUNNING)
 @plainly
 def run(settings: Settings = DEFAULT) -> None:
-    """Run the hub: collectors, journal, rules, store, board."""
+    """Run the hub: collectors, journal, rules, store, board.
+
+    ```
+    toba-hub run -s /etc/toba/toba-hub.yaml
+    ```
+    """
     raise typer.Exit(hub_app.run(settings))
 
 
 @cli.command(rich_help_panel=RUNNING)
 @plainly
 def check(settings: Settings = DEFAULT) -> None:
-    """Find every mistake in settings, inventory and rules at once, without touching the network."""
+    """Find every mistake in settings, inventory and rules at once, without touching the network.
+
+    ```
+    toba-hub check && toba-hub reload
+    ```
+    """
     conf = configuration.load(settings)
     devices = len(conf.inventory.devices)
     out.print(
@@ -165,7 +181,12 @@ def doctor(settings: Settings = DEFAULT) -> None:
 @cli.command(rich_help_panel=RUNNING)
 @plainly
 def secrets(folder: Annotated[Path, typer.Argument(help="Where .env goes.")] = Path()) -> None:
-    """Make random passwords for docker compose; what is there already is kept."""
+    """Make random passwords for docker compose; what is there already is kept.
+
+    ```
+    toba-hub secrets && docker compose up -d
+    ```
+    """
     from hub.deploy import secrets as making
 
     for line in making.write(folder):
@@ -179,7 +200,12 @@ def new_collector(
         "collectors"
     ),
 ) -> None:
-    """Start a collector plugin: a folder with everything that one needs, tests passing."""
+    """Start a collector plugin: a folder with everything that one needs, tests passing.
+
+    ```
+    toba-hub new-collector weather
+    ```
+    """
     from hub import scaffold
 
     try:

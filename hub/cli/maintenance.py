@@ -16,7 +16,9 @@ from hub.problems import from_pydantic
 from hub.windows import Window, begun, next_begin
 
 maintenance = typer.Typer(
-    help="Planned work: windows in which matching alerts page nobody.", no_args_is_help=True
+    help="Planned work: windows in which matching alerts page nobody.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
 
 
@@ -37,7 +39,13 @@ def add(
     settings: Settings = DEFAULT,
 ) -> None:
     """Plan a window: once, every week or as cron says. For work that begins now there is
-    `toba-hub silence --maintenance`."""
+    `toba-hub silence --maintenance`.
+
+    ```
+    toba-hub maintenance add ups-porsea device=r-porsea --weekly "sun 02:00" --lasts 2h
+    toba-hub maintenance add ups device=r-core --from "2026-12-01 22:00" --until "2026-12-02 02:00"
+    ```
+    """
     conf = configuration.load(settings)
     given: dict[str, Any] = {"name": name, "match": matcher_of(match), "why": why}
     said = {"from": begins, "until": until, "weekly": weekly, "cron": cron, "lasts": lasts}

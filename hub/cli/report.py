@@ -43,11 +43,11 @@ def report(
     upstream are left out: all are shown, none counts as down. Months are those of the regency's
     time zone. Works on a running hub and on one that rests.
 
-        toba-hub report --month 2026-10 -o october.html      # a page, ready for the printer
-
-        toba-hub report --month 2026-10 --lang id -o oktober.pdf
-
-        toba-hub report --format csv | column -s, -t | less  # last month, one row an object
+    ```
+    toba-hub report --month 2026-10 -o october.html      # a page, ready for the printer
+    toba-hub report --month 2026-10 --lang id -o oktober.pdf
+    toba-hub report --format csv | column -s, -t | less  # last month, one row an object
+    ```
     """
     from hub.report import asked
 

@@ -19,7 +19,11 @@ from hub.settings import MIB
 from hub.snapshot import READINGS
 from hub.store.base import StoreDown, StoreRefused
 
-influx = typer.Typer(help="InfluxDB: make what the hub needs there.", no_args_is_help=True)
+influx = typer.Typer(
+    help="InfluxDB: make what the hub needs there.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 
 @influx.command("setup")
@@ -41,6 +45,11 @@ def influx_setup(
 
     Shows what is missing, asks, and does it. What is there already stays; run it as often as you
     like. Needs an administrator; the hub itself afterwards does not.
+
+    ```
+    INFLUX_ADMIN_PASSWORD=… toba-hub influx setup --username admin     # 1.x
+    INFLUX_ADMIN_TOKEN=… toba-hub influx setup                         # 2.x and 3
+    ```
     """
     conf = configuration.load(settings)
     store = conf.settings.store
@@ -112,6 +121,10 @@ def backup(
     Journal, alerts, owed messages, tokens, settings, inventory, own rules, and the embedded
     store's readings. Readings in InfluxDB are backed up with its own tools. The file holds the
     secrets that stand in the settings.
+
+    ```
+    toba-hub backup /mnt/usb/hub.tar
+    ```
     """
     conf = configuration.load(settings)
     if not file.parent.is_dir():
@@ -132,7 +145,12 @@ def restore(
     file: Annotated[Path, typer.Argument(help="A file that `toba-hub backup` wrote.")],
     folder: Annotated[Path, typer.Argument(help="The new data folder, empty or not there.")],
 ) -> None:
-    """Unpack a backup into a new data folder; a hub started on it goes on where it was."""
+    """Unpack a backup into a new data folder; a hub started on it goes on where it was.
+
+    ```
+    toba-hub restore hub.tar /srv/toba-data
+    ```
+    """
     shown = _Shown()
     try:
         with shown.bar:

@@ -46,6 +46,11 @@ def topology(
     One dead parent is one message, so the tree decides who is told of what. Routers and switches
     that are polled by SNMP tell the hub their neighbours; what the inventory lacks stands below the
     tree with what to do. Nothing is taken over by itself.
+
+    ```
+    toba-hub topology
+    toba-hub topology r-core                            # it, and what depends on it
+    ```
     """
     conf = configuration.load(settings)
     parents = {one.id: one.depends_on for one in conf.inventory.devices.values()}
