@@ -40,7 +40,7 @@ from hub.vigil import unwritable
 from hub.web.backend import ActKind, HealthReport, Regency, Sample
 from hub.web.live import LiveState
 from rules import recorders
-from rules.act import Act
+from rules.act import OF_PROPOSALS, Act
 from rules.duration import DAY
 from rules.transition import Alert, Transition
 
@@ -244,7 +244,7 @@ class HubBackend:
         ]
 
     def found(self) -> Found:
-        return Found.of(self._ledger.proposals(), self._ledger.edges(), self.inventory)
+        return self._ledger.found(self.inventory)
 
     def duty(self) -> Sequence[TeamNow]:
         return self._teams(now_ns())
@@ -324,6 +324,8 @@ class HubBackend:
             raise LookupError(f"no open alert has the key {key!r}")
         if kind == "unsilence" and key and key not in {s["id"] for s in self.silences()}:
             raise LookupError(f"no silence has the id {key!r}")
+        if kind in OF_PROPOSALS and (nothing := self.found().refusal(act)):
+            raise LookupError(nothing)
         try:
             record = await self._link.act(
                 {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
+from urllib.parse import quote
 
 from hub.api import Proposal
 from rules.duration import DAY
@@ -55,6 +56,17 @@ class Judged(NamedTuple):
     word: Word
     circle: Sequence[str] = ()
     """The way round, its first name repeated."""
+
+    @property
+    def key(self) -> str:
+        """Names this statement: with another word it is another one."""
+        return key_of(self.word, *self.edge[:3])
+
+
+def key_of(*parts: str) -> str:
+    """One text of several that come from the network, without spaces, quotes and colons of theirs:
+    `stranger:r-dlh:ether4:10.0.0.9`."""
+    return ":".join(quote(part, safe="/") for part in parts)
 
 
 def edge_of(proposal: Proposal, time_ns: int) -> Edge | None:

@@ -19,9 +19,10 @@ import msgspec
 
 from hub import logs, proposals, timesheet
 from hub.edges import Edge
+from hub.inventory import Inventory
 from hub.outcome import Acted, Outcome, Snapshot
 from hub.presence import Presence
-from hub.proposals import Proposed
+from hub.proposals import Found, Proposed
 from hub.reading import Reading, Series
 from rules.act import Act
 from rules.watch import Transition
@@ -154,10 +155,8 @@ class Ledger:
         try:
             fresh = [t for t in outcome.transitions if self._insert(t)]
             owe(self.db, fresh)
-            self.db.executemany(
-                "INSERT OR IGNORE INTO act VALUES (?, ?, ?)",
-                [(one.id, one.time_ns, _pack(asdict(one.act))) for one in outcome.acts],
-            )
+            for one in outcome.acts:
+                self._note_act(one)
             self.db.executemany(
                 # Of two points at one time the later wins, under a number of its own: the
                 # earlier may be on its way to the store right now.
@@ -182,6 +181,11 @@ class Ledger:
             return False
         self._note_open(t.key, t.id, t.after)
         return True
+
+    def _note_act(self, one: Acted) -> None:
+        said = one.id, one.time_ns, _pack(asdict(one.act))
+        if self.db.execute("INSERT OR IGNORE INTO act VALUES (?, ?, ?)", said).rowcount > 0:
+            proposals.judge(self.db, one.act, one.time_ns)
 
     def _keep(self, snapshot: Snapshot) -> None:
         self.db.execute(
@@ -230,6 +234,11 @@ class Ledger:
     def proposals(self) -> list[Proposed]:
         """Devices that collectors met, the youngest first."""
         return proposals.kept(self.db)
+
+    def found(self, inventory: Inventory) -> Found:
+        """What that inventory does not have, and what of it people dismissed."""
+        dismissals = proposals.dismissals(self.db)
+        return Found.of(self.proposals(), self.edges(), inventory, dismissals)
 
     def acts(self, limit: int) -> list[Acted]:
         """What people did, the newest first; the journal forgets it, this file doesn't."""

@@ -3,8 +3,9 @@
     journal ─► engine ─► serve.db ─► Found.of(ledger, inventory) ─► board, API, `toba-hub proposals`
                                           └─► document: inventory YAML ready to keep
 
-A device is answered by the inventory once that lists it; proposed again it only gets younger. Its
-words come from the network, so there are at most `MOST`. Neighbours are judged by `edges.py`.
+A device is answered by the inventory once that lists it, or by a person who dismisses it; proposed
+again it only gets younger. Its words come from the network, so there are at most `MOST`. Neighbours
+are judged by `edges.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hub.api import Found as Answer
 from hub.discovery import TO_FILL, slug
 from hub.edges import Edge, Judged, Word
 from hub.inventory import Inventory
+from rules.act import Act
 
 MOST = 20_000
 """Kept; beyond them the oldest go."""
@@ -35,6 +37,9 @@ CREATE TABLE IF NOT EXISTS proposal (
   last_ns INTEGER NOT NULL, facts BLOB NOT NULL, PRIMARY KEY (collector, device)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS proposal_last ON proposal (last_ns);
+CREATE TABLE IF NOT EXISTS dismissed (
+  key TEXT PRIMARY KEY, time_ns INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL
+) STRICT;
 """
 _KEEP = (
     "INSERT INTO proposal VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
@@ -43,6 +48,10 @@ _KEEP = (
 _FORGET = (
     "DELETE FROM proposal WHERE rowid IN"
     " (SELECT rowid FROM proposal ORDER BY last_ns DESC, rowid DESC LIMIT -1 OFFSET ?)"
+)
+_LET_GO = (
+    "DELETE FROM dismissed WHERE rowid IN"
+    " (SELECT rowid FROM dismissed ORDER BY time_ns DESC, rowid DESC LIMIT -1 OFFSET ?)"
 )
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -62,9 +71,23 @@ class Proposed(NamedTuple):
         return plain(self.facts.get(fact, ""))
 
     @property
+    def key(self) -> str:
+        """Names the device, whichever collector met it."""
+        return neighbours.key_of("device", self.device)
+
+    @property
     def text(self) -> str:
         """All that is said, in one line."""
         return ", ".join(f"{name}: {said}" for name in self.facts if (said := self.said(name)))
+
+
+class Dismissal(NamedTuple):
+    """A person's word that what has this key is nothing for the inventory."""
+
+    key: str
+    time_ns: int
+    who: str
+    why: str
 
 
 class Found(NamedTuple):
@@ -74,14 +97,40 @@ class Found(NamedTuple):
     """The youngest first."""
     neighbours: list[Judged]
     """What a person should do first comes first."""
+    dismissed: list[tuple[Proposed | Judged, Dismissal]]
+    """In none of the others."""
 
     @classmethod
-    def of(cls, proposed: Iterable[Proposed], edges: Iterable[Edge], inventory: Inventory) -> Found:
+    def of(
+        cls,
+        proposed: Iterable[Proposed],
+        edges: Iterable[Edge],
+        inventory: Inventory,
+        dismissals: Mapping[str, Dismissal],
+    ) -> Found:
+        """`dismissals` by key."""
         parents = {one.id: one.depends_on for one in inventory.devices.values()}
+        devices = [one for one in proposed if one.device not in inventory.devices]
+        wires = [one for one in neighbours.judged(edges, parents) if one.word is not Word.KNOWN]
+        every: list[Proposed | Judged] = [*devices, *wires]
         return cls(
-            [one for one in proposed if one.device not in inventory.devices],
-            [one for one in neighbours.judged(edges, parents) if one.word is not Word.KNOWN],
+            [one for one in devices if one.key not in dismissals],
+            [one for one in wires if one.key not in dismissals],
+            [(one, dismissals[one.key]) for one in every if one.key in dismissals],
         )
+
+    @property
+    def listed(self) -> list[Proposed | Judged]:
+        """Devices first."""
+        return [*self.devices, *self.neighbours]
+
+    def refusal(self, act: Act) -> str:
+        """Why there is nothing to dismiss, or to take back; empty: there is."""
+        if act.kind == "dismiss" and all(one.key != act.key for one in self.listed):
+            return f"nothing that was found has the key {act.key!r}"
+        if act.kind == "undismiss" and all(one.key != act.key for _, one in self.dismissed):
+            return f"nothing that was dismissed has the key {act.key!r}"
+        return ""
 
 
 def plain(said: Any) -> str:
@@ -98,6 +147,22 @@ def keep(db: sqlite3.Connection, proposed: Iterable[Proposed]) -> None:
     if rows:
         db.executemany(_KEEP, rows)
         db.execute(_FORGET, (MOST,))
+
+
+def judge(db: sqlite3.Connection, act: Act, time_ns: int) -> None:
+    """In the caller's transaction: what a person did, once for each act and in their order."""
+    if act.kind == "dismiss":
+        said = act.key, time_ns, act.who, act.why
+        db.execute("INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?, ?)", said)
+        db.execute(_LET_GO, (MOST,))
+    elif act.kind == "undismiss":
+        db.execute("DELETE FROM dismissed WHERE key = ?", (act.key,))
+
+
+def dismissals(db: sqlite3.Connection) -> dict[str, Dismissal]:
+    """By key."""
+    rows = db.execute("SELECT key, time_ns, who, why FROM dismissed")
+    return {row[0]: Dismissal(*row) for row in rows}
 
 
 def kept(db: sqlite3.Connection) -> list[Proposed]:

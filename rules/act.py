@@ -1,4 +1,4 @@
-"""What people do to alerts: acknowledge, silence, and take both back."""
+"""What people do: acknowledge alerts, silence them, dismiss what was found; take all of it back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from rules.matching import Matcher
 
-KINDS = ("acknowledge", "unacknowledge", "silence", "unsilence", "maintenance")
+OF_ALERTS = ("acknowledge", "unacknowledge")
+OF_PROPOSALS = ("dismiss", "undismiss")
+KINDS = (*OF_ALERTS, "silence", "unsilence", "maintenance", *OF_PROPOSALS)
 
 MatcherData = Mapping[str, str | tuple[str, ...] | list[str]]
 
@@ -22,7 +24,8 @@ class Act:
     who: str
     why: str = ""
     key: str = ""
-    """The alert (acknowledge, unacknowledge) or the silence's id (unsilence)."""
+    """The alert (acknowledge, unacknowledge), the silence's id (unsilence) or what was found
+    (dismiss, undismiss)."""
     matcher: MatcherData = field(default_factory=dict)
     """Whom a silence is about: device, rule, site, opd, kind, severity, key or any tag; names,
     lists or globs. `unsilence` without a key ends the silences with exactly this matcher."""
@@ -34,8 +37,10 @@ class Act:
             return f"unknown act {self.kind!r}: use one of {', '.join(KINDS)}"
         if not self.who:
             return f"{self.kind} needs to know who does it"
-        if self.kind in ("acknowledge", "unacknowledge") and not self.key:
+        if self.kind in OF_ALERTS and not self.key:
             return f"{self.kind} needs the key of an alert"
+        if self.kind in OF_PROPOSALS and not self.key:
+            return f"{self.kind} needs the key of what was found"
         if self.kind in ("silence", "maintenance"):
             if not self.matcher:
                 return 'a silence needs a matcher; for everything write {"device": "*"}'

@@ -20,7 +20,7 @@ from typing import Any
 
 from hub.reading import Reading
 from rules import saying, snapshot
-from rules.act import Act, Silence
+from rules.act import OF_ALERTS, Act, Silence
 from rules.adopting import adopt
 from rules.agenda import Agenda
 from rules.alert import Signal, State, Step
@@ -195,7 +195,7 @@ class Watch:
             self._telling.hush(silence)
         elif act.kind == "unsilence":
             self._telling.unhush(act)
-        elif act.key in self._tracks:
+        elif act.kind in OF_ALERTS and act.key in self._tracks:
             track = self._tracks[act.key]
             acknowledge = act.kind == "acknowledge"
             signal = Signal.ACKNOWLEDGE if acknowledge else Signal.UNACKNOWLEDGE

@@ -137,12 +137,13 @@ class Hub:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             return json.load(answer)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def post(self, path: str, body: Mapping[str, Any], method: str = "POST") -> Any:
         """A change by the API. Raises OSError when it is refused."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=5) as answer:
             return json.load(answer)

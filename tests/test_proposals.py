@@ -15,7 +15,10 @@ import yaml
 from hub import inventory_file, proposals, registry
 from hub.edges import Edge, Word
 from hub.inventory import Inventory
-from hub.proposals import Found, Proposed, document
+from hub.ledger import Ledger
+from hub.outcome import Acted, Outcome
+from hub.proposals import Dismissal, Found, Proposed, document
+from rules.act import Act
 from tests.hub_support import INVENTORY, Hub, mqtt, running, wait_for
 from tests.mosquitto_support import broker
 
@@ -49,9 +52,68 @@ def test_what_the_inventory_has_is_no_longer_found() -> None:
         edge("r-dlh", "ether1", "core", "r-core", uplink=True),
         edge("removed", "ether1", "core", "r-core"),
     ]
-    found = Found.of(there, wires, known())
+    found = Found.of(there, wires, known(), {})
     assert [one.device for one in found.devices] == ["aq-new"]
     assert [(one.edge.device, one.word) for one in found.neighbours] == [("r-dlh", Word.NEW)]
+
+
+def test_what_a_person_dismissed_is_found_no_more_until_something_else_is_to_be_said() -> None:
+    there = [device("aq-new"), device("aq-new")._replace(collector="snmp"), device("aq 2:x")]
+    wires = [edge("r-dlh", "ge-0/0/1", "core"), edge("r-dlh", "ether2", "core", "r-core")]
+    found = Found.of(there, wires, known(), {})
+    keys = [one.key for one in found.listed]
+    assert keys == [
+        "device:aq-new",
+        "device:aq-new",
+        "device:aq%202%3Ax",
+        "beside:r-dlh:ether2:core",
+        "stranger:r-dlh:ge-0/0/1:core",
+    ]
+    said = {key: Dismissal(key, 5, "siti", "") for key in keys[:1] + keys[4:]}
+    found = Found.of(there, wires, known(), said)
+    assert [one.key for one in found.listed] == keys[2:4]
+    assert [(one.key, by.who) for one, by in found.dismissed] == [
+        (key, "siti") for key in (keys[0], keys[1], keys[4])
+    ]
+    assert "aq-new" not in document(found, known())
+    # The port's neighbour has come into the inventory: that it is an uplink was never dismissed.
+    wires[0] = edge("r-dlh", "ge-0/0/1", "core", "r-core", uplink=True)
+    assert "new:r-dlh:ge-0/0/1:core" in [
+        one.key for one in Found.of([], wires, known(), said).neighbours
+    ]
+
+
+def test_only_what_is_there_can_be_dismissed_and_only_what_was_can_be_taken_back() -> None:
+    gone = {"device:b": Dismissal("device:b", 5, "siti", "")}
+    found = Found.of([device("a"), device("b")], [], known(), gone)
+    assert not found.refusal(Act("dismiss", "siti", key="device:a"))
+    assert not found.refusal(Act("undismiss", "siti", key="device:b"))
+    assert "'device:b'" in found.refusal(Act("dismiss", "siti", key="device:b"))
+    assert "'device:a'" in found.refusal(Act("undismiss", "siti", key="device:a"))
+    for kind in ("dismiss", "undismiss"):
+        assert Act(kind, "siti").problem() == f"{kind} needs the key of what was found"
+
+
+def test_folding_acts_again_after_a_crash_undoes_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path / "serve.db")
+    acts = [
+        Acted(number, number, Act(kind, "siti", "why", f"device:{id}"))
+        for number, (kind, id) in enumerate(
+            [("dismiss", "a"), ("undismiss", "a"), ("dismiss", "b"), ("dismiss", "c")], 1
+        )
+    ]
+
+    def commit(some: list[Acted]) -> list[str]:
+        ledger.commit(Outcome(acts=some), lambda db, fresh: None)
+        return sorted(proposals.dismissals(ledger.db))
+
+    assert commit(acts[:1]) == ["device:a"]
+    assert commit(acts[:3]) == commit(acts[:1]) == ["device:b"]
+    monkeypatch.setattr(proposals, "MOST", 1)
+    assert commit(acts[3:]) == ["device:c"], "people can't fill the file either"
+    ledger.close()
 
 
 def read(folder: Path, text: str) -> Inventory:
@@ -72,6 +134,7 @@ def test_the_file_can_be_kept_as_it_is(tmp_path: Path) -> None:
             edge("r-dlh", "ether5", "10.0.0.9"),
         ],
         known(),
+        {},
     )
     text = document(found, known())
     devices = read(tmp_path, text).devices
@@ -88,7 +151,8 @@ def test_the_file_can_be_kept_as_it_is(tmp_path: Path) -> None:
 
 
 def test_without_new_devices_the_file_is_remarks_alone() -> None:
-    text = document(Found.of([], [edge("r-dlh", "ether1", "core", "r-core")], known()), known())
+    wires = [edge("r-dlh", "ether1", "core", "r-core")]
+    text = document(Found.of([], wires, known(), {}), known())
     assert "r-dlh and r-core are neighbours" in text
     assert yaml.safe_load(text) is None
 
@@ -129,6 +193,19 @@ def test_an_unknown_sensor_is_found_kept_and_taken_into_the_inventory(tmp_path: 
             server.publish("toba/v1/dlh/balige/aq-new/telemetry", body)
             found = wait_for("the proposal", lambda: hub.get("/api/v1/proposals")["items"])
             assert [(one["what"], one["device"]) for one in found] == [("device", "aq-new")]
+            assert found[0]["key"] in run(hub, "proposals")
+            run(hub, "dismiss", found[0]["key"], "--who", "Siti", "--why", "milik kampus")
+            wait_for("nothing to be listed", lambda: not hub.get("/api/v1/proposals")["items"])
+            server.publish("toba/v1/dlh/balige/aq-new/telemetry", body)
+            hub.stop()
+            hub.start()
+            assert "nothing" in run(hub, "proposals")
+            told = run(hub, "proposals", "--dismissed")
+            assert all(word in told for word in (found[0]["key"], "Siti", "milik kampus"))
+            assert "aq-new" not in run(hub, "proposals", "--yaml")
+            [act] = hub.get("/api/v1/acts")
+            assert (act["kind"], act["who"], act["key"]) == ("dismiss", "Siti", "device:aq-new")
+            hub.post(f"/api/v1/proposals/{act['key']}/dismiss", {"name": "Budi"}, "DELETE")
             assert "aq-new" in run(hub, "proposals")
             (folder / "found.yaml").write_text(run(hub, "proposals", "--yaml"))
             assert "1 added (aq-new)" in run(hub, "reload")

@@ -72,6 +72,11 @@ async def test_roles_allow_what_they_say(
     headers = bearer(tokens.create("Rina", role, NOW))
     assert (await web.get("/api/v1/alerts", headers=headers)).status_code == sees
     assert (await acknowledge(web, **headers)).status_code == acts
+    # Nothing was found that has this key: who may act, hears that.
+    for method in ("POST", "DELETE"):
+        path = "/api/v1/proposals/device:aq-9/dismiss"
+        answer = await web.request(method, path, json={"why": "x"}, headers=headers)
+        assert answer.status_code == (404 if acts == 200 else acts)
 
 
 async def test_a_change_is_attributed_to_the_token(

@@ -445,7 +445,26 @@ async def test_what_was_found_is_shown_with_a_file_that_can_be_kept(
         assert "- id: aq-baru\n    name: <b>Udara</b>\n    kind: sensor\n    site: porsea\n" in kept
         assert "toba-hub discover 10.9.9.9" in kept
         assert await fits(page)
+        await page.click("#things .event button")
+        await page.run("document.querySelector('#dialog textarea').value = 'punya kampus'")
+        await keep(page, tmp_path, "dismiss")
+        await page.click("#dialog button[type=submit]")
+        await page.until("return document.querySelector('.found-dismissed summary')")
+        assert (backend.acts[-1]["kind"], backend.acts[-1]["key"]) == ("dismiss", "device:aq-baru")
+        left = "return document.querySelectorAll('#things > section .event').length"
+        assert await page.run(left) == 2
+        assert "aq-baru" not in await page.run(
+            "return document.querySelector('.found-file pre').textContent"
+        )
+        await page.click(".found-dismissed summary")
+        said = await page.run("return document.querySelector('.found-dismissed').innerText")
+        assert "Dismissed (1)" in said
+        assert "“punya kampus”" in said
+        assert await fits(page)
         await keep(page, tmp_path, "found")
+        await page.click(".found-dismissed button")
+        await page.click("#dialog button[type=submit]")
+        await page.until(f"{left} === 3")
         await page.resize(390, 844)
         assert await fits(page)
         backend.proposed.clear()

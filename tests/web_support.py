@@ -18,13 +18,14 @@ from hub.clock import NS
 from hub.edges import Edge
 from hub.inventory import Inventory
 from hub.notify.onduty import TeamNow
-from hub.proposals import Found, Proposed
+from hub.proposals import Dismissal, Found, Proposed
 from hub.reading import Reading, Series, Value
 from hub.report.model import Report
 from hub.store.base import StoreDown
 from hub.store.query import Query, SeriesRows
 from hub.web.backend import HealthReport, Regency, Sample
 from hub.web.live import LiveState
+from rules.act import Act
 from rules.transition import Alert, Transition
 
 NOW = 1_795_305_600 * NS  # 2026-11-22 07:00 WIB
@@ -104,6 +105,7 @@ class FakeBackend:
     acts: list[dict[str, Any]] = field(default_factory=list)
     proposed: list[Proposed] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
+    dismissed: dict[str, Dismissal] = field(default_factory=dict)
     report: HealthReport = field(
         default_factory=lambda: HealthReport(
             ok=True,
@@ -160,7 +162,7 @@ class FakeBackend:
         return [one for one in self.said if device in ("", one["device"])][:limit]
 
     def found(self) -> Found:
-        return Found.of(self.proposed, self.edges, self.inventory)
+        return Found.of(self.proposed, self.edges, self.inventory, self.dismissed)
 
     def acted(self, limit: int) -> Sequence[Mapping[str, Any]]:
         return [
@@ -196,6 +198,12 @@ class FakeBackend:
             state = "acknowledged" if kind == "acknowledge" else "firing"
             changed = {"state": state, "acknowledged_by": who, "comment": why}
             self.current[key] = Alert(**{**old, **changed})
+        elif kind in ("dismiss", "undismiss"):
+            if refusal := self.found().refusal(Act(kind, who, why, key)):
+                raise LookupError(refusal)
+            self.dismissed.pop(key, None)
+            if kind == "dismiss":
+                self.dismissed[key] = Dismissal(key, self.time_ns, who, why)
         elif kind == "unsilence":
             self.quiet = [one for one in self.quiet if one["id"] != key]
         self.acts.append(

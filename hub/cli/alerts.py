@@ -60,7 +60,7 @@ def ack(
     conf = configuration.load(settings)
     if key not in _open_alerts(conf):
         fail(f"no open alert has the key {key!r}; `toba-hub alerts` lists them")
-    record = _act(conf, kind="acknowledge", key=key, who=who or user(), why=why)
+    record = act_on(conf, kind="acknowledge", key=key, who=who or user(), why=why)
     out.print(f"[green]done[/], record {record} of the journal")
 
 
@@ -101,7 +101,7 @@ def silence(
     wrong = act.problem() or acts.refusal(act, now, acts.tags_of(conf))
     if wrong:
         fail(wrong, 2)
-    record = _act(conf, kind=kind, who=act.who, why=why, matcher=matcher, until_ns=until_ns)
+    record = act_on(conf, kind=kind, who=act.who, why=why, matcher=matcher, until_ns=until_ns)
     empty = acts.meets_nothing(matcher, conf)
     if empty:
         sys.stderr.write(f"toba-hub: look: {empty}; silenced all the same\n")
@@ -125,7 +125,7 @@ def unsilence(
     _must_have_run(conf)
     if silence not in {one.id for one in acts.silences(conf, now_ns())}:
         fail(f"no silence in force has the id {silence!r}; `toba-hub silences` lists them")
-    record = _act(conf, kind="unsilence", key=silence, who=who or user(), why="")
+    record = act_on(conf, kind="unsilence", key=silence, who=who or user(), why="")
     out.print(f"[green]done[/], record {record} of the journal")
 
 
@@ -235,7 +235,7 @@ def _open_alerts(conf: configuration.Configuration) -> dict[str, dict[str, Any]]
         ledger.close()
 
 
-def _act(conf: configuration.Configuration, **act: Any) -> int:
+def act_on(conf: configuration.Configuration, **act: Any) -> int:
     """Write an act into the journal of the running hub; the record's id."""
 
     async def hand_over() -> int:

@@ -22,7 +22,7 @@ from hub.cli.importing import import_
 from hub.cli.journal import journal
 from hub.cli.maintenance import maintenance
 from hub.cli.plugins import DEVICES, Verbs
-from hub.cli.proposals import proposals_
+from hub.cli.proposals import dismiss, proposals_, undismiss
 from hub.cli.reload import reload
 from hub.cli.report import report
 from hub.cli.store import backup, influx, restore
@@ -221,6 +221,7 @@ for panel, verbs in (
     (ALERTS, {"alerts": alerts, "ack": ack, "silence": silence, "silences": silences}),
     (ALERTS, {"unsilence": unsilence, "acts": acts_done, "oncall": oncall, "report": report}),
     (DEVICES, {"discover": discover, "proposals": proposals_, "topology": topology}),
+    (DEVICES, {"dismiss": dismiss, "undismiss": undismiss}),
     (DATA, {"import": import_, "backup": backup, "restore": restore}),
 ):
     for name, verb in verbs.items():

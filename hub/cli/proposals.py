@@ -1,4 +1,4 @@
-"""`toba-hub proposals`: what the collectors found that the inventory does not have."""
+"""What the collectors found that the inventory does not have: list it, dismiss what is nothing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from typing import Annotated
 import typer
 
 from hub import configuration, proposals
-from hub.cli.common import DEFAULT, Settings, fail, plainly, table
+from hub.cli.alerts import Who, Why, act_on, user
+from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import to_datetime
 from hub.configuration import Configuration
 from hub.edges import Edge
 from hub.ledger import Ledger
 from hub.proposals import Found, plain
+from rules.act import Act
 
 
 @plainly
 def proposals_(
     as_yaml: Annotated[
         bool, typer.Option("--yaml", help="As an inventory file, ready to keep.")
+    ] = False,
+    dismissed: Annotated[
+        bool, typer.Option("--dismissed", help="What was dismissed, by whom and why.")
     ] = False,
     site: Annotated[str, typer.Option(help="Of the inventory, for all new devices.")] = "",
     opd: Annotated[str, typer.Option(help="The office, likewise.")] = "",
@@ -32,7 +37,8 @@ def proposals_(
     Sensors that publish without being listed, what a discovery announces, and neighbours that
     routers and switches name by LLDP and CDP. `--yaml > found.yaml` makes an inventory file of
     the devices; neighbours stand there as remarks (`toba-hub topology` draws them). Take over
-    what is right, then `toba-hub reload`: what the inventory has is no longer listed.
+    what is right, then `toba-hub reload`: what the inventory has is no longer listed. What will
+    never belong there: `toba-hub dismiss KEY --why "the neighbour's printer"`.
     """
     conf = configuration.load(settings)
     for name, known in ((site, conf.inventory.sites), (opd, conf.inventory.opds)):
@@ -42,24 +48,59 @@ def proposals_(
     if as_yaml:
         sys.stdout.write(proposals.document(found, conf.inventory, site, opd))
         return
-    if not any(found):
+    if dismissed:
+        _list_dismissed(found, conf)
+        return
+    if not found.listed:
         sys.stdout.write("nothing that the inventory does not have\n")
         return
     zone = conf.settings.zone
-    rows = [
-        (_when(one.last_ns, zone), "device", one.device, one.collector, one.text)
-        for one in found.devices
-    ] + [
-        (
-            _when(one.edge.seen_ns, zone),
-            str(one.word),
-            one.edge.device,
-            one.edge.by,
-            _wire(one.edge),
-        )
+    rows = [(one.key, _when(one.last_ns, zone), one.collector, one.text) for one in found.devices]
+    rows += [
+        (one.key, _when(one.edge.seen_ns, zone), one.edge.by, _wire(one.edge))
         for one in found.neighbours
     ]
-    table(("last", "what", "device", "by", "says"), rows)
+    table(("key", "last", "by", "says"), rows)
+
+
+@plainly
+def dismiss(
+    key: Annotated[str, typer.Argument(help="As `toba-hub proposals` lists it.")],
+    why: Why = "",
+    who: Who = "",
+    settings: Settings = DEFAULT,
+) -> None:
+    """Say that something found is nothing for the inventory: it is listed no more."""
+    _judge("dismiss", key, who, why, settings)
+
+
+@plainly
+def undismiss(
+    key: Annotated[str, typer.Argument(help="As `toba-hub proposals --dismissed` lists it.")],
+    why: Why = "",
+    who: Who = "",
+    settings: Settings = DEFAULT,
+) -> None:
+    """Have something that was dismissed listed again."""
+    _judge("undismiss", key, who, why, settings)
+
+
+def _judge(kind: str, key: str, who: str, why: str, settings: Path) -> None:
+    conf = configuration.load(settings)
+    act = Act(kind, who or user(), why, key)
+    wrong = act.problem() or _found(conf).refusal(act)
+    if wrong:
+        fail(f"{wrong}; `toba-hub proposals` lists what there is")
+    record = act_on(conf, kind=kind, key=key, who=act.who, why=why)
+    out.print(f"[green]done[/], record {record} of the journal")
+
+
+def _list_dismissed(found: Found, conf: Configuration) -> None:
+    rows = [
+        (said.key, _when(said.time_ns, conf.settings.zone), said.who, said.why)
+        for said in {one.key: one for _, one in found.dismissed}.values()
+    ]
+    table(("key", "when", "who", "why"), rows)
 
 
 def _when(time_ns: int, zone: tzinfo) -> str:
@@ -76,6 +117,6 @@ def _found(conf: Configuration) -> Found:
         fail(f"no hub has run on {conf.settings.data} yet")
     ledger = Ledger(path)
     try:
-        return Found.of(ledger.proposals(), ledger.edges(), conf.inventory)
+        return ledger.found(conf.inventory)
     finally:
         ledger.close()

@@ -50,6 +50,11 @@ class Silence(BaseModel, extra="forbid"):
     name: str = Field("", max_length=64)
 
 
+class Dismiss(BaseModel, extra="forbid"):
+    why: str = Field("", max_length=500, description="Why it is nothing for the inventory")
+    name: str = Field("", max_length=64, description="Who, when several share a token")
+
+
 class FaultOrder(BaseModel, extra="forbid"):
     name: str = Field(min_length=1, max_length=64)
     target: str = Field("", max_length=64)
@@ -143,6 +148,18 @@ async def proposals(hub: Hub, who: Viewer) -> Response:
     return answer(lists.proposals(hub.found(), hub.inventory))
 
 
+@api.post("/proposals/{key:path}/dismiss", response_model=views.Done)
+async def dismiss(key: str, body: Dismiss, hub: Hub, who: Operator) -> Response:
+    """Say that it is nothing for the inventory: it is listed no more, but under `dismissed`."""
+    return await do(hub, "dismiss", who, body.name, body.why, key=key)
+
+
+@api.delete("/proposals/{key:path}/dismiss", response_model=views.Done)
+async def undismiss(key: str, body: Dismiss, hub: Hub, who: Operator) -> Response:
+    """Have it listed again."""
+    return await do(hub, "undismiss", who, body.name, body.why, key=key)
+
+
 @api.get("/duty", response_model=list[views.TeamInfo], summary="Who is on duty, and who is next")
 async def duty(hub: Hub, who: Viewer) -> Response:
     return answer(lists.teams(hub.duty()))
@@ -198,7 +215,7 @@ async def do(
     except LookupError as error:
         raise WebProblem(
             404, f"There is nothing like that now ({error.args[0] if error.args else key}).",
-            "It may be over already: GET /api/v1/alerts and /api/v1/silences.",
+            "It may be over already: GET /api/v1/alerts, /api/v1/silences, /api/v1/proposals.",
         ) from None  # fmt: skip
     except ValueError as error:
         raise WebProblem(422, str(error)) from None

@@ -20,7 +20,7 @@ from hub.store.query import Query, SeriesRows
 from hub.web.live import LiveState
 from rules.transition import Alert
 
-ActKind = Literal["acknowledge", "unacknowledge", "silence", "unsilence"]
+ActKind = Literal["acknowledge", "unacknowledge", "silence", "unsilence", "dismiss", "undismiss"]
 
 
 @dataclass(frozen=True, slots=True)

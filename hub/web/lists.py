@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hub.edges import Judged
 from hub.inventory import Inventory
 from hub.notify.onduty import TeamNow, Turn
-from hub.proposals import Found, document
+from hub.proposals import Found, Proposed, document
 from hub.web import views
 from rules.matching import Matcher
 
@@ -105,26 +106,38 @@ def events(items: Sequence[Mapping[str, Any]]) -> list[views.EventItem]:
 
 
 def proposals(found: Found, inventory: Inventory) -> views.Proposals:
-    items = [
-        views.ProposalItem(
-            "device", one.device, "", one.collector, "", one.text, ms(one.first_ns), ms(one.last_ns)
-        )
-        for one in found.devices
+    items = [_proposal(one) for one in found.listed[:MOST_PROPOSALS]]
+    dismissed = [
+        views.DismissedItem(_proposal(one), said.who, said.why, ms(said.time_ns))
+        for one, said in found.dismissed[:MOST_PROPOSALS]
     ]
-    items += [
-        views.ProposalItem(
-            what=str(one.word),
-            device=one.edge.device,
-            other=one.edge.neighbour,
-            by=one.edge.by,
-            port=one.edge.port,
-            text=one.edge.name,
-            first_ms=None,
-            last_ms=ms(one.edge.seen_ns),
+    return views.Proposals(items, len(found.listed), document(found, inventory), dismissed)
+
+
+def _proposal(one: Proposed | Judged) -> views.ProposalItem:
+    if isinstance(one, Proposed):
+        return views.ProposalItem(
+            key=one.key,
+            what="device",
+            device=one.device,
+            other="",
+            by=one.collector,
+            port="",
+            text=one.text,
+            first_ms=ms(one.first_ns),
+            last_ms=ms(one.last_ns),
         )
-        for one in found.neighbours
-    ]
-    return views.Proposals(items[:MOST_PROPOSALS], len(items), document(found, inventory))
+    return views.ProposalItem(
+        key=one.key,
+        what=str(one.word),
+        device=one.edge.device,
+        other=one.edge.neighbour,
+        by=one.edge.by,
+        port=one.edge.port,
+        text=one.edge.name,
+        first_ms=None,
+        last_ms=ms(one.edge.seen_ns),
+    )
 
 
 def silences(items: Sequence[Mapping[str, Any]]) -> list[views.SilenceInfo]:

@@ -253,6 +253,8 @@ class TeamInfo:
 class ProposalItem:
     """A device that a collector met, or a neighbour, that the inventory does not have."""
 
+    key: str
+    """By it a person dismisses it."""
     what: str
     """device; or of a neighbour (`hub.edges.Word`): new, circle, beside, stranger."""
     device: str
@@ -268,6 +270,16 @@ class ProposalItem:
 
 
 @dataclass(frozen=True, slots=True)
+class DismissedItem:
+    """What a person said is nothing for the inventory."""
+
+    item: ProposalItem
+    who: str
+    why: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proposals:
     """Devices first, and a file of all of it for the inventory."""
 
@@ -275,6 +287,8 @@ class Proposals:
     count: int
     """How many there are; `items` may be fewer."""
     yaml: str
+    dismissed: list[DismissedItem]
+    """In neither of them."""
 
 
 @dataclass(frozen=True, slots=True)

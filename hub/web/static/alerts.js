@@ -1,5 +1,6 @@
 // The list of alerts that are not over, and the two things a person does about one.
 
+import { ask, mayAct, nameField, whyField } from "./ask.js";
 import { $, h, keyed, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
 import { duration, has, moment, pick, plain, t } from "./text.js";
@@ -8,7 +9,6 @@ import { askWhy } from "./why.js";
 const OFFERED = [[900, "15m"], [3600, "1h"], [14400, "4h"], [43200, "12h"], [86400, "24h"], [604800, "7d"]];
 
 const sign = (alert) => (alert.state === "acknowledged" ? "acknowledged" : alert.severity);
-const mayAct = () => state.me && state.me.role !== "viewer";
 
 export function place(alert) {
   const site = state.sites?.get(alert.site)?.name;
@@ -113,33 +113,6 @@ function countUnseen() {
 }
 
 $("alerts").addEventListener("scroll", () => state.ready && state.counts && countUnseen(), { passive: true });
-
-/** A dialog with a form; `submit(form)` returns a promise and its error is shown. */
-function ask(title, subject, fields, button, submit) {
-  const dialog = $("dialog");
-  const error = h("p", { class: "form-error", role: "alert" });
-  const form = h("form", { method: "dialog" },
-    h("h2", { id: "dialog-title" }, title), h("p", { class: "muted" }, subject), ...fields, error,
-    h("div", { class: "form-acts" },
-      h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, t("form.cancel")),
-      h("button", { type: "submit", class: "strong" }, button)));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const data = Object.fromEntries(new FormData(form));
-    if (data.name !== undefined) localStorage.setItem("name", data.name);
-    try {
-      await submit(data);
-      dialog.close();
-    } catch (failure) {
-      say(error, failure.message);
-    }
-  });
-  dialog.replaceChildren(form);
-  dialog.showModal();
-}
-
-const nameField = () => h("label", {}, t("form.name"), h("input", { name: "name", maxlength: 64, autocomplete: "name", value: localStorage.getItem("name") ?? "" }));
-const whyField = (required) => h("label", {}, t("form.why"), h("textarea", { name: "why", maxlength: 500, rows: 3, required, placeholder: t("form.why.example") }));
 
 function askAcknowledge(alert) {
   ask(t("alert.acknowledge"), `${pick(alert.title)} · ${place(alert)}`, [nameField(), whyField(false)], t("alert.acknowledge"),

@@ -5,7 +5,7 @@ import { now, state } from "./state.js";
 import { duration, has, moment, pick, t } from "./text.js";
 
 const LATELY = 100;
-const SHAPES = { acknowledge: "acknowledged", unacknowledge: "info", silence: "no_data", unsilence: "ok", maintenance: "info" };
+const SHAPES = { acknowledge: "acknowledged", unacknowledge: "info", silence: "no_data", unsilence: "ok", maintenance: "info", dismiss: "no_data", undismiss: "info" };
 let teams = [];
 let acts = [];
 
@@ -25,12 +25,19 @@ function alertOf(key) {
   return what.filter(Boolean).join(" · ");
 }
 
+/** `device:aq-7`, `stranger:r-dlh:ether4:printer` in words. */
+function foundOf(key) {
+  const [word, ...parts] = key.split(":").map(decodeURIComponent);
+  return [has(`found.${word}`) ? t(`found.${word}`) : word, ...parts.map((one) => state.info.get(one)?.name ?? one)].join(" · ");
+}
+
 /** What the act was about; the end of a silence tells which one. */
 function about(act) {
   if (act.kind === "unsilence" && act.key) {
     const begun = acts.find((one) => one.id === act.key);
     return begun ? about(begun) : `#${act.key}`;
   }
+  if (act.kind === "dismiss" || act.kind === "undismiss") return foundOf(act.key);
   return act.key ? alertOf(act.key) : Object.entries(act.matcher).map(matched).join(" · ");
 }
 
