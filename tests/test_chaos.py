@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from hub.api import Redelivery
 from hub.journal.record import Class, Kind, pack
+from hub.problems import Misconfigured
 from hub.records import pack_readings
 from tests.chaos import limits, order, points
 from tests.chaos.drivers import Death
@@ -22,6 +24,18 @@ def test_nothing_is_lost_or_repeated_through_kills_at_every_point(tmp_path: Path
     assert all(verdict.hits()[point] >= 1 for point in points.INGEST + points.SERVE)
     assert verdict.numbers["redelivered"] > 0
     assert verdict.numbers["outages"] > 0
+
+
+def test_a_run_that_can_t_begin_leaves_no_broker_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOBA_NONSENSE", "1")
+    with pytest.raises(Misconfigured, match="no such setting"):
+        run(tmp_path, Plan(hits=1))
+    [conf] = (tmp_path / "broker").glob("mosquitto-*.conf")
+    port = int(conf.stem.partition("-")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
 
 
 def test_a_hub_that_acknowledges_before_the_fsync_is_found_to_lose(tmp_path: Path) -> None:

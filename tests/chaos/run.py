@@ -134,8 +134,13 @@ class Run:
         self.plan = plan
         self.chaos = folder / "chaos"
         self.chaos.mkdir(parents=True)
-        self._stack = ExitStack()
         self.chance = random.Random(plan.seed)
+        with ExitStack() as self._stack:  # what was started ends when the rest can't be
+            self._start(folder)
+            self._stack = self._stack.pop_all()
+
+    def _start(self, folder: Path) -> None:
+        plan = self.plan
         self.broker = Mosquitto(folder / "broker", QUIET + (plan.limits or shipped_limits()))
         self.broker.start()
         self._stack.callback(self.broker.stop)
