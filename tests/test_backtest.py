@@ -13,7 +13,7 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub import backtest
+from hub.backtest.run import Report, run
 from hub.cli.backtest import rules_backtest
 from hub.clock import now_ns
 from hub.reading import Quality, Reading, Series
@@ -122,12 +122,12 @@ async def judged(
     readings: Sequence[Reading],
     stop: int,
     changed: Sequence[Rule] | None = None,
-) -> tuple[backtest.Report, list[Transition], list[Transition]]:
+) -> tuple[Report, list[Transition], list[Transition]]:
     """The report, what these rules said and what the changed ones said."""
     store, said = DuckStore(None), ([], [])
     try:
         await store.write(Batch(readings, 0))
-        report = await backtest.run(
+        report = await run(
             store, THINGS, found, changed, START, stop, listen=lambda n, new: said[n].extend(new)
         )
     finally:
@@ -240,7 +240,7 @@ async def test_a_device_that_never_spoke_is_missed_from_the_start() -> None:
     store = DuckStore(None)
     environment = Reading(Series.of("environment", "other"), START, {"pm25": 1.0})
     await store.write(Batch([*readings, *hub, environment], 0))
-    report = await backtest.run(store, THINGS, rules(SILENT), None, START, START + 200 * MINUTE)
+    report = await run(store, THINGS, rules(SILENT), None, START, START + 200 * MINUTE)
     await store.close()
     assert report.before["silent"].devices["aq1"].fired == 1
     assert report.before["silent"].devices["aq1"].open
@@ -254,7 +254,7 @@ async def test_a_change_is_counted_beside_today_with_flaps_and_who_is_called() -
     store = DuckStore(None)
     await store.write(Batch(readings, 0))
     stop = START + 100 * MINUTE
-    report = await backtest.run(store, THINGS, rules(PM), changed, START, stop)
+    report = await run(store, THINGS, rules(PM), changed, START, stop)
     await store.close()
     before, after = report.before["pm"], (report.after or {})["pm"]
     assert (before.fired, after.fired, after.flaps) == (0, 10, 9)

@@ -152,7 +152,7 @@ async def test_whatever_is_folded_again_gives_the_same_refilled_alert(tmp_path: 
     outcome = world.outcome()
     world.crash()
     again = World.engine(world)
-    assert [one.state for one in again.alerts() if one.rule == "pm_hour"] == ["firing"]
+    assert [one.state for one in again.fold.watch.alerts() if one.rule == "pm_hour"] == ["firing"]
     world.ledger.db.execute("DELETE FROM snapshot")
     world.ledger.db.execute("DELETE FROM configuration")
     await fold(world.engine(), world.records())

@@ -32,11 +32,11 @@ import pytest_asyncio
 
 from hub.clock import NS
 from hub.configuration import Configuration
-from hub.month import Month
 from hub.report import asked, page, table
 from hub.report.model import Report, Row
+from hub.report.month import Month
+from hub.report.sla import Figures
 from hub.report.words import WORDS
-from hub.sla import Figures
 from tests.report_support import at, known_month
 
 pytestmark = pytest.mark.timeout(900)

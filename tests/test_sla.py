@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import settings as fuzz
 from hypothesis import strategies as st
 
-from hub import sla
 from hub.clock import NS
-from hub.month import Month
 from hub.presence import DEAF, DOWN, HOLD, HUB, UP, Presence, Span, still_open
 from hub.reading import Reading, Series
-from hub.sla import Evidence, Fate, Figures, Piece, Stretch
+from hub.report import sla
+from hub.report.month import Month
+from hub.report.sla import Evidence, Fate, Figures, Piece, Stretch
 
 END = 60
 stretches = st.lists(

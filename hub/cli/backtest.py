@@ -19,9 +19,10 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hub import backtest, configuration, rulebook, snapshot, supervisor
-from hub.backtest import Report
-from hub.backtest_page import page
+from hub import configuration, rulebook, snapshot, supervisor
+from hub.backtest.page import page
+from hub.backtest.run import Report, run
+from hub.backtest.tally import RuleTally
 from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
 from hub.clock import from_datetime, monotonic, now_ns, to_datetime
 from hub.configuration import Configuration
@@ -32,7 +33,6 @@ from hub.store.base import StoreDown, StoreRefused
 from hub.store.choose import open_store, open_tiers
 from hub.store.duckdb import DuckStore
 from hub.store.rolled import RolledStore
-from hub.tally import RuleTally
 from hub.yamlfile import YamlFile
 from rules import duration
 from rules.rule import Rule
@@ -168,7 +168,7 @@ async def _run(
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("copying the store", total=1.0)
         async with _history(conf) as store:
-            return await backtest.run(
+            return await run(
                 store,
                 rulebook.things(conf.inventory),
                 today,

@@ -11,11 +11,11 @@ import yaml
 
 from hub.configuration import Configuration
 from hub.ledger import Ledger
-from hub.month import Month
 from hub.notify.words import Language
 from hub.report import made, page, paper, table
 from hub.report.made import Asked
 from hub.report.model import SORTS, Report
+from hub.report.month import Month
 
 Form = Literal["html", "csv", "pdf", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -16,15 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-from hub import presence, sla, timesheet
+from hub import presence, timesheet
 from hub.clock import NS
 from hub.inventory import Device, Inventory
 from hub.ledger import Ledger
-from hub.month import Month
 from hub.presence import Span, Work
 from hub.reading import Series
+from hub.report import sla
 from hub.report.model import SORTS, Planned, Report, Row, Sort, Total
-from hub.sla import Evidence, Figures, Piece, Stretch
+from hub.report.month import Month
+from hub.report.sla import Evidence, Figures, Piece, Stretch
 from rules.matching import Matcher
 from rules.topology import Topology
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hub.month import Month
-from hub.sla import Figures, Stretch
+from hub.report.month import Month
+from hub.report.sla import Figures, Stretch
 
 Sort = Literal["opd", "link", "device", "camera"]
 SORTS: tuple[Sort, ...] = ("opd", "link", "camera", "device")

@@ -9,8 +9,8 @@ from html import escape
 
 from hub.notify.words import Language
 from hub.report.model import SORTS, Report, Row, Total
+from hub.report.sla import Figures
 from hub.report.words import HOW, NOTHING, Speech
-from hub.sla import Figures
 
 FATES = ("up", "down", "upstream", "maintenance", "unknown", "absent")
 COLOURS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from hub.clock import NS, to_datetime
-from hub.month import Month
 from hub.notify.words import Language
 from hub.notify.words import month as named
 from hub.report.model import Report
+from hub.report.month import Month
 
 WORDS: dict[str, dict[Language, str]] = {
     "title": {"id": "Laporan ketersediaan", "en": "Availability report"},

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from hub import backtest
+from hub.backtest import run as backtest
 from hub.dirty import Dirty
 from hub.reading import Reading, Series
 from hub.rollup import HOUR, PARTS, TIERS, part_name

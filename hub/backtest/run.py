@@ -1,9 +1,5 @@
-"""What rules would have done: history from the store through the watch that judges live.
-
-    store ─ hours of all series ─► Ahead ─ what matters ─► store ─ readings ─► Replay ─► Tally
-            (history.py)     (rules/replay.py)                     (one for each set of rules)
-
-What is the same before and after a change is judged once.
+"""Runs a backtest: one replay for each set of rules. What is the same before and after a change is
+judged once. See the drawing in `hub/backtest/__init__.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hub.history import History, Progress, Rows, Source
-from hub.tally import RuleTally, Tally
+from hub.backtest.history import History, Progress, Rows, Source
+from hub.backtest.tally import RuleTally, Tally
 from rules.replay import Replay
 from rules.rule import Rule
 from rules.thing import Thing

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta, tzinfo
 from html import escape
 
-from hub.backtest import Report
+from hub.backtest.run import Report
+from hub.backtest.tally import RuleTally
 from hub.clock import to_datetime
-from hub.tally import RuleTally
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #1b2733 }
