@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+import urllib.request
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ RULES: list[dict[str, Any]] = [
 ]
 """Each message meets all five; one is a window, one is crossed."""
 _outline = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw, dict[str, bytes]]).decode
+_REFUSED = re.compile(r'toba_hub_refused\w*\{.*collector="mqtt"')
 BEHIND = 40_000
 """Messages that a reader of the journal may lag behind before the publisher waits."""
 
@@ -53,13 +56,24 @@ def rule_file(rules: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def inventory(sensors: int) -> dict[str, Any]:
+def itself(number: int) -> dict[str, Any]:
+    """The section of a device that is called the same in topics."""
+    return {}
+
+
+def inventory(sensors: int, section: Callable[[int], dict[str, Any]] = itself) -> dict[str, Any]:
     site = {"site": "balige", "opd": "dlh"}
     return {
         "sites": [{"id": "balige", "name": "Balige", "lat": 2.33, "lon": 99.08}],
         "opds": [{"id": "dlh", "name": "Dinas Lingkungan Hidup", "site": "balige"}],
         "devices": [
-            {"id": device(n), "name": device(n), "kind": "sensor", **site, "collect": {"mqtt": {}}}
+            {
+                "id": device(n),
+                "name": device(n),
+                "kind": "sensor",
+                **site,
+                "collect": {"mqtt": section(n)},
+            }
             for n in range(sensors)
         ],
     }
@@ -111,6 +125,12 @@ class Loaded:
         """Processor seconds so far, by process."""
         return {name: cpu_s([pid]) for name, pid in self.pids.items()}
 
+    def refused(self) -> int:
+        """Messages and values that the collector did not take, whatever the reason."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.hub.port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(int(float(one.split()[-1])) for one in lines if _REFUSED.match(one))
+
     def settle(self, timeout_s: float = 60.0) -> None:
         """Wait until everything durable is folded and stored."""
         wait_for("the backlog to be worked off", self._idle, timeout_s)
@@ -160,9 +180,10 @@ def loaded_hub(
     rules: Sequence[dict[str, Any]] = RULES,
     store: Mapping[str, Any] | None = None,
     topics: Sequence[Mapping[str, Any]] | None = None,
+    section: Callable[[int], dict[str, Any]] = itself,
 ) -> Iterator[Loaded]:
     """`toba-hub run`, subscribed to that broker; on DuckDB if no `store` is given, to the
-    project's own topics if there are no others."""
+    project's own topics if there are no others. `section`: of each sensor, under `collect.mqtt`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rules.yaml").write_text(rule_file(rules), encoding="utf-8")
     settings = {
@@ -170,7 +191,7 @@ def loaded_hub(
         "store": dict(store or {"kind": "duckdb"}),
         "rules": {"library": False, "files": ["rules.yaml"]},
     }
-    hub = Hub(folder, settings, inventory(SERIES))
+    hub = Hub(folder, settings, inventory(SERIES, section))
     hub.start()
     try:
         wait_for("the hub's subscription", lambda: "broker is up" in hub.log(), 30)

@@ -14,15 +14,15 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 SERIES = 2_000
 CYCLE = 60_000
 """Messages before everything comes again; a multiple of `SERIES`, below the 65 535 packet ids."""
 CHUNK = 200
 """Messages in one write."""
-HIGH = CYCLE // 200
-"""Messages over the limit: each crosses it, and so does the next of its series: 1 % cross."""
+HIGH_OF = 200
+"""One of so many is over the limit: it crosses it, as does the next of its series: 1 % cross."""
 LIMIT = 55.4
 UNACKNOWLEDGED = 20_000
 
@@ -73,12 +73,12 @@ def own(prefix: str) -> Write:
     return lambda number, *values: (topic(prefix, number % SERIES), payload(*values))
 
 
-def cycle(write: Write) -> list[bytes]:
-    """A cycle of messages, `CHUNK` of them in each element."""
+def cycle(write: Write, length: int) -> list[bytes]:
+    """A cycle of so many messages, `CHUNK` of them in each element."""
     chance = random.Random(1)
-    high = set(chance.sample(range(CYCLE), HIGH))
+    high = set(chance.sample(range(length), length // HIGH_OF))
     chunks = []
-    for begin in range(0, CYCLE, CHUNK):
+    for begin in range(0, length, CHUNK):
         parts = []
         for number in range(begin, begin + CHUNK):
             pm25 = chance.uniform(80, 90) if number in high else chance.uniform(5, 40)
@@ -91,10 +91,13 @@ def cycle(write: Write) -> list[bytes]:
 class Publisher:
     """One connection to the broker."""
 
-    def __init__(self, port: int, prefix: str, write: Write | None = None) -> None:
+    def __init__(
+        self, port: int, prefix: str, write: Write | None = None, length: int = CYCLE
+    ) -> None:
+        """`length`: of its cycle."""
         self.sent = 0
         self.acknowledged = 0
-        self._chunks = cycle(write or own(prefix))
+        self._chunks = cycle(write or own(prefix), length)
         self._next = 0
         self._rest = 0
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -111,6 +114,14 @@ class Publisher:
         self._next = (self._next + 1) % len(self._chunks)
         self.sent += CHUNK
         self.collect(0)
+
+    def announce(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Publish these before all others, and wait for the broker; they do not count as sent."""
+        for number, (to, body) in enumerate(messages, 1):
+            self._socket.sendall(publish_packet(to, number, body))
+        while self.acknowledged < len(messages):
+            self.collect(1)
+        self.acknowledged = 0
 
     def collect(self, wait_s: float) -> None:
         """Take in the acknowledgements that are there: four bytes each."""
