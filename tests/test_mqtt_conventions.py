@@ -7,10 +7,14 @@ from collections import Counter
 import pytest
 
 from collectors.mqtt.config import Topic
-from collectors.mqtt.conventions import CONVENTIONS
-from collectors.mqtt.conventions.base import Convention
-from collectors.mqtt.fields import CANONICAL
+from collectors.mqtt.conventions import CONVENTIONS, sparkplug
+from collectors.mqtt.conventions.base import Convention, Heard, Outcome
+from collectors.mqtt.fields import ALIASES, CANONICAL
+from collectors.mqtt.parse import place
 from collectors.mqtt.units import _TABLE
+from hub.api import Reading
+from tests.bench.conventions import KINDS, NODES
+from tests.bench.publisher import SERIES
 from tests.mqtt_cases import FOLDER, Case, cases, run, sample_topics
 from tests.test_mqtt_testcases import keeps_the_promise
 
@@ -52,3 +56,22 @@ def test_names_and_units_of_conventions_lead_to_fields_of_ours() -> None:
         assert isinstance(convention, Convention)
         assert {rule.field for rule in convention.aliases.values()} <= set(CANONICAL), name
     assert {ours for _, ours in _TABLE} == set(CANONICAL.values())
+
+
+def test_the_sparkplug_of_the_bench_goes_on_without_a_gap_where_its_cycle_begins_anew() -> None:
+    memory, cycle = sparkplug.Memory(), KINDS["sparkplug"].length
+
+    def read(topic: str, body: bytes) -> Outcome:
+        there = place("aq", known=True, fields=ALIASES, sensors={})
+        return sparkplug.read(Heard(there, topic, "", body, False, 1), memory, lambda *_: there)
+
+    births = KINDS["sparkplug"].births()
+    found = [read(*said) for said in births if "/node003" in said[0]]
+    assert len(found) == 1 + SERIES // NODES
+    for number in [*range(3, cycle, NODES), *range(3, cycle, NODES)]:
+        found.append(read(*KINDS["sparkplug"].write(number, 12.5, 21.4, 81.0)))
+        assert [one.fields for one in found[-1].items if isinstance(one, Reading)] == [
+            {"pm25": 12.5, "temperature": 21.4, "humidity": 81.0}
+        ]
+    assert len(found) > 2 * 256
+    assert not any(one.faults or one.send for one in found), "or it would ask for a rebirth"
