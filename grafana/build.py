@@ -1,9 +1,8 @@
-"""Dashboards to files: `python -m grafana.build` writes, `--check` only compares."""
+"""Dashboards to files and back: what `toba-hub grafana build` does."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,21 +61,5 @@ def load(folder: Path = DASHBOARDS) -> dict[str, dict[str, Any]]:
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """0 when the files are (now) what the code says, 1 when `--check` found a difference."""
-    check = "--check" in (sys.argv[1:] if arguments is None else arguments)
-    changed = build(check=check)
-    word = "differs from the code; run: toba-hub grafana build" if check else "written"
-    for name in changed:
-        sys.stdout.write(f"{DASHBOARDS / name}: {word}\n")
-    if not changed:
-        sys.stdout.write("dashboards are what the code says\n")
-    return 1 if check and changed else 0
-
-
 def _text(board: Mapping[str, Any]) -> str:
     return json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
