@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from hub.api import Target
@@ -18,13 +18,27 @@ from hub.reading import Series
 from rules import duration, noise
 
 KINDS = ("router", "switch", "ap", "sensor", "camera", "ups", "gateway", "server", "other")
-ID = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+ID = r"[a-z0-9][a-z0-9_.-]{0,62}"
+
+
+def _is_id(given: str) -> str:
+    if not re.fullmatch(ID, given):
+        near = re.sub(r"[^a-z0-9_.-]+", "-", given.lower()).strip("-_.")[:63]
+        such = f", such as {near}" if near else ""
+        remedy = f"small letters, digits, `-`, `_` and `.`, 63 at most{such}"
+        raise PydanticCustomError(
+            "id", "{given} can't be an id", {"given": repr(given), "remedy": remedy}
+        )
+    return given
+
+
+Id = Annotated[str, AfterValidator(_is_id)]
 
 
 class Site(BaseModel, extra="forbid", frozen=True):
     """A place."""
 
-    id: str = Field(pattern=ID)
+    id: Id
     name: str = Field(min_length=1)
     kecamatan: str = ""
     lat: float | None = Field(None, ge=-90, le=90)
@@ -36,7 +50,7 @@ class Site(BaseModel, extra="forbid", frozen=True):
 class Opd(BaseModel, extra="forbid", frozen=True):
     """An office of the regency (Organisasi Perangkat Daerah)."""
 
-    id: str = Field(pattern=ID)
+    id: Id
     name: str = Field(min_length=1)
     site: str
 
@@ -48,7 +62,7 @@ _GIVEN: set[str] = set()
 class Device(BaseModel, extra="forbid", frozen=True):
     """Something that is watched."""
 
-    id: str = Field(pattern=ID)
+    id: Id
     name: str = ""
     kind: str
     """One of `KINDS`."""

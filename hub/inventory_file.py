@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path as FilePath
 from sys import intern
 from typing import Any
@@ -42,7 +42,7 @@ def read(
     written: _Written = {}
     for path in paths:
         try:
-            file = _read_csv(path) if path.suffix.lower() == ".csv" else yamlfile.read(path)
+            file = _file(path)
         except Misconfigured as error:
             problems += error.problems
             continue
@@ -54,6 +54,17 @@ def read(
     yamlfile.raise_if(problems)
     _share(inventory.devices.values())
     return inventory
+
+
+def places(paths: Iterable[FilePath], ids: Collection[str]) -> dict[str, tuple[str, int]]:
+    """File and line of some devices, of files that were found good."""
+    found: dict[str, tuple[str, int]] = {}
+    for path in paths if ids else ():
+        file = _file(path)
+        for index, entry in enumerate((file.data or {}).get("devices") or ()):
+            if entry["id"] in ids:
+                found[entry["id"]] = file.name, file.lines.get(("devices", index), 0)
+    return found
 
 
 def from_data(data: dict[str, Any], name: str = "inventory") -> Inventory:
@@ -200,7 +211,7 @@ def _check_sections(
                 problems.append(file.problem(here, f"no collector {name!r} is installed", remedy))
                 continue
             model = plugin.collector.Section
-            context = {"config": configs.get(name)}
+            context = {"config": configs.get(name), "address": device.address}
             try:
                 model.model_validate(_as_text(section, model, file, here), context=context)
             except ValidationError as error:
@@ -223,6 +234,10 @@ def _as_text(
     return section
 
 
+def _file(path: FilePath) -> YamlFile:
+    return _read_csv(path) if path.suffix.lower() == ".csv" else yamlfile.read(path)
+
+
 def _read_csv(path: FilePath) -> YamlFile:
     """A CSV file of devices as the same data a YAML file would give."""
     devices: list[dict[str, Any]] = []
@@ -241,7 +256,9 @@ def _read_csv(path: FilePath) -> YamlFile:
                 device, texts = _row(row)
                 file.texts |= {("devices", len(devices), *at): text for at, text in texts.items()}
                 devices.append(device)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise Misconfigured([yamlfile.not_utf8(path, 'save it as "CSV UTF-8"')]) from None
+    except (OSError, csv.Error) as error:
         raise Misconfigured([Problem(str(path), 0, "", f"can't be read: {error}")]) from None
     return file
 

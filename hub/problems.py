@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -70,14 +71,47 @@ def from_pydantic(
             message, remedy = "is missing", ""
             if "tag" in context:
                 message, remedy = f"no such {word}", nearest(str(context["tag"]), known)
-        elif (
-            "remedy" not in context
-            and isinstance(item.get("input"), str | int | float)
-            and not _secret(path)
-        ):
-            message = f"{message[0].lower()}{message[1:]}, not {item['input']!r}"
+        elif "remedy" not in context:
+            given = "what stands here" if _secret(path) else _shown(item.get("input"))
+            message, remedy = _plainly(item["type"], message, context, item.get("input"), given)
         found.append((path, message, remedy))
     return found
+
+
+def _plainly(
+    kind: str, message: str, context: Mapping[str, Any], value: Any, given: str
+) -> tuple[str, str]:
+    """pydantic's words for who writes YAML, and what to do; `given`: the value, as may be said."""
+    kinds = kind in ("dict_type", "model_type", "model_attributes_type")
+    if value is None:
+        return "is empty", "write {}" if kinds else "give it a value, or leave the key out"
+    if kind == "string_type":
+        return f"must be text, not {given}", "put it in quotes"
+    if kind in ("list_type", "set_type", "tuple_type", "frozen_set_type"):
+        alone = isinstance(value, str | int | float)
+        return f"must be a list, not {given}", f"write [{value}]" if alone else ""
+    if kinds:
+        return f"must have keys and values, here is {given}", "write `key: value`"
+    if kind.startswith(("int_", "float_")):
+        comma = isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value.strip())
+        point = f"write {value.strip().replace(',', '.')}" if comma else ""
+        return f"must be a {'whole ' * kind.startswith('int_')}number, not {given}", point
+    if kind.startswith("bool_"):
+        return f"must be true or false, not {given}", ""
+    if kind == "string_too_short" and value == "":
+        return "is empty", "give it a value, or leave the key out"
+    if kind == "literal_error":
+        return f"can't be {given}", f"one of {context['expected']}"
+    if isinstance(value, str | int | float) and given:
+        return f"{message[0].lower()}{message[1:]}, not {given}", ""
+    return message, ""
+
+
+def _shown(value: Any) -> str:
+    """A value of a few words, or what it is."""
+    if isinstance(value, list):
+        return "a list"
+    return "keys and values" if isinstance(value, dict) else repr(value)
 
 
 def _secret(path: Path) -> bool:

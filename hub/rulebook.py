@@ -84,10 +84,9 @@ def read(
 def in_force(text: str, settings: RuleSettings) -> dict[str, Any]:
     """The data of a file's text that `read` found good, as the settings change it, without the
     rules they disable."""
-    data: dict[str, Any] = yamlfile.plain(text)
+    data = yamlfile.plain(text)
     _apply(data, _changes(settings.set))
-    data["rules"] = [one for one in data["rules"] if one.get("name") not in settings.disable]
-    return data
+    return {"rules": [one for one in _rules_of(data) if one.get("name") not in settings.disable]}
 
 
 def reread(

@@ -56,12 +56,13 @@ def read_leniently(
         problems += error.problems
     problems += file.problems
     data = file.data if file.data is not None else {}
-    data = _with_files(data, file, problems, path.parent)
+    unread: set[Path] = set()
+    data = _with_files(data, file, problems, path.parent, unread)
     if not isinstance(data, dict):
         problems.append(file.problem((), "must hold `key: value` lines"))
         data = {}
     settings, wrong = _validate(data, dict(environment))
-    problems += [_place(file, environment, *found) for found in wrong]
+    problems += [_place(file, environment, *found) for found in wrong if found[0] not in unread]
     settings = _rooted(settings, path.parent)
     if not settings.regency_folder.is_dir():
         problems.append(file.problem(("regency",), f"no regency {settings.regency!r}"))
@@ -212,9 +213,14 @@ def _named_people(settings: Settings) -> Iterator[tuple[Path, str, str, str]]:
 
 
 def _with_files(
-    data: Any, file: YamlFile, problems: list[Problem], folder: FilePath, path: Path = ()
+    data: Any,
+    file: YamlFile,
+    problems: list[Problem],
+    folder: FilePath,
+    unread: set[Path],
+    path: Path = (),
 ) -> Any:
-    """Replace each `{file: path}` by what that file holds."""
+    """Replace each `{file: path}` by what that file holds; in `unread` stands which can't be."""
     if isinstance(data, dict):
         if set(data) == {"file"} and isinstance(data["file"], str):
             try:
@@ -223,10 +229,17 @@ def _with_files(
                 reason = getattr(error, "strerror", None) or "it is not UTF-8"
                 why = f"{data['file']} can't be read: {reason}"
                 problems.append(file.problem((*path, "file"), why))
+                unread.add(path)
                 return ""
-        return {k: _with_files(v, file, problems, folder, (*path, str(k))) for k, v in data.items()}
+        return {
+            key: _with_files(value, file, problems, folder, unread, (*path, str(key)))
+            for key, value in data.items()
+        }
     if isinstance(data, list):
-        return [_with_files(v, file, problems, folder, (*path, i)) for i, v in enumerate(data)]
+        return [
+            _with_files(value, file, problems, folder, unread, (*path, index))
+            for index, value in enumerate(data)
+        ]
     return data
 
 

@@ -48,12 +48,20 @@ def read(path: FilePath) -> YamlFile:
     except OSError as error:
         why = error.strerror or str(error)
         raise Misconfigured([Problem(str(path), 0, "", f"can't be read: {why}")]) from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise Misconfigured(
-            [Problem(str(path), line, "", "is not UTF-8", "save the file as UTF-8")]
-        ) from None
+    except UnicodeDecodeError:
+        raise Misconfigured([not_utf8(path, "save the file as UTF-8")]) from None
     return parse(text, str(path))
+
+
+def not_utf8(path: FilePath, remedy: str) -> Problem:
+    """Where a file that is no UTF-8 stops being it."""
+    whole = path.read_bytes()
+    try:
+        whole.decode("utf-8")
+        line = 0  # mended since
+    except UnicodeDecodeError as error:
+        line = whole[: error.start].count(b"\n") + 1
+    return Problem(str(path), line, "", "is not UTF-8", remedy)
 
 
 def read_model(

@@ -79,13 +79,15 @@ class _RuleReader(WhenReader):
     # -- the file and one rule ------------------------------------------------
 
     def file(self, data: object, same: Mapping[int, Rule]) -> tuple[list[Rule], list[Problem]]:
-        top = self.mapping(data, (), "a file of rules")
+        top = self.mapping({"rules": None} if data is None else data, (), "a file of rules")
         if top is None:
             return [], self.problems
         self.known_keys(top, ("rules",), ())
-        items = top.get("rules")
+        items = top.get("rules", "")
+        if items is None:
+            return [], self.problems  # all of it is commented out
         if not isinstance(items, list):
-            what = "`rules` is missing" if items is None else "`rules` is no list"
+            what = "`rules` is no list" if "rules" in top else "`rules` is missing"
             self.complain(("rules",), what, "write `rules:` and each rule below it as `- name: …`")
             return [], self.problems
         rules = [

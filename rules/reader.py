@@ -45,7 +45,8 @@ class Reader:
             return None
         for key in data:
             if not isinstance(key, str):
-                self.complain((*path, str(key)), f"the key {key!r} is no text", "put it in quotes")
+                remedy = _point(data, key) or "put it in quotes"
+                self.complain((*path, str(key)), f"the key {key!r} is no text", remedy)
         return {key: value for key, value in data.items() if isinstance(key, str)}
 
     def known_keys(self, data: Iterable[str], known: Sequence[str], path: Path) -> None:
@@ -101,3 +102,13 @@ class Reader:
 
     def has_problem(self, path: Path) -> bool:
         return any(problem.path == path for problem in self.problems)
+
+
+def _point(data: Mapping[Any, Any], key: object) -> str:
+    """`{above: 55,4}` is `above: 55` and a key 4 for YAML; empty: it is something else."""
+    before: object = None
+    for one, value in data.items():
+        if one is key and value is None and isinstance(one, int) and isinstance(before, int):
+            return f"a decimal has a point: {before}.{one}"
+        before = value
+    return ""

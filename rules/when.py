@@ -243,12 +243,11 @@ class WhenReader(HoursReader):
         here, value = (*path, "against"), data["against"]
         if value == "yesterday":
             return Against((), percent == "percent")
-        what = "`against` is `yesterday` or the tags of another series"
-        tags = self.mapping(value, here, what, "such as yesterday or {sensor: reference}")
-        if tags is None:
+        such = "yesterday, or the tags of another series, such as {sensor: reference}"
+        if not isinstance(value, Mapping) or not value:
+            self.complain(here, f"nothing to compare with: {value!r}", such)
             return None
-        if not tags:
-            self.complain(here, what, "such as {sensor: reference}")
+        tags = self.mapping(value, here, "`against`") or {}
         if "expression" in data:
             self.complain(here, "a sibling is compared by a field", "use `field`")
         for key, name in tags.items():

@@ -22,6 +22,7 @@ FLOORS = [
         "hub.doctor",
         "hub.influx_setup",
         "hub.marks",
+        "hub.oversights",
     ],
     ["hub.app"],
     ["hub.serve"],

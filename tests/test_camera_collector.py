@@ -83,6 +83,21 @@ async def test_a_closed_port_is_told_from_silence() -> None:
     assert (await ask(port)).name == "port closed"
 
 
+async def test_without_cameras_or_settings_there_is_no_broker_to_miss() -> None:
+    nobody, somebody = FakeHost(), FakeHost([Target("cam1", "camera", "", {})])
+    tasks = []
+    for host in (nobody, somebody):
+        collector = CameraCollector(CameraConfig(), host)
+        await collector.start()
+        tasks.append(asyncio.create_task(collector.run(RecordingEmit(host))))
+    met = {"broker is up", "broker is down"}  # whatever listens on this machine
+    await until(lambda: bool(met & {*somebody.log.events()}))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert nobody.log.events() == []
+
+
 async def test_a_name_that_does_not_exist_is_unreachable() -> None:
     verdict = await Rtsp(rtsp.address("rtsp://no.such.host.invalid/"), 5).options()
     assert not verdict.alive

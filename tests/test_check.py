@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hub import configuration, registry
+from hub import configuration, oversights, registry
 from hub.problems import Misconfigured, Problem, folded
 
 SETTINGS = """\
@@ -105,6 +105,158 @@ def test_the_command_prints_each_on_a_line_of_its_own_and_fails(tmp_path: Path) 
     assert "did you mean protocol?" in done.stderr
     assert "did you mean temperature?" in done.stderr.replace("`", "")
     assert "10 problem(s)" in done.stderr
+
+
+SMALL = {
+    "toba-hub.yaml": (
+        "store: {kind: duckdb}\ninventory: [inventory.yaml]\n"
+        "rules: {library: false, files: [rules.yaml]}\n"
+    ),
+    "inventory.yaml": (
+        "sites: [{id: balige, name: Balige}]\ndevices:\n"
+        "  - {id: r-a, kind: router, site: balige, address: 10.1.1.1, collect: {snmp: {}}}\n"
+    ),
+    "rules.yaml": "# none yet\n",
+}
+
+
+def small(folder: Path, **texts: str) -> Path:
+    """A configuration without mistakes, but for what is given."""
+    for name, text in {
+        **SMALL,
+        **{key.replace("_", ".", 1): t for key, t in texts.items()},
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / "toba-hub.yaml"
+
+
+def rule(when: str, where: str = "{kind: router}") -> str:
+    return (
+        "rules:\n  - name: down\n    title: {id: Mati, en: Down}\n"
+        f"    when: {when}\n    where: {where}\n"
+    )
+
+
+def test_a_file_of_rules_may_be_empty(tmp_path: Path) -> None:
+    assert configuration.load(small(tmp_path)).rules == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "line", "said"),
+    [
+        (
+            {"inventory_yaml": SMALL["inventory.yaml"].replace(" address: 10.1.1.1,", "")},
+            3,
+            "devices[0].collect.snmp: the device has no address to ask (write `address:` beside",
+        ),
+        (
+            {"inventory_yaml": SMALL["inventory.yaml"].replace("{}", "{community: ''}")},
+            3,
+            "devices[0].collect.snmp.community: is empty (the agent's read-only community",
+        ),
+        (
+            {"inventory_yaml": SMALL["inventory.yaml"].replace("{}", "{port: '1,61'}")},
+            3,
+            "devices[0].collect.snmp.port: must be a whole number, not '1,61' (write 1.61)",
+        ),
+        (
+            {"inventory_yaml": SMALL["inventory.yaml"].replace("10.1.1.1,", "10.1.1.1, name: 7,")},
+            3,
+            "devices[0].name: must be text, not 7 (put it in quotes)",
+        ),
+        (
+            {
+                "inventory_yaml": SMALL["inventory.yaml"].replace(
+                    "10.1.1.1,", "10.1.1.1, depends_on: r-a,"
+                )
+            },
+            3,
+            "devices[0].depends_on: must be a list, not 'r-a' (write [r-a])",
+        ),
+        (
+            {"inventory_yaml": SMALL["inventory.yaml"] + "  - \n"},
+            4,
+            "devices[1]: is empty (write {})",
+        ),
+        (
+            {"rules_yaml": rule("{measurement: device, field: cpu_pct, above: 55,4}")},
+            4,
+            "rules[0].when.4: the key 4 is no text (a decimal has a point: 55.4)",
+        ),
+        (
+            {"rules_yaml": rule("{measurement: device, field: up, above: 5, against: kemarin}")},
+            4,
+            "rules[0].when.against: nothing to compare with: 'kemarin' (yesterday, or the tags",
+        ),
+        (
+            {
+                "toba-hub_yaml": SMALL["toba-hub.yaml"] + "channels: {c: {type: telegram, "
+                "chat_id: 1, token: {file: nowhere}}}\n"
+            },
+            4,
+            "channels.c.token.file: nowhere can't be read: No such file or directory",
+        ),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_plain_mistake_is_named_once_in_plain_words_with_what_to_do(
+    tmp_path: Path, texts: dict[str, str], line: int, said: str
+) -> None:
+    (problem,) = problems(small(tmp_path, **texts))
+    assert problem.line == line
+    assert said in str(problem)
+
+
+def test_a_table_saved_in_an_old_encoding_says_where_and_how_to_save_it(tmp_path: Path) -> None:
+    path = small(tmp_path)
+    path.write_text(path.read_text().replace("[inventory.yaml]", "[inventory.yaml, old.csv]"))
+    (tmp_path / "old.csv").write_bytes(
+        "id,kind,site\nr-1,router,balige\nr-é,router,x\n".encode("cp1252")
+    )
+    (problem,) = problems(path)
+    assert (problem.line, problem.message, problem.remedy) == (
+        3,
+        "is not UTF-8",
+        'save it as "CSV UTF-8"',
+    )
+
+
+def test_what_only_looks_like_a_mistake_is_named_and_nothing_is_refused(tmp_path: Path) -> None:
+    copied = SMALL["inventory.yaml"] + (
+        "  - {id: r-b, kind: router, site: balige, address: 10.1.1.1, collect: {snmp: {}}}\n"
+        "  - {id: r-c, kind: router, site: balige, address: 10.1.1.1,"
+        " collect: {snmp: {port: 1161}}}\n"
+    )
+    when = "{measurement: device, field: up, below: 1}"
+    astray = rule(when, "{site: atlantis, device: [r-a, 'r-x*', '!r-q'], kind: ruter}")
+    path = small(tmp_path, inventory_yaml=copied, rules_yaml=astray)
+    words = [sys.executable, "-m", "hub", "check", "-s", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    said = " ".join(done.stdout.split())
+    assert "inventory.yaml:4: r-b.address: snmp asks 10.1.1.1 the same for r-a (" in said
+    assert "rules.yaml:5: rules[0].where.site: no device has the site 'atlantis'" in said
+    assert "rules.yaml:5: rules[0].where.device: no device has the device 'r-x*'" in said
+    assert (
+        "rules.yaml:5: rules[0].where.kind: no device has the kind 'ruter' (did you mean router?)"
+        in said
+    )
+    assert said.count("look ") == 4
+    assert "good: 3 devices" in said
+
+
+def test_a_rule_of_which_each_part_fits_another_device_is_about_nobody(tmp_path: Path) -> None:
+    sensor = SMALL["inventory.yaml"] + "  - {id: aq, kind: sensor, site: balige}\n"
+    when = "{measurement: device, field: up, below: 1}"
+    path = small(
+        tmp_path, inventory_yaml=sensor, rules_yaml=rule(when, "{kind: router, device: aq}")
+    )
+    (found,) = oversights.find(configuration.load(path))
+    assert (found.line, found.message) == (5, "no device is all of this")
+    path = small(
+        tmp_path, inventory_yaml=sensor, rules_yaml=rule(when, "{kind: router, device: r-a}")
+    )
+    assert oversights.find(configuration.load(path)) == []
 
 
 def test_a_mistake_in_the_environment_is_blamed_on_its_variable(

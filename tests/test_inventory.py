@@ -60,9 +60,9 @@ def test_csv_rows_are_devices_like_any_other(tmp_path: Path) -> None:
 
 def test_cells_stay_text_where_the_collector_wants_text(tmp_path: Path) -> None:
     text = (
-        "id;kind;site;lat;collect.snmp.community;collect.snmp.port\n"
-        "r-1;router;balige;2,33;2024;1161\n"
-        "r-2;router;balige;2.5;true;161\n"
+        "id;kind;site;address;lat;collect.snmp.community;collect.snmp.port\n"
+        "r-1;router;balige;10.0.0.1;2,33;2024;1161\n"
+        "r-2;router;balige;10.0.0.2;2.5;true;161\n"
     )
     found = inventory_file.read(
         [base(tmp_path), write(tmp_path, "more.csv", text)], registry.find()
@@ -144,11 +144,11 @@ def test_a_mistake_in_a_csv_is_named_with_its_line(tmp_path: Path) -> None:
         ({"address": "10.12.1.777"}, "devices[0].address", "no IP address: '10.12.1.777'"),
         ({"address": "10.12.1"}, "devices[0].address", "no IP address"),
         ({"address": "fe80::1::2"}, "devices[0].address", "no IP address"),
-        ({"id": "Ruang 1"}, "devices[0].id", "not 'Ruang 1'"),
+        ({"id": "Ruang 1"}, "devices[0].id", "such as ruang-1"),
         ({"adress": "x"}, "devices[0].adress", "did you mean address?"),
         ({"collect": {"snnp": {}}}, "devices[0].collect.snnp", "did you mean snmp?"),
         ({"collect": {"mqtt": {"topik": 1}}}, "devices[0].collect.mqtt.topik", "no such key"),
-        ({"collect": {"mqtt": None}}, "devices[0].collect.mqtt", "dictionary"),
+        ({"collect": {"mqtt": None}}, "devices[0].collect.mqtt", "is empty (write {})"),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_a_remedy(

@@ -272,3 +272,18 @@ async def test_a_node_whose_birth_was_not_heard_is_asked_for_it(
         await say(server, data.replace(b"\x18\x07", b"\x18\x01"), "spBv1.0/balige/NDATA/pi1")
         await until(lambda: line.values("temperature") == [21.0, 22.0])
         assert line.host.counts["answers"] == 1
+
+
+async def test_without_sensors_or_settings_there_is_no_broker_to_miss() -> None:
+    nobody, somebody = FakeHost(), FakeHost([Target("aq1", "sensor", "", {})])
+    tasks = [
+        asyncio.create_task(MqttCollector(MqttConfig(), host).run(RecordingEmit(host)))
+        for host in (nobody, somebody)
+    ]
+    met = {"broker is up", "broker is down"}  # whatever listens on this machine
+    await until(lambda: bool(met & {*somebody.log.events()}), "a broker is asked for")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert nobody.log.events() == ["mqtt rests: neither settings nor inventory name it"]
+    assert await MqttCollector.diagnose(MqttConfig(), []) == []

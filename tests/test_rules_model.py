@@ -235,7 +235,12 @@ def test_tags_and_teams_are_checked_when_they_are_known() -> None:
     assert found.path[2:] == ("notify", 1)
 
 
-@pytest.mark.parametrize("data", [None, [], "x", 5, {}, {"rules": None}, {"rules": {}}])
+@pytest.mark.parametrize("data", [None, {"rules": None}, {"rules": []}])
+def test_a_file_of_which_all_is_commented_out_holds_no_rules(data: object) -> None:
+    assert parse_rules(data, "r.yaml") == ([], [])
+
+
+@pytest.mark.parametrize("data", [[], "x", 5, {}, {"rules": {}}])
 def test_a_file_that_is_no_list_of_rules_is_one_problem(data: object) -> None:
     found, wrong = parse_rules(data, "r.yaml")
     assert (found, len(wrong)) == ([], 1)

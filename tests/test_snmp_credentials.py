@@ -90,7 +90,7 @@ def test_an_unknown_credential_names_device_file_and_line(tmp_path: Path) -> Non
         ({"version": 3, "user": "u", "community": SECRETS["community"]}, "knows no community"),
         ({"version": "2c", "user": "u"}, "are of version 3, this is 2c"),
         ({"version": "2c"}, "has no community"),
-        ({"version": "2"}, "Input should be '1', '2c' or '3'"),
+        ({"version": "2"}, "one of '1', '2c' or '3'"),
         ({**V3, **PASSWORDS, "auth": SECRETS["auth_password"]}, "no such protocol (known: md5"),
         ({**V3, **PASSWORDS, "priv": SECRETS["priv_password"]}, "no such protocol (known: des"),
         ({**V3, **PASSWORDS, "auth_passwort": SECRETS["auth_password"]}, "no such key"),

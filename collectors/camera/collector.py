@@ -138,7 +138,8 @@ class CameraCollector(Collector):
             for device, asked in self._questions.items():
                 if asked.events and asked.web and not asked.camera.maintenance:
                     group.create_task(self._follow(device, asked.web, asked.events))
-            if broker is not None:
+            # A regency without cameras needs no broker for them.
+            if broker is not None and (self._known or self.config.model_fields_set):
                 await self._listen(broker, tls)
             await asyncio.Event().wait()
 

@@ -43,11 +43,16 @@ class MqttCollector(Collector):
     @classmethod
     async def diagnose(cls, config: Any, targets: Sequence[Target]) -> Sequence[Check]:
         """Every broker: does it let us in, does it lose messages?"""
+        if not _wanted(config, targets):
+            return []
         found = await asyncio.gather(*(diagnose.examine(broker) for broker in config.brokers))
         return [check for checks in found for check in checks]
 
     async def run(self, emit: Emit) -> None:
         """Listen until cancelled; a broker that is away troubles no other."""
+        if not _wanted(self.config, self.host.targets()):
+            self.host.log.info("mqtt rests: neither settings nor inventory name it")
+            await asyncio.Event().wait()
         names = {
             target.section.get("topic_id") or target.id: target.id for target in self.host.targets()
         }
@@ -79,3 +84,9 @@ class MqttCollector(Collector):
             await asyncio.sleep(TELL_S)
             numbers = {"broker_up": int(link.is_up), "broker_deaf": int(canary.deaf)}
             self.host.tell(f"broker {broker.name}", {**numbers, **losses.numbers()})
+
+
+def _wanted(config: MqttConfig, targets: Sequence[Target]) -> bool:
+    """A regency without sensors needs no broker; one that is set up is listened to in any case: it
+    may know sensors that the inventory does not."""
+    return bool(targets or config.model_fields_set)

@@ -204,6 +204,20 @@ class SnmpSection(BaseModel, extra="forbid"):
                 raise wrong(f"no device profile {name!r}", f"there are {', '.join(sorted(known))}")
         return name
 
+    @field_validator("community")
+    @classmethod
+    def _is_given(cls, community: SecretStr) -> SecretStr:
+        if not community.get_secret_value():
+            raise wrong("is empty", "the agent's read-only community, or leave the key out: public")
+        return community
+
+    @model_validator(mode="after")
+    def _can_be_asked(self, info: ValidationInfo) -> Self:
+        """Held against the device where the hub hands it over (`check`, start)."""
+        if info.context and info.context.get("address") == "":
+            raise wrong("the device has no address to ask", "write `address:` beside `collect:`")
+        return self
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.credential and self.model_fields_set & {"version", "community"}:

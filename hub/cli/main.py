@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from hub import __version__, configuration, logs
+from hub import __version__, configuration, logs, oversights
 from hub import app as hub_app
 from hub.cli.alerts import ack, acts_done, alerts, oncall, silence, silences, unsilence
 from hub.cli.backtest import rules_backtest
@@ -27,6 +28,7 @@ from hub.cli.reload import reload
 from hub.cli.report import report
 from hub.cli.store import backup, influx, restore
 from hub.cli.topology import topology
+from hub.problems import folded
 from hub.web.address import PortTaken
 
 cli = typer.Typer(
@@ -148,11 +150,16 @@ def run(settings: Settings = DEFAULT) -> None:
 def check(settings: Settings = DEFAULT) -> None:
     """Find every mistake in settings, inventory and rules at once, without touching the network.
 
+    What is no mistake but looks like one (`look`) is named, too: two devices of which the same is
+    asked, rules about what no device is.
+
     ```
     toba-hub check && toba-hub reload
     ```
     """
     conf = configuration.load(settings)
+    for line in folded(oversights.find(conf)):
+        out.print(f"[yellow]look[/] {escape(line)}")
     devices = len(conf.inventory.devices)
     out.print(
         f"[green]good[/]: {devices} devices, {len(conf.rules)} rules, "
