@@ -62,6 +62,8 @@ class Names:
     places: dict[str, int] = field(default_factory=dict)
     """By series key."""
     series: list[Series] = field(default_factory=list)
+    of_device: dict[str, array[int]] = field(default_factory=dict)
+    """The places of each device's series: of a network most questions ask for some devices."""
     tables: list[Table] = field(default_factory=list)
     """Whose series these are."""
 
@@ -71,6 +73,7 @@ class Names:
         if place is None:
             place = self.places[series.key] = len(self.series)
             self.series.append(series)
+            self.of_device.setdefault(series.device, array("i")).append(place)
             for table in self.tables:
                 table.make_room(place + 1)
         return place
@@ -99,6 +102,8 @@ class Table:
     """The names of all tags of its series."""
     public_slots: dict[str, Slot] = field(default_factory=dict)
     public_series: int = 0
+    public_until: int = NOBODY
+    """The last id that readers may know of; ids grow."""
 
     @property
     def columns(self) -> list[str]:
@@ -152,11 +157,17 @@ class Table:
     def publish(self) -> None:
         self.public_slots = dict(self.slots)
         self.public_series = len(self.admitted)
+        if self.admitted:
+            self.public_until = self.ids[self.admitted[-1]]
 
-    def public(self) -> Iterator[tuple[int, Series]]:
-        """The series that readers may know of, with their ids."""
+    def public(self, devices: Iterable[str] | None = None) -> Iterator[tuple[int, Series]]:
+        """The series that readers may know of, with their ids; of these devices, or of all."""
         ids, series = self.ids, self.names.series
-        return ((ids[at], series[at]) for at in islice(self.admitted, self.public_series))
+        if devices is None:
+            return ((ids[at], series[at]) for at in islice(self.admitted, self.public_series))
+        of_device, until = self.names.of_device, self.public_until
+        places = (at for device in devices for at in of_device.get(device, ()))
+        return ((ids[at], series[at]) for at in places if NOBODY < ids[at] <= until)
 
     def devices(self, since_ns: int) -> set[str]:
         """Those that have a point as young as that."""
