@@ -109,7 +109,7 @@ def demo(
         fail(f"no story {story!r}: there is {', '.join(STORIES)}", 2)
     level = "debug" if verbose else "info"
     logs.set_up(level)
-    wishes = play.Wishes(
+    options = play.Options(
         store=store,
         host=host,
         port=port,
@@ -121,7 +121,7 @@ def demo(
         speed=speed,
     )
     try:
-        summary = asyncio.run(play.run(wishes))
+        summary = asyncio.run(play.run(options))
     except (NoField, NoRegency) as error:
         fail(str(error))
     except PortTaken as error:

@@ -54,7 +54,7 @@ class FieldProcess:
                 await self.process.wait()
 
 
-async def start(inventory: Path, *, told: str = "") -> FieldProcess:
+async def start_field(inventory: Path, *, told: str = "") -> FieldProcess:
     """Start it, with a scripted fault or the story `told`. Raises `NoField`."""
     if told:
         how = ["--story", told, "--interval", str(story.INTERVAL_S / clock.speed())]

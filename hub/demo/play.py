@@ -16,10 +16,9 @@ import yaml
 from hub import app, configuration, fieldlink, logs, supervisor
 from hub.clock import now_ns
 from hub.configuration import Configuration
-from hub.demo import field as fields
 from hub.demo import story as stories
 from hub.demo import summary
-from hub.demo.field import FieldProcess, NoField
+from hub.demo.field import FieldProcess, NoField, start_field
 from hub.demo.settings import at_home, folder_of, settings_for
 from hub.web.address import listen
 
@@ -27,8 +26,8 @@ log = logs.get("demo")
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """How the demo is to be."""
+class Options:
+    """How the demo is to be, as the command line says."""
 
     store: str = "duckdb"
     """duckdb or influxdb."""
@@ -46,21 +45,21 @@ class Wishes:
     """How many times faster a story lets the clock of all processes run, this one's too."""
 
 
-async def run(wishes: Wishes) -> dict[str, Any]:
+async def run(options: Options) -> dict[str, Any]:
     """Run the demo until it ends; what was found in the store then.
 
     Raises `PortTaken`, `NoField`, `NoRegency`, `Misconfigured`, `AlreadyRunning`.
     """
     os.umask(supervisor.PRIVATE)
-    listen(wishes.host, wishes.port).close()
+    listen(options.host, options.port).close()
     stop = asyncio.Event()
     supervisor.on_signals(stop)
-    began = stories.begin(wishes.speed) if wishes.story else now_ns()
-    with _folder(wishes.folder) as folder:
-        async with prepared(Path(folder), wishes) as (field, conf):
-            drops = await _hub(wishes, field, conf, stop)
+    began = stories.begin(options.speed) if options.story else now_ns()
+    with _folder(options.folder) as folder:
+        async with prepared(Path(folder), options) as (field, conf):
+            drops = await _hub(options, field, conf, stop)
             found = await summary.of(conf, began, drops)
-            return {**found, "told": summary.told(conf)} if wishes.story else found
+            return {**found, "told": summary.told(conf)} if options.story else found
 
 
 def _folder(chosen: Path | None) -> contextlib.AbstractContextManager[Path | str]:
@@ -71,26 +70,26 @@ def _folder(chosen: Path | None) -> contextlib.AbstractContextManager[Path | str
 
 @contextlib.asynccontextmanager
 async def prepared(
-    folder: Path, wishes: Wishes
+    folder: Path, options: Options
 ) -> AsyncIterator[tuple[FieldProcess, Configuration]]:
     """The field running, settings and inventory written and checked."""
     folder.mkdir(parents=True, exist_ok=True)
-    home = folder_of(wishes.regency)
+    home = folder_of(options.regency)
     given = home / "inventory.yaml"
-    if wishes.story:
+    if options.story:
         sensors = folder / "sensors.yaml"
         sensors.write_text(_yaml(stories.sensors_only(given)), "utf-8")
         given = sensors
-    field = await fields.start(given, told=wishes.story)
+    field = await start_field(given, told=options.story)
     try:
         (folder / "inventory.yaml").write_text(_yaml(field.addresses["inventory"]), "utf-8")
         settings = settings_for(
             field.addresses,
-            store=_store(wishes.store),
-            host=wishes.host,
-            port=wishes.port,
-            level=wishes.level,
-            story=wishes.story,
+            store=_store(options.store),
+            host=options.host,
+            port=options.port,
+            level=options.level,
+            story=options.story,
         )
         path = folder / "toba-hub.yaml"
         text = "# Written by `toba-hub demo`.\n" + _yaml(at_home(settings, home))
@@ -113,20 +112,20 @@ def _yaml(data: Any) -> str:
 
 
 async def _hub(
-    wishes: Wishes, field: FieldProcess, conf: Configuration, stop: asyncio.Event
+    options: Options, field: FieldProcess, conf: Configuration, stop: asyncio.Event
 ) -> dict[str, int]:
     """Both processes on that field until `stop` is set; what they had dropped by then."""
     data = conf.settings.data
-    url = f"http://{wishes.host}:{wishes.port}"
+    url = f"http://{options.host}:{options.port}"
     lock = supervisor.FolderLock.take(data, url)
     socket = data / "field.sock"
     server = await fieldlink.listen(socket, field.ask)
-    log.info("the board is at", url=url, store=wishes.store, data=str(conf.path.parent))
+    log.info("the board is at", url=url, store=options.store, data=str(conf.path.parent))
     drops: dict[str, int] = {}
     tasks = []
-    if wishes.seconds is not None:
-        tasks.append(asyncio.create_task(_end(stop, wishes.seconds, conf, drops)))
-    if wishes.story:
+    if options.seconds is not None:
+        tasks.append(asyncio.create_task(_end(stop, options.seconds, conf, drops)))
+    if options.story:
         tasks.append(asyncio.create_task(stories.tell(field.ask, data / "ingest.sock")))
     try:
         code = await supervisor.supervise(app.children(conf.path, socket), stop)

@@ -1,4 +1,5 @@
-"""What a report says. Times are UTC nanoseconds, lengths nanoseconds."""
+"""What a report says. Times are UTC nanoseconds, lengths nanoseconds; `plain` is for JSON: seconds,
+and times in milliseconds."""
 
 from __future__ import annotations
 
@@ -46,6 +47,21 @@ class Row:
         now, then = self.figures.hundredths, self.before.hundredths
         return None if now is None or then is None else now - then
 
+    def plain(self) -> dict[str, Any]:
+        return {
+            "sort": self.sort,
+            "id": self.id,
+            "name": self.name,
+            "opd": self.opd,
+            "site": self.site,
+            "target": self.target,
+            "met": self.met,
+            **plain_figures(self.figures),
+            "before": percent(self.before),
+            **plain_gap(self.gap),
+            "days": [plain_figures(day) for day in self.days],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
@@ -60,6 +76,17 @@ class Total:
     figures: Figures
     before: Figures
 
+    def plain(self) -> dict[str, Any]:
+        return {
+            "sort": self.sort,
+            "number": self.number,
+            "target": self.target,
+            "met": self.met,
+            "missed": self.missed,
+            **plain_figures(self.figures),
+            "before": percent(self.before),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -70,6 +97,15 @@ class Planned:
     what: str
     who: str
     why: str
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "since_ms": self.since_ns // MS,
+            "until_ms": self.until_ns // MS,
+            "what": self.what,
+            "who": self.who,
+            "why": self.why,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +138,6 @@ class Report:
         return sum(until - since for since, until in self.deaf)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON: seconds, and times in milliseconds."""
         start, stop = self.asked
         return {
             "regency": self.regency,
@@ -114,44 +149,9 @@ class Report:
             "made_ms": self.made_ns // MS,
             "hub_deaf_s": self.deaf_ns / NS,
             "hub_deaf": [{"since_ms": a // MS, "until_ms": b // MS} for a, b in self.deaf],
-            "totals": [
-                {
-                    "sort": one.sort,
-                    "number": one.number,
-                    "target": one.target,
-                    "met": one.met,
-                    "missed": one.missed,
-                    **plain_figures(one.figures),
-                    "before": percent(one.before),
-                }
-                for one in self.totals
-            ],
-            "rows": [
-                {
-                    "sort": row.sort,
-                    "id": row.id,
-                    "name": row.name,
-                    "opd": row.opd,
-                    "site": row.site,
-                    "target": row.target,
-                    "met": row.met,
-                    **plain_figures(row.figures),
-                    "before": percent(row.before),
-                    **plain_gap(row.gap),
-                    "days": [plain_figures(day) for day in row.days],
-                }
-                for row in self.rows
-            ],
-            "planned": [
-                {
-                    "since_ms": one.since_ns // MS,
-                    "until_ms": one.until_ns // MS,
-                    "what": one.what,
-                    "who": one.who,
-                    "why": one.why,
-                }
-                for one in self.planned
-            ],
+            "totals": [one.plain() for one in self.totals],
+            "rows": [row.plain() for row in self.rows],
+            "planned": [one.plain() for one in self.planned],
             "gone": list(self.gone),
         }
 
