@@ -16,9 +16,9 @@ from datetime import UTC, datetime, tzinfo
 from math import log10
 from typing import Any
 
-from hub.reading import Reading, Series, Value
+from hub.reading import Reading, Value
 from rules import noise
-from rules.airindex import UNFIT
+from rules.airindex import SOURCE, UNFIT
 from rules.duration import HOUR, SECOND
 from rules.recorded import Recorded
 from rules.thing import Thing
@@ -54,8 +54,6 @@ class NoiseLevel:
         self._zone = zone
         self._limits: Mapping[str, int] = {}
         self._devices: dict[str, _Hours] = {}
-        self._of: dict[str, _Hours | None] = {}
-        """By series key; None: no microphone's."""
         self._hour = 0
         """The running hour; 0: no tick came yet."""
         self._recorded = Recorded(MEASUREMENT)
@@ -66,23 +64,16 @@ class NoiseLevel:
 
     def observe(self, readings: Iterable[Reading]) -> None:
         """Readings of one record, of whatever measurement."""
-        known = self._of
+        devices = self._devices
         for series, time_ns, fields, quality in readings:
-            hours = known.get(series.key, _NEW)
-            if hours is _NEW:
-                hours = self._meet(series)
-            if hours is None or quality & UNFIT:
+            if series.measurement != SOURCE or quality & UNFIT:
                 continue
             level = fields.get(FIELD)
             if type(level) is float or type(level) is int:
+                hours = devices.get(series.device)
+                if hours is None:
+                    hours = devices[series.device] = {}
                 self._add(hours, time_ns // HOUR, level)
-
-    def _meet(self, series: Series) -> _Hours | None:
-        found = None
-        if series.measurement == "environment":
-            found = self._devices.setdefault(series.device, {})
-        self._of[series.key] = found
-        return found
 
     def _add(self, hours: _Hours, hour: int, level: float) -> None:
         if hour < self._hour - HOURS:
@@ -151,11 +142,6 @@ class NoiseLevel:
             for device, hours in state["devices"].items()
         }
         self._recorded.load(state["last"])
-        self._of.clear()
-
-
-_NEW: _Hours = {}
-"""Stands for a series that was not met yet."""
 
 
 def _levels(hours: _Hours, start: int, stop: int) -> list[float]:

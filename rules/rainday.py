@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub.reading import Reading, Value
-from rules.airindex import UNFIT
+from rules.airindex import SOURCE, UNFIT
 from rules.duration import DAY, HOUR
 from rules.rain import DAILY, daily_class, rain_day
 from rules.recorded import Recorded
@@ -37,8 +37,6 @@ class RainDay:
     def __init__(self) -> None:
         self._sums: dict[str, list[float]] = {}
         """Device → millimetres of the running day, and a bit for each hour with a reading."""
-        self._of: dict[str, str] = {}
-        """By series key: the device; empty: no rain gauge's."""
         self._day = 0
         """When the running day began, UTC ns; 0: no tick came yet."""
         self._recorded = Recorded(MEASUREMENT)
@@ -48,14 +46,9 @@ class RainDay:
 
     def observe(self, readings: Iterable[Reading]) -> None:
         """Readings of one record, of whatever measurement."""
-        known = self._of
         for series, time_ns, fields, quality in readings:
-            device = known.get(series.key)
-            if device is None:
-                device = series.device if series.measurement == "environment" else ""
-                known[series.key] = device
-            if device and FIELD in fields and not quality & UNFIT:
-                self._add(device, time_ns, fields[FIELD])
+            if series.measurement == SOURCE and FIELD in fields and not quality & UNFIT:
+                self._add(series.device, time_ns, fields[FIELD])
 
     def _add(self, device: str, time_ns: int, millimetres: Value) -> None:
         if isinstance(millimetres, str) or not millimetres >= 0:
@@ -94,4 +87,3 @@ class RainDay:
         self._day = state["day"]
         self._sums = {device: [total, bits] for device, (total, bits) in state["sums"].items()}
         self._recorded.load(state["last"])
-        self._of.clear()
