@@ -42,6 +42,7 @@ def test_the_library_covers_what_a_regency_starts_with() -> None:
         *("link_down", "router_down", "cpu_high", "traffic_high", "pm25_unhealthy"),
         *("dissolved_oxygen_low", "lake_level_high", "rain_heavy"),
         *("camera_silent", "camera_degraded", "camera_recording", "sensor_silent", "snmp_refused"),
+        "snmp_unread",
         *(
             "snmp_break_in",
             "snmp_down",

@@ -77,7 +77,15 @@ async def test_every_tier_emits_what_the_manifest_promises_and_nothing_else(benc
     # What only some devices have is seen in the recordings.
     assert given == {
         "device": {"up", "uptime_s", "agent_ms", "cpu_pct", "mem_pct", "model", "profile"}
-        | {"restarts_day", "temperature_c", "voltage_v", "serial", "firmware"}
+        | {
+            "ports",
+            "uplinks_missing",
+            "restarts_day",
+            "temperature_c",
+            "voltage_v",
+            "serial",
+            "firmware",
+        }
         | {"sys_descr", "sys_object_id", "sys_name"},
         "interface": set(promised["interface"].fields) - {"sessions", "told_down"},
     }
@@ -188,6 +196,24 @@ async def test_a_reboot_after_which_the_uptime_overtook_the_old_one_is_seen(benc
     bench.skip(3600)
     await bench.poller.poll("liveness")
     assert [event.name for event in bench.poller.emit.events] == ["reboot"]
+
+
+async def test_how_many_ports_are_shown_and_uplinks_missing_is_told() -> None:
+    stub = RouterStub.office("r1", ports=12, seed=7)
+    async with listening(stub) as port, polling(port, uplinks=["ether1", "wan"], **QUICK) as poller:
+        seen = await poller.device("health")
+    assert (seen["ports"], seen["uplinks_missing"]) == (12, 1)
+
+
+@pytest.mark.parametrize("fault", [{"name": "too_big", "names": 0}, {"name": "stuck"}])
+async def test_an_agent_that_answers_and_shows_nothing_has_no_ports(
+    fault: dict[str, Any],
+) -> None:
+    stub = RouterStub.office("r1", ports=12, seed=7)
+    stub.fault(**fault)
+    async with listening(stub) as port, polling(port, uplinks=["ether1"], **QUICK) as poller:
+        seen = await poller.device("health")
+    assert (seen["ports"], seen["uplinks_missing"]) == (0, 1)
 
 
 async def test_restarts_of_the_last_day_are_counted(bench: Bench) -> None:

@@ -79,7 +79,7 @@ async def test_the_overview_counts_what_is_there(web: httpx.AsyncClient) -> None
     counts = seen["counts"]
     assert counts["opds"]["total"] == 44
     assert counts["opds"]["up"] == 38  # Porsea's router and the five offices behind it
-    assert counts["sensors"] == {"up": 8, "total": 10, "trouble": 1}
+    assert counts["sensors"] == {"up": 8, "total": 10, "trouble": 1, "unknown": 0}
     assert counts["alerts"] == {
         "critical": 1, "warning": 1, "info": 0, "acknowledged": 1, "pending": 0, "explained": 1,
     }  # fmt: skip

@@ -36,6 +36,10 @@ def links(backend: FakeBackend) -> tuple[int, int]:
     return found.up, found.total
 
 
+def unknown(backend: FakeBackend) -> int:
+    return Showing(backend).counts().links.unknown
+
+
 def poll(backend: FakeBackend, device: str = "r-1", **ports: int) -> None:
     """An answer of the agent: these ports, up (1) or down (0)."""
     backend.observe("device", device, {"up": 1}, probe="snmp")
@@ -44,7 +48,9 @@ def poll(backend: FakeBackend, device: str = "r-1", **ports: int) -> None:
 
 
 def test_uplinks_of_a_router_that_never_answered_are_down() -> None:
-    assert links(backend_of(MARKED, {"id": "r-2"})) == (0, 3)
+    backend = backend_of(MARKED, {"id": "r-2"})
+    assert links(backend) == (0, 3)
+    assert unknown(backend) == 0
 
 
 def test_a_router_that_marks_no_uplink_is_one_link() -> None:
@@ -66,7 +72,14 @@ def test_a_port_shut_on_purpose_is_no_link() -> None:
     assert links(backend) == (1, 1)
 
 
-def test_links_are_down_when_the_agent_is_silent_though_ping_answers() -> None:
+def test_of_a_port_that_an_answering_agent_does_not_tell_nobody_knows() -> None:
+    backend = backend_of(MARKED)
+    poll(backend, ether1=0)
+    assert links(backend) == (0, 2)
+    assert unknown(backend) == 1
+
+
+def test_links_are_unknown_when_the_agent_is_silent_though_ping_answers() -> None:
     backend = backend_of(MARKED)
     poll(backend, ether1=1, ether2=1)
     assert links(backend) == (2, 2)
@@ -74,6 +87,7 @@ def test_links_are_down_when_the_agent_is_silent_though_ping_answers() -> None:
     backend.observe("device", "r-1", {"up": 1}, probe="icmp")
     assert Showing(backend).state("r-1") == "ok"
     assert links(backend) == (0, 2)
+    assert unknown(backend) == 2
 
 
 def test_a_ping_that_is_refused_takes_no_link_down() -> None:
@@ -92,6 +106,7 @@ def test_a_port_not_heard_for_three_of_its_gaps_is_not_believed() -> None:
         backend.time_ns += 10 * NS
         backend.observe("device", "r-1", {"up": 1}, probe="icmp")
     assert links(backend) == (0, 2)
+    assert unknown(backend) == 2
 
 
 @pytest.mark.parametrize("state", ["firing", "acknowledged"])

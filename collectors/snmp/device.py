@@ -145,8 +145,9 @@ class Device:
     async def health(self, emit: Emit) -> None:
         """What the profile asks for, errors and discards. Raises `NoAnswer`."""
         table = await self._current_table(emit)
+        known = {"ports": len(table.ports), "uplinks_missing": table.missing}
         readings, moved = await sensors.read(
-            self._reader, table.sensors, self.series, self._host.now_ns()
+            self._reader, table.sensors, self.series, self._host.now_ns(), known
         )
         if readings:
             emit(*readings)

@@ -83,13 +83,14 @@ class _Poll:
 
 
 async def read(
-    reader: Reader, sensors: Sensors, device: Series, now_ns: int
+    reader: Reader, sensors: Sensors, device: Series, now_ns: int, known: Mapping[str, Field]
 ) -> tuple[list[Reading], bool]:
-    """The readings, the device's own first, and whether the list of parts is out of date.
+    """The readings, the device's own first, `known` among its fields, and whether the list of parts
+    is out of date.
 
     Raises `NoAnswer`.
     """
-    poll = _Poll({device: {}})
+    poll = _Poll({device: dict(known)})
     async for page in reader.read(sensors.plan):
         for row, values in page.rows:
             _take(row, values, sensors, poll)

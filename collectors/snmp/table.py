@@ -110,6 +110,8 @@ class Table:
     sensors: Sensors = field(default_factory=Sensors)
     traffic: Plan[Port] = field(default_factory=Plan)
     faults: Plan[Port] = field(default_factory=Plan)
+    missing: int = 0
+    """Uplinks of the inventory that are no ports of the device."""
     proved: bool = True
     """The agent showed where its lists of ports end; else some may be missing."""
     notes: list[str] = field(default_factory=list)
@@ -222,6 +224,7 @@ async def _find_ports(
         ports.append(port)
     table.ports = tuple(ports)
     await _read_facts(reader, table.ports)
+    table.missing = len(set(section.uplinks) - set(found.values()))
     for name in {*section.uplinks, *section.speed} - set(found.values()):
         table.notes.append(
             f"{name!r} (uplinks or speed) is no port of this device; it has: "

@@ -237,7 +237,7 @@ class Showing:
                 now_ns=self.now_ns,
             )
         ]
-        return views.Tally(sum(found), len(found), 0)
+        return views.Tally(found.count(True), len(found), 0, found.count(None))
 
     def _alert_counts(self) -> dict[str, int]:
         counted = dict.fromkeys([*SEVERITY_RANK, "acknowledged", "pending", "explained"], 0)

@@ -118,11 +118,13 @@ class AlertInfo:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """`up` of `total`; `trouble` are up with a warning or a critical alert."""
+    """`up` of `total`; `trouble` are up with a warning or a critical alert. Of those that are
+    `unknown` nothing was heard that tells: they are neither up nor down."""
 
     up: int
     total: int
     trouble: int
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)

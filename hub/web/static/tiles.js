@@ -7,13 +7,18 @@ import { t } from "./text.js";
 function tallies() {
   const { counts } = state;
   return ["opds", "links", "sensors", "cameras"].map((name) => {
-    const { up, total, trouble } = counts[name];
-    const off = total - up;
+    const { up, total, trouble, unknown } = counts[name];
+    const off = total - up - unknown;
     // Nothing of the kind is watched: neither good nor bad.
     if (!total) return { name, up, total, kind: "no_data", note: t("tile.nothing") };
+    const notes = [
+      off && t(`tile.${name}.off`, { count: off }),
+      unknown && t("tile.unknown", { count: unknown }),
+      !off && trouble && t("tile.trouble", { count: trouble }),
+    ].filter(Boolean);
     return {
-      name, up, total, kind: off ? "down" : trouble ? "warning" : "ok",
-      note: off ? t(`tile.${name}.off`, { count: off }) : trouble ? t("tile.trouble", { count: trouble }) : t(`tile.${name}.ok`),
+      name, up, total, kind: off ? "down" : trouble || unknown ? "warning" : "ok",
+      note: notes.join(" · ") || t(`tile.${name}.ok`),
     };
   });
 }
