@@ -11,7 +11,7 @@ one reads        serve, serveside health vigil;
                  the board: backend web/ phrases fieldlink
 plugins          api reading manifest registry
 what it is told  configuration settings settings_file inventory inventory_file rulebook ruleset
-                 reload yamlfile modelpath problems regency/
+                 reload yamlfile modelpath problems oversights regency/
 verbs            __main__ cli/ demo/ doctor discovery importing report/ backtest/ backup marks
                  influx_setup/ scaffold deploy/
 everywhere       clock localtime logs aside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import fields
 from typing import Any
 
@@ -94,14 +95,11 @@ def tags_of(conf: Configuration) -> set[str]:
 def silences(conf: Configuration, now_ns: int) -> list[Silence]:
     """The silences in force: the last snapshot of the rules and the acts since, so that what was
     done a moment ago is in it."""
-    ledger = Ledger(conf.settings.data / "serve.db")
-    try:
+    with closing(Ledger(conf.settings.ledger_file)) as ledger:
         last_id, state = ledger.snapshot()
-    finally:
-        ledger.close()
     known = things(conf.inventory)
     watch = Watch.restore(conf.rules, known, state) if state else Watch(conf.rules, known)
-    reader = Reader(conf.settings.data / "journal", last_id)
+    reader = Reader(conf.settings.journal_folder, last_id)
     try:
         while records := reader.read():
             for record in records:

@@ -52,7 +52,7 @@ def open_journal(settings: Settings) -> Journal:
         Class.ACT: settings.journal.acts_mib * MIB,
     }
     return Journal(
-        settings.data / "journal",
+        settings.journal_folder,
         now_ns=now_ns(),
         segment_bytes=settings.journal.segment_mib * MIB,
         quotas={int(k): v for k, v in quotas.items()},
@@ -126,7 +126,7 @@ class Ingest:
 
     async def run(self) -> None:
         """Until cancelled. Collectors stop first, then what they handed over is written."""
-        server = await link.serve(self.settings.data / "ingest.sock", self)
+        server = await link.serve(self.settings.ingest_socket, self)
         commit = asyncio.create_task(self.committer.run(), name="commit")
         try:
             async with asyncio.TaskGroup() as group:

@@ -75,13 +75,13 @@ class Serve:
         self.health = health = Health()
         self.gate, self.decoded = Gate(), Decoded()
         data = settings.data
-        self.ledger = ledger = of_journal(data / "serve.db", identity(data / "journal"))
+        self.ledger = ledger = of_journal(settings.ledger_file, identity(settings.journal_folder))
         outbox.create(ledger.db)
         desk.create(ledger.db)
-        self.link = link = Link(data / "ingest.sock")
+        self.link = link = Link(settings.ingest_socket)
         self.store, self.dirty, self.rollups = self._store()
         built = channels.build(settings.channels, channels.Tools(logs.get("notify")))
-        self.notifier = Notifier(data / "serve.db", built, logs.get("notify"))
+        self.notifier = Notifier(settings.ledger_file, built, logs.get("notify"))
         self.backend = HubBackend(
             conf, ledger, link, self.store, health, self.notifier, field_socket
         )
@@ -123,7 +123,7 @@ class Serve:
     def _engine(self) -> Engine:
         index = self.settings.air_index
         return Engine(
-            self.settings.data / "journal",
+            self.settings.journal_folder,
             self.ledger,
             self.conf.rules,
             rulebook.things(self.conf.inventory),
@@ -147,7 +147,7 @@ class Serve:
         settings = self.settings.store
         return Forwarder(
             self.store,
-            self.settings.data / "journal",
+            self.settings.journal_folder,
             self.ledger,
             self.health,
             batch=settings.batch_size,
@@ -173,7 +173,7 @@ class Serve:
         """To what the command line and the ingest process ask."""
         store, engine, forwarder = self.store, self.engine, self.forwarder
         embedded = store.readings if isinstance(store.readings, DuckStore) else None
-        copies = snapshot.Snapshots(self.settings.data / snapshot.LEDGER, embedded, self.gate)
+        copies = snapshot.Snapshots(self.settings.ledger_file, embedded, self.gate)
         before = past.Answering(store, now_ns, engine.durable_id, lambda: forwarder.stored_id)
         return {
             "snapshot": copies.answer,

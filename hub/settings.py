@@ -341,3 +341,11 @@ class Settings(BaseSettings):
     @property
     def ingest_socket(self) -> FilePath:
         return self.data / "ingest.sock"
+
+    @property
+    def ledger_file(self) -> FilePath:
+        return self.data / "serve.db"
+
+    @property
+    def journal_folder(self) -> FilePath:
+        return self.data / "journal"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import hub
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hub", "collectors", "rules", "grafana", "firmware_stubs")
@@ -155,6 +158,16 @@ def test_nobody_reads_the_wall_clock_outside_the_clock() -> None:
                 assert node.func.attr not in CLOCKS.get(owner, set()), (
                     f"{name}:{node.lineno} asks {owner}.{node.func.attr} for the time"
                 )
+
+
+def test_the_map_of_the_hub_leaves_no_module_out() -> None:
+    room = ROOT / "hub"
+    there = [p.stem for p in room.glob("*.py") if p.stem != "__init__"]
+    there += [f"{p.name}/" for p in room.iterdir() if p.is_dir() and p.name != "__pycache__"]
+    words = re.findall(r"(?:^| )(\w+/?)(?=[ ,;:]|$)", hub.__doc__ or "", re.MULTILINE)
+    missing = [name for name in there if name not in words]
+    assert missing == [], "hub/__init__.py says nothing of them"
+    assert [name for name in words if name.endswith("/") and name not in there] == []
 
 
 def test_a_border_that_is_crossed_is_found(tmp_path: Path) -> None:

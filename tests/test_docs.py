@@ -11,7 +11,6 @@ import pytest
 import typer
 from typer.main import get_command
 
-import hub
 from hub import configuration
 from hub.cli.main import cli
 
@@ -128,13 +127,3 @@ def test_every_make_target_named_in_the_readme_exists() -> None:
         r"make ([a-z-]+)", " ".join(re.findall(r"`[^`]+`|```sh.*?```", README, re.DOTALL))
     ):
         assert name in targets, name
-
-
-def test_the_map_of_the_hub_leaves_no_module_out() -> None:
-    room = ROOT / "hub"
-    there = [p.stem for p in room.glob("*.py") if p.stem != "__init__"]
-    there += [f"{p.name}/" for p in room.iterdir() if p.is_dir() and p.name != "__pycache__"]
-    words = re.findall(r"(?:^| )(\w+/?)(?=[ ,;:]|$)", hub.__doc__ or "", re.MULTILINE)
-    missing = [name for name in there if name not in words]
-    assert missing == [], "hub/__init__.py says nothing of them"
-    assert [name for name in words if name.endswith("/") and name not in there] == []

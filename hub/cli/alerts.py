@@ -7,15 +7,13 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hub import acts, configuration, supervisor
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, ledger_of, must_have_run, out, plainly, table
 from hub.clock import now_ns, to_datetime
-from hub.ledger import Ledger
 from hub.link import Link
 from hub.notify import desk
 from hub.notify.onduty import turns
@@ -122,7 +120,7 @@ def unsilence(
 ) -> None:
     """End a silence or a maintenance window now."""
     conf = configuration.load(settings)
-    _must_have_run(conf)
+    must_have_run(conf)
     if silence not in {one.id for one in acts.silences(conf, now_ns())}:
         fail(f"no silence in force has the id {silence!r}; `toba-hub silences` lists them")
     record = act_on(conf, kind="unsilence", key=silence, who=who or user(), why="")
@@ -136,8 +134,7 @@ def acts_done(
 ) -> None:
     """List what people did, the newest first: when, who, what and why."""
     conf = configuration.load(settings)
-    ledger = Ledger(_must_have_run(conf))
-    try:
+    with ledger_of(conf) as ledger:
         rows = [
             (
                 f"{to_datetime(one.time_ns, conf.settings.zone):%Y-%m-%d %H:%M:%S}",
@@ -148,8 +145,6 @@ def acts_done(
             )
             for one in ledger.acts(limit)
         ]
-    finally:
-        ledger.close()
     table(("when", "who", "what", "about", "why"), rows)
 
 
@@ -180,15 +175,11 @@ def oncall(settings: Settings = DEFAULT) -> None:
 
 def _open_by_team(conf: configuration.Configuration) -> dict[str, tuple[int, int]]:
     """Team → alerts that it was told of and that are not over, and how many are acknowledged."""
-    path = conf.settings.data / "serve.db"
-    if not path.exists():
+    if not conf.settings.ledger_file.exists():
         return {}
-    ledger = Ledger(path)
-    try:
+    with ledger_of(conf) as ledger:
         desk.create(ledger.db)
         return desk.numbers(ledger.db)
-    finally:
-        ledger.close()
 
 
 def matcher_of(words: Sequence[str]) -> dict[str, str]:
@@ -203,7 +194,7 @@ def matcher_of(words: Sequence[str]) -> dict[str, str]:
 
 
 def _list(conf: configuration.Configuration) -> None:
-    _must_have_run(conf)
+    must_have_run(conf)
     now, language = now_ns(), conf.settings.language
     rows = [
         (
@@ -219,27 +210,17 @@ def _list(conf: configuration.Configuration) -> None:
     table(("id", "kind", "matches", "still for", "who", "why"), rows)
 
 
-def _must_have_run(conf: configuration.Configuration) -> Path:
-    path = conf.settings.data / "serve.db"
-    if not path.exists():
-        fail(f"no hub has run on {conf.settings.data} yet")
-    return path
-
-
 def _open_alerts(conf: configuration.Configuration) -> dict[str, dict[str, Any]]:
     """The last transition of each alert that is not over, by key."""
-    ledger = Ledger(_must_have_run(conf))
-    try:
+    with ledger_of(conf) as ledger:
         return ledger.open_alerts()
-    finally:
-        ledger.close()
 
 
 def act_on(conf: configuration.Configuration, **act: Any) -> int:
     """Write an act into the journal of the running hub; the record's id."""
 
     async def hand_over() -> int:
-        link = Link(conf.settings.data / "ingest.sock")
+        link = Link(conf.settings.ingest_socket)
         try:
             return await link.act(act)
         finally:

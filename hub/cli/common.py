@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,7 +17,9 @@ from rich.console import Console
 
 from hub import supervisor
 from hub.api import BadItem, NeverWorks, TryAgain
+from hub.configuration import Configuration
 from hub.journal import Locked, OtherFormat
+from hub.ledger import Ledger
 from hub.problems import Misconfigured, folded
 from hub.supervisor import AlreadyRunning
 from hub.web.address import PortTaken
@@ -39,6 +42,20 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """One clear line, and the exit code."""
     sys.stderr.write(f"toba-hub: {message}\n")
     raise typer.Exit(code)
+
+
+def must_have_run(conf: Configuration) -> None:
+    """End the command where no hub has kept anything yet."""
+    if not conf.settings.ledger_file.exists():
+        fail(f"no hub has run on {conf.settings.data} yet")
+
+
+@contextmanager
+def ledger_of(conf: Configuration) -> Iterator[Ledger]:
+    """What the hub keeps of alerts and neighbours, to look at; ends the command likewise."""
+    must_have_run(conf)
+    with closing(Ledger(conf.settings.ledger_file)) as ledger:
+        yield ledger
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -290,7 +290,7 @@ class Online:
 
     def __init__(self, conf: Configuration) -> None:
         self._runner = asyncio.Runner()
-        self._link = Link(conf.settings.data / "ingest.sock")
+        self._link = Link(conf.settings.ingest_socket)
 
     def take(self, readings: Sequence[Reading]) -> None:
         self._runner.run(self._link.take(readings))

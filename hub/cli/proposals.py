@@ -11,11 +11,10 @@ import typer
 
 from hub import configuration, proposals
 from hub.cli.alerts import Who, Why, act_on, user
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, ledger_of, out, plainly, table
 from hub.clock import to_datetime
 from hub.configuration import Configuration
 from hub.edges import Edge
-from hub.ledger import Ledger
 from hub.proposals import Found, plain
 from rules.act import Act
 
@@ -112,11 +111,5 @@ def _wire(edge: Edge) -> str:
 
 
 def _found(conf: Configuration) -> Found:
-    path: Path = conf.settings.data / "serve.db"
-    if not path.exists():
-        fail(f"no hub has run on {conf.settings.data} yet")
-    ledger = Ledger(path)
-    try:
+    with ledger_of(conf) as ledger:
         return ledger.found(conf.inventory)
-    finally:
-        ledger.close()

@@ -20,17 +20,17 @@ def reload(settings: Settings = DEFAULT) -> None:
     went away are closed and say so. New rules learn from the store what their windows look back
     to, and their alerts say that. What needs a restart is named. SIGHUP does the same.
     """
-    data = settings_file.read(settings).data
-    if supervisor.running(data) is None:
-        fail(f"no hub is running on {data}; start it with `toba-hub run`")
-    changes = asyncio.run(_ask(data))
+    given = settings_file.read(settings)
+    if supervisor.running(given.data) is None:
+        fail(f"no hub is running on {given.data}; start it with `toba-hub run`")
+    changes = asyncio.run(_ask(given.ingest_socket))
     for line in changes.lines():
         out.print(line, highlight=False, markup=False)
     out.print("[green]reloaded[/]" if changes else "[green]nothing has changed[/]")
 
 
-async def _ask(data: Path) -> Changes:
-    link = Link(data / "ingest.sock")
+async def _ask(socket: Path) -> Changes:
+    link = Link(socket)
     try:
         return await link.reload()
     finally:

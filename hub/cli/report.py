@@ -55,7 +55,7 @@ def report(
         fail(f"--json and --format {form} contradict each other", 2)
     chosen = "json" if as_json else form or (asked.form_of(output) if output else None) or "html"
     conf = configuration.load(settings)
-    if not (conf.settings.data / "serve.db").exists():
+    if not conf.settings.ledger_file.exists():
         fail(f"no hub has run on {conf.settings.data} yet: there is nothing to report")
     if output is None and chosen == "pdf" and sys.stdout.isatty():
         fail("a PDF is nothing for a terminal; name a file: -o report.pdf", 2)

@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 
 from hub import configuration, edges
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly
+from hub.cli.common import DEFAULT, Settings, fail, ledger_of, out, plainly
 from hub.clock import to_datetime
 from hub.edges import Judged, Word
 from hub.inventory import Device, Inventory
-from hub.ledger import Ledger
 from hub.problems import nearest
 from rules.text import counted
 from rules.topology import Topology
@@ -57,14 +56,10 @@ def topology(
     if under and under not in parents:
         remedy = nearest(under, parents)
         fail(f"no device {under!r} in the inventory{f' ({remedy})' if remedy else ''}", 2)
-    path = conf.settings.data / "serve.db"
     told: list[edges.Edge] = []
-    if path.exists():
-        ledger = Ledger(path)
-        try:
+    if conf.settings.ledger_file.exists():
+        with ledger_of(conf) as ledger:
             told = ledger.edges()
-        finally:
-            ledger.close()
     found = [
         one
         for one in edges.judged(told, parents)

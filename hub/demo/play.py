@@ -126,7 +126,7 @@ async def _hub(
     if options.seconds is not None:
         tasks.append(asyncio.create_task(_end(stop, options.seconds, conf, drops)))
     if options.story:
-        tasks.append(asyncio.create_task(stories.tell(field.ask, data / "ingest.sock")))
+        tasks.append(asyncio.create_task(stories.tell(field.ask, conf.settings.ingest_socket)))
     try:
         code = await supervisor.supervise(app.children(conf.path, socket), stop)
     finally:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from hub import logs
@@ -35,7 +35,7 @@ ENVIRONMENT = ("pm25", "do_mgl", "rain_mm", "water_level_m", "temperature", "noi
 
 async def dropped(conf: Configuration) -> dict[str, int]:
     """What the ingest process dropped or refused, by reason; ask while it runs."""
-    link = Link(conf.settings.data / "ingest.sock")
+    link = Link(conf.settings.ingest_socket)
     try:
         health = await link.health()
     except TryAgain as error:
@@ -48,7 +48,7 @@ async def dropped(conf: Configuration) -> dict[str, int]:
 
 async def of(conf: Configuration, began_ns: int, drops: Mapping[str, int]) -> dict[str, Any]:
     """The JSON object of `toba-hub demo --json`; the hub has ended."""
-    with _ledger(conf) as ledger:
+    with closing(Ledger(conf.settings.ledger_file)) as ledger:
         try:
             counts = ledger.counts()
             owed = dict(ledger.db.execute("SELECT state, count(*) FROM owed GROUP BY state"))
@@ -68,17 +68,8 @@ async def of(conf: Configuration, began_ns: int, drops: Mapping[str, int]) -> di
 
 def told(conf: Configuration) -> list[dict[str, Any]]:
     """What every team was told, in order; see `story.told`."""
-    with _ledger(conf) as ledger:
+    with closing(Ledger(conf.settings.ledger_file)) as ledger:
         return story.told(ledger.db)
-
-
-@contextmanager
-def _ledger(conf: Configuration) -> Iterator[Ledger]:
-    ledger = Ledger(conf.settings.data / "serve.db")
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 async def _readings(conf: Configuration, began_ns: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
@@ -36,13 +37,9 @@ def of(conf: Configuration, month: str, now_ns: int) -> Report:
     wanted = Month.parse(month) if month else None
     if wanted is not None and wanted.span(zone)[0] > now_ns:
         raise ValueError(f"{wanted} has not begun yet")
-    ledger = Ledger(conf.settings.data / "serve.db")
-    try:
-        return made.make(
-            asked(conf), ledger, wanted or made.default_month(ledger, zone, now_ns), now_ns
-        )
-    finally:
-        ledger.close()
+    with closing(Ledger(conf.settings.ledger_file)) as ledger:
+        chosen = wanted or made.default_month(ledger, zone, now_ns)
+        return made.make(asked(conf), ledger, chosen, now_ns)
 
 
 def asked(conf: Configuration) -> Asked:
