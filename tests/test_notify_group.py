@@ -14,7 +14,7 @@ from hub.notify import outbox
 from hub.notify.channels.base import NeverWorks, Policy, TryAgain
 from hub.notify.group import LINES, Shift, group, handover
 from hub.notify.lane import LONGEST_S, MOST_IN_ONE
-from hub.notify.message import Facts, Message, collapse
+from hub.notify.message import NIGHT, Facts, Message, collapse
 from hub.notify.pace import Pace
 from hub.notify.rota import Quiet
 from hub.notify.routing import Router, Team
@@ -136,6 +136,33 @@ async def test_a_message_waits_for_company_as_long_as_it_says(conn: sqlite3.Conn
     assert setting.channel.tried == []
     await setting.go(0.2)
     assert [m.kind for m in setting.channel.got] == ["group"]
+
+
+async def test_who_waits_for_company_joins_the_first_and_who_waits_for_the_morning_nobody(
+    conn: sqlite3.Connection,
+) -> None:
+    setting = Setting(conn, Policy())
+
+    def waiting(number: int, seconds: float, bunch: str = "x") -> Message:
+        return replace(alike(number), bunch=bunch, not_before_ns=NOON + round(seconds * 10**9))
+
+    setting.owe(waiting(1, 10), waiting(2, 10, NIGHT))
+    await setting.go(9.5)
+    setting.owe(waiting(3, 19.5), waiting(4, 3_600, NIGHT), waiting(5, 19.5, "y"))
+    await setting.go(0.5)
+    told = [m.text.count("Sensor") for m in setting.channel.got]
+    assert (told, setting.states()) == ([2, 1], {"sent": 3, "owed": 2})
+    await setting.go(3_600)
+    assert setting.states() == {"sent": 5}
+
+
+async def test_a_summary_of_all_that_waits_leaves_the_night_alone(conn: sqlite3.Connection) -> None:
+    setting = Setting(conn, Policy(per_minute=2))
+    soon, morning = NOON + 10 * 10**9, NOON + HOUR
+    setting.owe(alike(1), alike(2, site="Uluan"), replace(alike(3), not_before_ns=soon),
+                replace(alike(4), bunch=NIGHT, not_before_ns=morning))  # fmt: skip
+    await setting.go(0)
+    assert setting.states() == {"sent": 3, "owed": 1}
 
 
 async def test_a_clock_set_back_by_years_holds_nothing_for_years(conn: sqlite3.Connection) -> None:

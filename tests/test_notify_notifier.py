@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from hub.clock import now_ns
+from hub.clock import NS, now_ns
 from hub.ledger import Ledger
 from hub.notify import outbox
 from hub.notify.channels import ChannelConfig, Policy, build
@@ -27,7 +28,17 @@ from hub.notify.notifier import Notifier
 from hub.notify.routing import Router, Team
 from hub.outcome import Outcome, Snapshot
 from rules.transition import Transition
-from tests.notify_support import ZONE, Lines, Stub, change, http_stub, numbered, tools, until
+from tests.notify_support import (
+    NOON,
+    ZONE,
+    Lines,
+    Stub,
+    change,
+    http_stub,
+    numbered,
+    tools,
+    until,
+)
 
 
 def hook(url: str, **settings: object) -> ChannelConfig:
@@ -88,6 +99,36 @@ async def test_what_is_owed_while_it_runs_is_sent_as_soon_as_it_is_woken(
         numbered(n).key for n in range(1, 4)
     ]
     assert (found["sent"], found["owed"], found["trouble"]) == (3, 0, 0)
+
+
+async def test_a_burst_of_alike_alerts_in_commits_of_their_own_goes_out_as_one(
+    tmp_path: Path, stub: Stub
+) -> None:
+    """Five routers of one place within a second: the first waits 2 s, and takes the others along
+    though these would wait longer."""
+    path, now = tmp_path / "serve.db", [NOON]
+    channels = build({"hook": hook(stub.url, audience="people")}, tools())
+    router = Router(
+        {"dlh": Team(channels=["hook"])},
+        {"hook": channels["hook"][1]},
+        lambda one: Facts(name=one.device, kind="router", site="Balige"),
+        language="id",
+        zone=ZONE,
+    )
+    async with running(Notifier(path, channels, Lines(), now_ns=lambda: now[0])) as notifier:
+        for n in range(5):
+            now[0] = NOON + n * NS // 5
+            one = change(id=f"{n}-0", key=f"down,{n}", device=f"r-{n}", rule="router_down",
+                         severity="critical", time_ns=now[0])  # fmt: skip
+            owe(path, *router.messages([one]))
+            notifier.wake()
+            await asyncio.sleep(0)
+        assert stub.asked == []
+        now[0] = NOON + 2 * NS
+        notifier.wake()
+        await until(lambda: totals(path) == {"hook": {"sent": 5}})
+    (asked,) = stub.asked
+    assert json.loads(asked.body)["title"].startswith("AKTIF · KRITIS · 5 router di Balige")
 
 
 async def test_its_figures_can_still_be_asked_for_when_it_has_ended(tmp_path: Path) -> None:

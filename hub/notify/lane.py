@@ -1,7 +1,7 @@
 """One channel's way out of the outbox. Nothing here waits for another channel.
 
     due row ─► collapse with what ─► group with what ─► out of time? ─► send ─► note
-               is owed on its alert  is due and alike         │            │
+               is owed on its alert  waits and is alike       │            │
                                                 fallback ◄────┴── never ───┘
 
 While the channel works, messages go oldest first. After a failure the whole channel pauses
@@ -170,7 +170,7 @@ class Lane:
         return _Told(replace(last, message=collapse(old, last.message)), old)
 
     def _company(self, head: Message, now_ns: int, *, any_bunch: bool) -> Iterator[_Told]:
-        """What else is due and goes out with it."""
+        """What else goes out with it."""
         bunch = None if any_bunch else head.bunch
         for alert in outbox.alike(self._around.conn, now_ns, self.channel.name, bunch, MOST_IN_ONE):
             if alert == head.alert:

@@ -23,6 +23,8 @@ from rules.transition import Transition
 
 NOTICES = ("trial", "handover", "digest", "emergency")
 """Kinds of messages that are about no alert of a device."""
+NIGHT = "held"
+"""The bunch of what waits for the morning; any other waits for company."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from hub.notify.message import Message, dump, load
+from hub.notify.message import NIGHT, Message, dump, load
 
 HORIZON_NS = 2 * 3_600 * 1_000_000_000
 """No retry is put off longer than this; a later time means that the clock went back."""
@@ -204,12 +204,14 @@ def alike(
     conn: sqlite3.Connection, now_ns: int, channel: str, bunch: str | None, limit: int
 ) -> list[str]:
     """The alerts of which something of that bunch may go out on the channel in company, in the
-    order of their news; None: of any bunch. What failed before needs no waiting then."""
+    order of their news; None: of any bunch. Neither what failed before waits longer then nor what
+    waits for company, which this is; what waits for the morning does."""
     rows = conn.execute(
         "SELECT alert FROM owed WHERE state = 'owed' AND channel = :channel"  # noqa: S608 (all ours)
-        f" AND (bunch = :bunch OR (:bunch IS NULL AND bunch != '')) AND {_HELD}"
+        " AND (bunch = :bunch OR (:bunch IS NULL AND bunch != ''))"
+        f" AND (bunch != :night OR {_HELD})"
         " GROUP BY alert ORDER BY min(seq) LIMIT :limit",
-        {**_times(now_ns), "channel": channel, "bunch": bunch, "limit": limit},
+        {**_times(now_ns), "channel": channel, "bunch": bunch, "limit": limit, "night": NIGHT},
     )
     return [alert for (alert,) in rows]
 

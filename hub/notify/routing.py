@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from hub.clock import NS
 from hub.localtime import Length
 from hub.notify.channels.base import Policy
-from hub.notify.message import Facts, Message, again, make
+from hub.notify.message import NIGHT, Facts, Message, again, make
 from hub.notify.rota import Duty, Escalation, Person, Quiet, Rota, held_until, on_duty
 from hub.notify.words import Language
 from rules.duration import HOUR
@@ -203,7 +203,7 @@ class Router:
         if policy.audience == "machine":
             return message
         if hearer.held_ns > message.time_ns:
-            return replace(message, bunch="held", not_before_ns=hearer.held_ns)
+            return replace(message, bunch=NIGHT, not_before_ns=hearer.held_ns)
         if not policy.group_by:
             return message
         facts = message.facts
