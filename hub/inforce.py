@@ -23,7 +23,7 @@ from hub.configuration import Configuration
 from hub.journal import Class, Kind
 from hub.journal.files import identity
 from hub.problems import Misconfigured, Problem
-from hub.reload import Changes, compare
+from hub.reload import Changes, compare, loss
 from hub.ruleset import RuleSet
 
 log = logs.get("ingest")
@@ -45,6 +45,8 @@ class InForce:
         self, conf: Configuration, journal: Path, committer: Committer, go_on_with: GoOn
     ) -> None:
         self.conf = conf
+        self._running = conf.settings
+        """What the process was started with."""
         self.refused: list[Problem] = []
         """What was wrong with the last reload: the configuration of before goes on."""
         self.waiting: list[str] = []
@@ -98,14 +100,14 @@ class InForce:
             drafts.append((now, Kind.PAST, Class.ACKNOWLEDGED, stored))
         return await self._committer.submit(drafts, Class.ACT)
 
-    async def reload(self) -> Changes:
-        """Read the files again and go on with what changed; all of it or nothing.
+    async def reload(self, *, remove_many: bool = False) -> Changes:
+        """Read the files again and go on with what changed; all of it or nothing. Most of the
+        devices only go when `remove_many` is said.
 
         Raises `Misconfigured` for files with mistakes, `TryAgain` when it can't be written down.
         """
         async with self._reloading:
-            conf = await self._read()
-            changes = await aside(lambda: compare(self.conf, conf))
+            conf, changes = await self._read(remove_many=remove_many)
             conf.inventory.keep(self.conf.inventory)
             new = await aside(lambda: ruleset.of(conf))
             same = new.sha256 == self._noted
@@ -115,13 +117,18 @@ class InForce:
                 self._marker.write_text(self._known(new))
             await self._go_on_with(conf, changes)
             self.conf, self._noted, self.refused = conf, new.sha256, []
-            self.waiting = list(dict.fromkeys([*self.waiting, *changes.restart]))
+            self.waiting = changes.restart
             log.info("reloaded", changes="; ".join(changes.lines()) or "nothing")
             return changes
 
-    async def _read(self) -> Configuration:
+    async def _read(self, *, remove_many: bool) -> tuple[Configuration, Changes]:
         try:
-            return await aside(lambda: configuration.load(self.conf.path))
+            conf = await aside(lambda: configuration.load(self.conf.path))
+            changes = await aside(lambda: compare(self.conf, conf, self._running))
+            lost = None if remove_many else loss(changes, self.conf)
+            if lost is not None:
+                raise Misconfigured([lost])
+            return conf, changes
         except Misconfigured as error:
             self.refused = error.problems
             log.error("reload refused, all goes on as before", problems=len(error.problems))

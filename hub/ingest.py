@@ -221,8 +221,8 @@ class Ingest:
                 return answer
         return None
 
-    async def reload(self) -> Changes:
-        return await self.in_force.reload()
+    async def reload(self, *, remove_many: bool) -> Changes:
+        return await self.in_force.reload(remove_many=remove_many)
 
     async def _go_on_with(self, conf: Configuration, changes: Changes) -> None:
         """What a reload brought, for the collectors."""

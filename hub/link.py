@@ -53,7 +53,7 @@ class IngestSide(Protocol):
 
     def health(self) -> dict[str, Any]: ...
 
-    async def reload(self) -> Changes:
+    async def reload(self, *, remove_many: bool) -> Changes:
         """Read the configuration again. Raises `Misconfigured`, `TryAgain`."""
         ...
 
@@ -123,9 +123,10 @@ class _Answers:
     async def _health(self, _request: web.Request) -> web.Response:
         return web.json_response(self._side.health())
 
-    async def _reload(self, _request: web.Request) -> web.Response:
+    async def _reload(self, request: web.Request) -> web.Response:
+        remove_many = (await _json(request)).get("remove_many") is True
         try:
-            changes = await self._side.reload()
+            changes = await self._side.reload(remove_many=remove_many)
         except Misconfigured as error:
             return web.json_response({"problems": [asdict(one) for one in error.problems]})
         return web.json_response(changes.plain())
@@ -190,9 +191,10 @@ class Link:
     async def health(self) -> dict[str, Any]:
         return (await self.call("GET", "/health"))[1]
 
-    async def reload(self) -> Changes:
+    async def reload(self, *, remove_many: bool = False) -> Changes:
         """What changed. Raises `Misconfigured`: then nothing did."""
-        _, answer = await self.call("POST", "/reload", timeout=aiohttp.ClientTimeout(RELOAD_S))
+        said, patience = {"remove_many": remove_many}, aiohttp.ClientTimeout(RELOAD_S)
+        _, answer = await self.call("POST", "/reload", json=said, timeout=patience)
         if "problems" in answer:
             raise Misconfigured([Problem(**one) for one in answer["problems"]])
         return Changes.read(answer)

@@ -9,11 +9,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub.configuration import Configuration
+from hub.problems import Problem
 from hub.rulebook import things
+from hub.settings import Settings
 
 AT_ONCE = {"rules", "inventory", "people", "teams", "channels", "maintenance", "grafana"}
 """Sections of the settings that a reload brings in force; the others need a restart."""
 
+
+MANY = 5
+"""So many devices and more than half of all are not removed unless that is said to be meant: an
+inventory that was cut off, or is just being copied, looks like that."""
 
 KINDS = ("rules", "devices", "channels", "teams", "people", "maintenance")
 
@@ -85,12 +91,15 @@ class Changes:
         return found
 
 
-def compare(before: Configuration, after: Configuration) -> Changes:
-    """What is different in `after`."""
-    old, new = before.settings, after.settings
+def compare(
+    before: Configuration, after: Configuration, running: Settings | None = None
+) -> Changes:
+    """What is different in `after`. `running`: what the process was started with, if `before` is
+    not the first."""
+    old, new, first = before.settings, after.settings, running or before.settings
     sections = [
-        (name, old.collectors.get(name), new.collectors.get(name))
-        for name in sorted({*old.collectors, *new.collectors})
+        (name, first.collectors.get(name), new.collectors.get(name))
+        for name in sorted({*first.collectors, *new.collectors})
     ]
     return Changes(
         rules=_difference(
@@ -110,10 +119,20 @@ def compare(before: Configuration, after: Configuration) -> Changes:
             if before.inventory.targets(name) != after.inventory.targets(name)
         ],
         restart=[
-            *_keys(old, new),
+            *_keys(first, new),
             *(f"collectors.{name}" for name, one, other in sections if one != other),
         ],
     )
+
+
+def loss(changes: Changes, before: Configuration) -> Problem | None:
+    """Most of the devices would be gone: is that meant?"""
+    gone, had = changes.devices.removed, len(before.inventory.devices)
+    if len(gone) < MANY or 2 * len(gone) <= had:
+        return None
+    what = f"{len(gone)} of {had} devices would be removed ({_some(gone)})"
+    remedy = "is a file empty or cut off? if it is meant: toba-hub reload --remove-many"
+    return Problem(str(before.path), 0, "inventory", what, remedy)
 
 
 def _bare(rule: Any) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ import yaml
 
 from hub import reload, rulebook, ruleset
 from hub.clock import NS, now_ns
+from hub.configuration import Configuration
 from hub.ingest import Ingest
+from hub.inventory_file import from_data
 from hub.journal import Kind, Reader
 from hub.problems import Misconfigured
 from hub.reading import Reading, Series
@@ -98,6 +101,33 @@ def test_what_was_changed_is_said_and_so_is_what_needs_a_restart(tmp_path: Path)
     assert "needs a restart to count: web.port" in changes.lines()
 
 
+def test_a_setting_that_is_put_back_needs_no_restart_and_one_that_stays_goes_on_to(
+    tmp_path: Path,
+) -> None:
+    running = files(tmp_path, DIRTY)
+    moved = files(tmp_path, DIRTY, web={"port": 8081})
+    again = files(tmp_path, DIRTY, HOT, web={"port": 8081})
+    assert reload.compare(running, moved, running.settings).restart == ["web.port"]
+    assert reload.compare(moved, again, running.settings).restart == ["web.port"]
+    assert reload.compare(moved, running, running.settings).restart == []
+
+
+@pytest.mark.parametrize(("had", "left", "refused"), [(9, 4, True), (9, 5, False), (4, 0, False)])
+def test_an_inventory_that_looks_cut_off_is_not_taken_at_its_word(
+    tmp_path: Path, had: int, left: int, refused: bool
+) -> None:
+    def conf(count: int) -> Configuration:
+        devices = [{"id": f"s-{n}", "kind": "sensor", "site": "balige"} for n in range(count)]
+        found = from_data({"sites": INVENTORY["sites"], "devices": devices})
+        return replace(files(tmp_path, DIRTY), inventory=found)
+
+    before = conf(had)
+    found = reload.loss(reload.compare(before, conf(left)), before)
+    assert (found is not None) is refused
+    if found is not None:
+        assert "5 of 9 devices would be removed (s-4, " in found.message
+
+
 # -- a hub that runs -----------------------------------------------------------------------
 
 
@@ -116,8 +146,8 @@ class Scene:
         body = json.dumps({"m": values})
         self.server.publish(f"toba/v1/dlh/balige/{device}/telemetry", body)
 
-    def reload(self) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hub", "reload", "-s", str(self.hub.path)]
+    def reload(self, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hub", "reload", "-s", str(self.hub.path), *options]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def alerts(self) -> dict[str, str]:
@@ -214,6 +244,14 @@ def test_a_bad_file_is_refused_whole_and_said_where_people_look(scene: Scene) ->
         "the complaint to be over",
         lambda: not [r for r in scene.hub.get("/api/v1/health")["reasons"] if "refused" in r],
     )
+
+    (scene.folder / "inventory.yaml").write_text("")
+    done = scene.reload()
+    assert done.returncode == 78
+    assert "5 of 5 devices would be removed" in done.stderr
+    assert len(scene.hub.get("/api/v1/devices")) == 5
+    done = scene.reload("--remove-many")
+    assert (done.returncode, "devices: 5 removed" in done.stdout) == (0, True), done
 
 
 def test_a_restart_goes_on_with_the_rules_of_the_journal(scene: Scene) -> None:
