@@ -44,6 +44,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+def group(about: str) -> typer.Typer:
+    """Verbs that come together: `toba-hub journal status`."""
+    return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode="markdown")
+
+
 def must_have_run(conf: Configuration) -> None:
     """End the command where no hub has kept anything yet."""
     if not conf.settings.ledger_file.exists():

@@ -11,19 +11,14 @@ from typing import Annotated
 import typer
 
 from hub import configuration, logs
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, group, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.web.tokens import ROLES, TokenError, Tokens
 
-
-def _group(about: str) -> typer.Typer:
-    return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode="markdown")
-
-
-grafana = _group("Dashboards: build their JSON, push them into an existing Grafana.")
-notify = _group("Notification channels.")
-rules = _group("Rules: try their cases, ask why an alert fires, try changes on history.")
-token = _group("Tokens for the board's API.")
+grafana = group("Dashboards: build their JSON, push them into an existing Grafana.")
+notify = group("Notification channels.")
+rules = group("Rules: try their cases, ask why an alert fires, try changes on history.")
+token = group("Tokens for the board's API.")
 
 
 @grafana.command("build")

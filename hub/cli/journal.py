@@ -12,18 +12,14 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hub import configuration
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, group, out, plainly, table
 from hub.clock import to_datetime
 from hub.journal import Class, Kind, Lost, Reader, Record
 from hub.journal.survey import Status, status, verify
 from hub.settings import MIB
 from hub.settings import Journal as Quotas
 
-journal = typer.Typer(
-    help="The log of everything: how full, how whole, what is in it.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+journal = group("The log of everything: how full, how whole, what is in it.")
 
 KindName = Enum("KindName", {kind.name: kind.name.lower() for kind in Kind})  # type: ignore[misc]  # made of the names
 ClassName = Enum("ClassName", {klass.name: klass.name.lower() for klass in Class})  # type: ignore[misc]  # made of the names

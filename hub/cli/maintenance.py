@@ -9,17 +9,13 @@ from pydantic import ValidationError
 
 from hub import acts, configuration
 from hub.cli.alerts import Who, Why, matcher_of, user
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly, table
+from hub.cli.common import DEFAULT, Settings, fail, group, out, plainly, table
 from hub.clock import now_ns, to_datetime
 from hub.plans import Plan, PlanError, Plans
 from hub.problems import from_pydantic
 from hub.windows import Window, begun, next_begin
 
-maintenance = typer.Typer(
-    help="Planned work: windows in which matching alerts page nobody.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+maintenance = group("Planned work: windows in which matching alerts page nobody.")
 
 
 @maintenance.command("add")

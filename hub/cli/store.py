@@ -13,17 +13,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from hub import backup as copying
 from hub import configuration
 from hub import influx_setup as setting_up
-from hub.cli.common import DEFAULT, Settings, fail, out, plainly
+from hub.cli.common import DEFAULT, Settings, fail, group, out, plainly
 from hub.clock import to_datetime
 from hub.settings import MIB
 from hub.snapshot import READINGS
 from hub.store.base import StoreDown, StoreRefused
 
-influx = typer.Typer(
-    help="InfluxDB: make what the hub needs there.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+influx = group("InfluxDB: make what the hub needs there.")
 
 
 @influx.command("setup")

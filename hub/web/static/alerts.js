@@ -10,14 +10,14 @@ const OFFERED = [[900, "15m"], [3600, "1h"], [14400, "4h"], [43200, "12h"], [864
 
 const sign = (alert) => (alert.state === "acknowledged" ? "acknowledged" : alert.severity);
 
-export function place(alert) {
+function place(alert) {
   const site = state.sites?.get(alert.site)?.name;
   const parts = [alert.name, alert.tags.ifname ?? alert.tags.sensor, state.opds?.get(alert.opd)?.name, site];
   return [...new Set(parts.filter(Boolean))].join(" · ");
 }
 
 /** "74,8 µg/m³ (batas 55,4)" as the rule says it, else the value with its unit; a bare 0 or 1 of a truth tells nobody anything. */
-export const reading = (alert) => pick(alert.detail) || (alert.value === null || !alert.unit ? "" : plain(alert.value, alert.unit, ""));
+const reading = (alert) => pick(alert.detail) || (alert.value === null || !alert.unit ? "" : plain(alert.value, alert.unit, ""));
 
 const KINDS = ["router", "switch", "ap", "ups", "camera", "sensor"];
 

@@ -45,7 +45,7 @@ function gaps(window) {
 const zoned = (seconds) => uPlot.tzDate(new Date(seconds * 1000), state.regency?.zone ?? "Asia/Jakarta");
 const AXIS = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "13px system-ui, sans-serif" };
 
-export class Chart {
+class Chart {
   /** `wanted`: {title, parts: [{measurement, field, device, ifname?, sensor?, label}]} */
   constructor(wanted, height = 200) {
     this.wanted = wanted;
@@ -169,7 +169,7 @@ function zonedText(seconds, all) {
 }
 
 /** What the board draws by itself: the air of the capital and the traffic of the core. */
-export function defaults() {
+function defaults() {
   const devices = [...state.info.values()];
   const having = (field) => devices.filter((one) => state.devices.get(one.id)?.headline.some((metric) => metric.field === field));
   const air = having("pm25");
@@ -185,7 +185,7 @@ function airChart(station) {
   return { title: `PM2.5 · ${station.name}`, parts: [{ measurement: metric.measurement, field: "pm25", device: station.id, sensor: metric.tags.sensor }] };
 }
 
-export function trafficChart(router) {
+function trafficChart(router) {
   const metric = state.devices.get(router.id).headline.find((one) => one.field === "in_bps");
   const part = { measurement: "interface", device: router.id, ifname: metric.tags.ifname };
   return {

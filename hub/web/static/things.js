@@ -25,7 +25,7 @@ for (const button of document.querySelectorAll("[data-tab]")) {
 }
 
 /** A small line of recent points; the viewBox stretches, the stroke does not. */
-export function sparkline(points) {
+function sparkline(points) {
   const line = s("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" });
   line.append(s("path", { class: "spark-line" }));
   drawSpark(line, points);
@@ -218,7 +218,7 @@ export function showHistory(box, items) {
 }
 
 /** What sends no messages now; the board itself goes on showing it. */
-export async function loadSilences() {
+async function loadSilences() {
   silences = await get("/api/v1/silences").catch(() => silences);
   $("tab-silences").hidden = !silences.length && tab !== "silences";
   say($("tab-silences"), t("tab.silences", { count: silences.length }));
