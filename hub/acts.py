@@ -76,7 +76,7 @@ def length_ns(hours: float) -> int:
     return max(1, round(hours * 3600)) * NS
 
 
-def meets_nothing(matcher: Mapping[str, str], conf: Configuration) -> str:
+def meets_nothing(matcher: Mapping[str, str | list[str]], conf: Configuration) -> str:
     """Why no alert of today's inventory and rules can match; empty: one can."""
     patterns = Matcher(matcher)
     of_things = patterns.only(frozenset(THING_KEYS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import tempfile
@@ -64,7 +65,9 @@ def _disk(data: Path, conf: Configuration) -> list[Finding]:
         sync_ms = _sync_ms(data)
     except OSError as error:
         why = error.strerror or str(error)
-        return [Finding("bad", "data folder", f"{data}: {why}", "make it writable for this user")]
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space there" if full else "make it writable for this user"
+        return [Finding("bad", "data folder", f"{data}: {why}", remedy)]
     level: Literal["good", "warn"] = "good" if sync_ms < SLOW_SYNC_MS else "warn"
     remedy = "" if level == "good" else "each acknowledgement waits for it: use a local SSD"
     free_mib = shutil.disk_usage(data).free // MIB
@@ -98,11 +101,12 @@ async def _hub(url: str) -> Finding:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S)) as session,
             session.get(f"{url}/healthz") as answer,
         ):
-            text = (await answer.text())[:300]
             if answer.status == 200:
                 return Finding("good", "running hub", url)
-            return Finding("bad", "running hub", text, "see the reasons on its board")
-    except (aiohttp.ClientError, TimeoutError) as error:
+            said = await answer.json()
+            reasons = [str(one) for one in said.get("reasons", ())]
+            return Finding("bad", "running hub", f"{url}: {'; '.join(reasons)}", "mend that")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return Finding("bad", "running hub", f"{url} does not answer: {error}", "see its log")
 
 

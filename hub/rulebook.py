@@ -10,7 +10,7 @@ from typing import Any
 
 from hub import yamlfile
 from hub.inventory import Device, Inventory
-from hub.problems import Misconfigured, Path, Problem, nearest
+from hub.problems import Misconfigured, Path, Problem, dotted, nearest
 from hub.settings import Rules as RuleSettings
 from hub.yamlfile import YamlFile
 from rules import duration, hours
@@ -75,7 +75,9 @@ def read(
             if key:
                 problems.append(blame.problem(("rules", "set", key), message, *remedy))
             elif name not in disabled:
-                problems.append(file.problem(where, message, *remedy))
+                # What the settings have changed may go ill with what they have not.
+                too = [f"change {name}.{dotted(where[2:])} too"] if name in changes else []
+                problems.append(file.problem(where, message, "; ".join([*remedy, *too])))
     problems += _unknown(known, settings, blame)
     yamlfile.raise_if(problems)
     return rules

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import sqlite3
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -47,11 +46,6 @@ from hub.web.tokens import Tokens
 from rules.recorders import standard
 
 log = logs.get("serve")
-
-DEAD_AFTER = 3
-"""A channel that failed so often in a row …"""
-DEAD_S = 120.0
-"""… while its oldest message has waited so long is dead."""
 
 FORGET_EVERY_S = 3600.0
 FORGET_AT_ONCE = 1_000
@@ -247,7 +241,7 @@ class Serve:
                 "store_down_s": 0 if down_ns is None else max(0, now - down_ns) // NS,
                 "store_behind": max(0, engine.durable_id() - self.forwarder.stored_id),
                 "rules_behind_s": engine.behind_ns(now) // NS,
-                "channels_dead": sum(map(_is_dead, self.notifier.statistics().values())),
+                "channels_dead": self.notifier.dead(),
             }
             # Without ingest nothing can be told; the board says that it is gone.
             with suppress(TryAgain):
@@ -267,11 +261,6 @@ class Serve:
             except sqlite3.Error as error:  # a full disk: they are still there in an hour
                 log.warning("old alerts can't be let go yet", why=str(error))
             await asyncio.sleep(pause_s)
-
-
-def _is_dead(channel: Mapping[str, int | float | str]) -> bool:
-    """Does a channel fail again and again while somebody should hear of something?"""
-    return float(channel["trouble"]) >= DEAD_AFTER and float(channel["oldest_s"]) >= DEAD_S
 
 
 def _signer(conf: Configuration) -> Signer | None:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import aiohttp
 
-from hub import logs
-from hub.clock import to_datetime
+from hub import logs, timesheet
+from hub.clock import from_datetime, to_datetime
 from hub.health import Health
 from hub.notify import outbox
 from hub.notify.message import Message
@@ -108,10 +108,15 @@ class Daily:
     def look(self) -> int:
         """Owe the digest if it is time; how many messages are new."""
         now_ns = self._now_ns()
-        date = due(to_datetime(now_ns, self._zone), self._given.at)
-        if not date or date == self._done:
+        at = due(to_datetime(now_ns, self._zone), self._given.at)
+        date = f"{at:%Y-%m-%d}" if at else ""
+        if at is None or date == self._done:
             return 0
         try:
+            began_ns, _ = timesheet.heard_ns(self._db)
+            if not 0 < began_ns <= from_datetime(at):
+                self._done = date  # of a day that it did not live through it can say nothing
+                return 0
             with outbox.transaction(self._db):
                 new = outbox.owe(self._db, self._messages(date, now_ns), now_ns)
         except sqlite3.Error as error:  # a full disk: again in a moment
@@ -123,14 +128,14 @@ class Daily:
         return new
 
 
-def due(now: datetime, at: str) -> str:
-    """The date of the digest that is due at that local time; empty: none is."""
+def due(now: datetime, at: str) -> datetime | None:
+    """Since when a digest is due at that local time; None: none is."""
     hour, minute = map(int, at.split(":"))
     for day in (now, now - timedelta(days=1)):
         time = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
         if timedelta() <= now - time < LATEST:
-            return f"{time:%Y-%m-%d}"
-    return ""
+            return time
+    return None
 
 
 def unwritable(folder: Path) -> str:

@@ -207,6 +207,17 @@ def test_a_plain_mistake_is_named_once_in_plain_words_with_what_to_do(
     assert said in str(problem)
 
 
+def test_a_value_that_no_longer_fits_what_the_settings_changed_says_how_to_change_it_too(
+    tmp_path: Path,
+) -> None:
+    rules = rule("{measurement: device, field: cpu_pct, above: 90, clear_below: 80}")
+    path = small(tmp_path, rules_yaml=rules)
+    text = path.read_text().replace("rules: {", "rules: {set: {down.when.above: 50}, ")
+    path.write_text(text)
+    (problem,) = problems(path)
+    assert problem.remedy == "make it at most 50; change down.when.clear_below too"
+
+
 def test_a_table_saved_in_an_old_encoding_says_where_and_how_to_save_it(tmp_path: Path) -> None:
     path = small(tmp_path)
     path.write_text(path.read_text().replace("[inventory.yaml]", "[inventory.yaml, old.csv]"))

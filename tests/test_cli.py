@@ -167,6 +167,20 @@ def test_a_silence_of_nobody_is_warned_of(terminal: Terminal) -> None:
     assert "no rule matches" in terminal.run("silence", "rule=x").stderr
 
 
+def test_a_window_that_is_over_is_refused_and_odd_ones_are_warned_of(terminal: Terminal) -> None:
+    add = ("maintenance", "add")
+    past = ("--from", "2026-01-01 08:00", "--until", "2026-01-01 10:00")
+    assert "over already" in terminal.bad(*add, "dulu", "device=aq1", *past)
+    done = terminal.run(*add, "salah", "device=r-nope", "--weekly", "sun 02:00", "--lasts", "2h")
+    assert (done.exit_code, "no device of the inventory" in done.stderr) == (0, True), done
+    done = terminal.run(*add, "terus", "kind=sensor", "--cron", "*/5 * * * *", "--lasts", "2h")
+    assert (done.exit_code, "it is always on" in done.stderr) == (0, True), done
+    done = terminal.run(*add, "malam", "kind=sensor", "--weekly", "sun 02:00", "--lasts", "2h")
+    assert (done.exit_code, done.stderr) == (0, "")
+    for name in ("salah", "terus", "malam"):
+        terminal.good("maintenance", "remove", name)
+
+
 def test_the_board_refuses_absurd_silences_with_words(terminal: Terminal) -> None:
     day = 86_400
     for matcher, seconds, status in (

@@ -169,6 +169,26 @@ async def test_a_refusal_goes_out_through_the_fallback_without_delay(
             await until(lambda: totals(path) == {"first": {"failed": 1}, "second": {"sent": 1}})
 
 
+async def test_a_channel_that_was_dead_before_a_restart_is_so_until_something_goes_out(
+    tmp_path: Path, stub: Stub
+) -> None:
+    path, later = tmp_path / "serve.db", now_ns() + 300 * NS
+    owe(path, numbered(1), numbered(2))
+    conn = outbox.connect(path)
+    for _ in range(3):
+        with outbox.transaction(conn):
+            outbox.retry(conn, numbered(1).key, 0, "connection refused")
+    conn.close()
+    channels = build({"hook": hook(stub.url)}, tools())
+    notifier = Notifier(path, channels, Lines(), now_ns=lambda: later)
+    assert notifier.dead() == 1
+    notifier.lanes["hook"].counts.last_sent_ns = later
+    assert notifier.dead() == 0, "one message that nobody can deliver is no dead channel"
+    async with running(notifier):
+        await until(lambda: totals(path) == {"hook": {"sent": 2}})
+        assert notifier.dead() == 0
+
+
 async def test_two_channels_that_are_each_others_fallback_end(tmp_path: Path) -> None:
     path = tmp_path / "serve.db"
     owe(path, numbered(1, "a"))

@@ -127,12 +127,12 @@ def test_what_is_done_stays_done(conn: sqlite3.Connection) -> None:
 
 
 def test_the_backlog_tells_number_oldest_and_next(conn: sqlite3.Connection) -> None:
-    assert outbox.backlog(conn, "hook") == outbox.Backlog(0, None, None)
+    assert outbox.backlog(conn, "hook") == outbox.Backlog(0, None, None, 0)
     one, two = numbered(1), numbered(2)
     outbox.owe(conn, [one], NOON)
     outbox.owe(conn, [two], NOON + MINUTE)
     outbox.retry(conn, one.key, NOON + HOUR, "busy")
-    assert outbox.backlog(conn, "hook") == outbox.Backlog(2, NOON, NOON + MINUTE)
+    assert outbox.backlog(conn, "hook") == outbox.Backlog(2, NOON, NOON + MINUTE, 1)
 
 
 def test_what_is_owed_to_a_channel_that_is_gone_is_given_up_by_name(

@@ -15,6 +15,7 @@ from aiohttp import web
 from hub import vigil
 from hub.clock import from_datetime
 from hub.health import Health
+from hub.ledger import Ledger
 from hub.notify import outbox
 from hub.notify.digest import Day, digest
 from hub.notify.message import Message, emergency, instead
@@ -94,9 +95,13 @@ def message(date: str, now_ns: int) -> list[Message]:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    made = outbox.connect(tmp_path / "serve.db")
-    yield made
-    made.close()
+    """Of a hub that has listened for a day."""
+    ledger = Ledger(tmp_path / "serve.db")
+    outbox.create(ledger.db)
+    heard_ns = from_datetime(SEVEN - timedelta(days=1))
+    ledger.db.execute("INSERT INTO span VALUES ('hub', ?, ?, 1)", (heard_ns, heard_ns + 1))
+    yield ledger.db
+    ledger.close()
 
 
 def daily(db: sqlite3.Connection, now: list[datetime]) -> vigil.Daily:
@@ -117,6 +122,20 @@ def test_the_digest_is_owed_once_a_day_over_restarts(db: sqlite3.Connection) -> 
     assert daily(db, now).look() == 2, "what a stop made late is made up for"
     now[0] = SEVEN + timedelta(days=2, hours=9)
     assert daily(db, now).look() == 0, "at four in the afternoon nobody wants the morning's"
+
+
+def test_of_a_day_that_the_hub_did_not_live_through_there_is_no_digest(
+    db: sqlite3.Connection,
+) -> None:
+    now = [SEVEN - timedelta(hours=23)]
+    db.execute("DELETE FROM span")
+    assert daily(db, now).look() == 0, "it has just begun"
+    first_ns = from_datetime(SEVEN - timedelta(hours=23))
+    db.execute("INSERT INTO span VALUES ('hub', ?, ?, 1)", (first_ns, first_ns + 1))
+    now[0] = SEVEN - timedelta(hours=22)
+    assert daily(db, now).look() == 0
+    now[0] = SEVEN
+    assert daily(db, now).look() == 2
 
 
 def test_the_digest_says_what_the_day_was_like_in_both_languages() -> None:

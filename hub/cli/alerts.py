@@ -65,7 +65,7 @@ def ack(
 @plainly
 def silence(
     match: Annotated[
-        list[str] | None, typer.Argument(help="device=…, rule=…, site=…, opd=… (globs).")
+        list[str] | None, typer.Argument(help="device=…, kind=…, site=…, opd=…, rule=… (globs).")
     ] = None,
     hours: Annotated[float, typer.Option(help="How long; a year at most.")] = 1.0,
     why: Why = "",

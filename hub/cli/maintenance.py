@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,9 @@ maintenance = group("Planned work: windows in which matching alerts page nobody.
 @plainly
 def add(
     name: Annotated[str, typer.Argument(help="What it is, for example ups-porsea.")],
-    match: Annotated[list[str], typer.Argument(help="device=…, rule=…, site=…, opd=… (globs).")],
+    match: Annotated[
+        list[str], typer.Argument(help="device=…, kind=…, site=…, opd=…, rule=… (globs).")
+    ],
     begins: Annotated[str, typer.Option("--from", help='Once: local, "2026-12-01 22:00".')] = "",
     until: Annotated[str, typer.Option(help="Once: its end.")] = "",
     weekly: Annotated[str, typer.Option(help='Every week: "sun 02:00".')] = "",
@@ -55,10 +58,15 @@ def add(
         fail(f"a window can't match by {sorted(strange)[0]!r}", 2)
     if any(one.name == name for one in conf.settings.maintenance):
         fail(f"the settings have a window {name!r} already")
+    if _over(window, conf):
+        fail("this window is over already")
     try:
         Plans(conf.settings.data).add(Plan(window, who or user(), now_ns()))
     except PlanError as error:
         fail(str(error))
+    for doubt in (acts.meets_nothing(window.match, conf), _endless(window, conf)):
+        if doubt:
+            sys.stderr.write(f"toba-hub: look: {doubt}; planned all the same\n")
     out.print(f"[green]planned[/]; {_when(window, conf)}")
 
 
@@ -99,6 +107,22 @@ def remove(
     except PlanError as error:
         fail(str(error))
     out.print(f"{name} is planned no more")
+
+
+def _over(window: Window, conf: configuration.Configuration) -> bool:
+    now, zone = now_ns(), conf.settings.timezone
+    return begun(window, now, zone) is None and next_begin(window, now, zone) is None
+
+
+def _endless(window: Window, conf: configuration.Configuration) -> str:
+    """Why it would never end; empty: it will."""
+    zone = conf.settings.timezone
+    begin_ns = next_begin(window, now_ns(), zone)
+    one = begun(window, begin_ns, zone) if begin_ns is not None else None
+    again_ns = next_begin(window, begin_ns, zone) if begin_ns is not None else None
+    if one is None or again_ns is None or again_ns > one.until_ns:
+        return ""
+    return "it is always on, the next time begins before one ends"
 
 
 def _words(path: tuple[str | int, ...], message: str, remedy: str) -> str:

@@ -30,7 +30,11 @@ from hub.notify.lane import Lane, Surroundings
 KEEP_NS = 30 * 86_400 * NS
 """How long the outbox remembers what was done with."""
 _TIDY_S = 3_600.0
-NONE = outbox.Backlog(0, None, None)
+DEAD_AFTER = 3
+"""A channel that failed so often in a row …"""
+DEAD_S = 120.0
+"""… while its oldest message has waited so long is dead."""
+NONE = outbox.Backlog(0, None, None, 0)
 """What is said of the outbox once it is closed."""
 
 
@@ -128,8 +132,8 @@ class Notifier:
     def statistics(self) -> dict[str, dict[str, int | float | str]]:
         """Per channel, for the board and /metrics: what is owed, and counts since the start.
 
-        owed, oldest_s (age of the oldest owed), sent, failed, expired, merged, retries,
-        trouble (failures in a row), last_error, last_sent_ns.
+        owed, oldest_s (age of the oldest owed), attempts (the most at one of them), sent, failed,
+        expired, merged, retries, trouble (failures in a row), last_error, last_sent_ns.
         """
         found: dict[str, dict[str, int | float | str]] = {}
         for name, lane in self.lanes.items():
@@ -138,9 +142,16 @@ class Notifier:
             found[name] = {
                 "owed": backlog.number,
                 "oldest_s": max(0, age_ns) / NS,
+                "attempts": backlog.attempts,
                 **asdict(lane.counts),
             }
         return found
+
+    def dead(self) -> int:
+        """How many channels fail again and again while somebody should hear of something. As long
+        as nothing went out since the start, what was tried before counts: a channel has not come
+        back by that."""
+        return sum(map(_is_dead, self.statistics().values()))
 
     def _abandon(self) -> None:
         with outbox.transaction(self._conn):
@@ -180,3 +191,8 @@ class Notifier:
             except sqlite3.Error as error:
                 self._log.warning("the outbox can't be tidied", error=plain(error))
             await asyncio.sleep(_TIDY_S)
+
+
+def _is_dead(channel: Mapping[str, int | float | str]) -> bool:
+    failures = channel["trouble"] if channel["last_sent_ns"] else channel["attempts"]
+    return float(failures) >= DEAD_AFTER and float(channel["oldest_s"]) >= DEAD_S

@@ -104,6 +104,8 @@ class Backlog:
     """When the oldest of them was owed."""
     next_ns: int | None
     """When the first of them may be tried."""
+    attempts: int
+    """How often one of them was tried at the most."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -274,7 +276,8 @@ def of_alert(conn: sqlite3.Connection, channel: str, alert: str) -> list[Owed]:
 def backlog(conn: sqlite3.Connection, channel: str) -> Backlog:
     return Backlog(
         *conn.execute(
-            "SELECT count(*), min(created_ns), min(max(next_ns, hold_ns)) FROM owed"
+            "SELECT count(*), min(created_ns), min(max(next_ns, hold_ns)),"
+            " coalesce(max(attempts), 0) FROM owed"
             " WHERE state = 'owed' AND channel = ?",
             (channel,),
         ).fetchone()
