@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,10 @@ class Chosen(NamedTuple):
     why: str
 
 
+_chosen = lru_cache(maxsize=1024)(Chosen)
+"""One for all devices that are alike."""
+
+
 class Identity(NamedTuple):
     """What a device says of itself."""
 
@@ -82,10 +86,10 @@ class Catalogue:
                 elif best is None or found.rank > best[0]:
                     best = found.rank, name, found.why
         if best is not None:
-            return Chosen(self.devices[best[1]], best[2])
+            return _chosen(self.devices[best[1]], best[2])
         said = identity.sys_object_id or "none"
         why = f"no profile knows sysObjectID {said}" + "".join(f"; {one}" for one in unconfirmed)
-        return Chosen(self.devices[BASE], why)
+        return _chosen(self.devices[BASE], why)
 
 
 class _Fit(NamedTuple):

@@ -323,6 +323,8 @@ class Turns:
 class AgentSession:
     """What the real sessions of all versions share: one agent, at most two requests in flight."""
 
+    __slots__ = ("address", "endpoint", "retries", "slots", "timeout_s")
+
     def __init__(
         self, endpoint: Endpoint, address: Address, timeout_s: float, retries: int
     ) -> None:
@@ -344,6 +346,7 @@ class AgentSession:
 class CommunitySession(AgentSession):
     """Who asks is told by a community: v1 and v2c."""
 
+    __slots__ = ("_asker",)
     version = V2C
 
     def __init__(
@@ -363,6 +366,8 @@ class CommunitySession(AgentSession):
 
 class V2cSession(CommunitySession):
     """SNMP v2c."""
+
+    __slots__ = ()
 
     async def get(self, oids: Sequence[Oid]) -> Reply:
         return await self.ask(pdu_request(GET, oids))

@@ -107,6 +107,8 @@ class Plan(Generic[Row]):
 class Reader:
     """One agent, and what is known of how much it can be asked."""
 
+    __slots__ = ("_max_rows", "_names", "_rows", "session", "skipped")
+
     def __init__(
         self, session: Session, max_repetitions: int, max_names: int, max_rows: int = MAX_ROWS
     ) -> None:

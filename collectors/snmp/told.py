@@ -24,11 +24,13 @@ class _Report:
 
 
 class ToldDown:
-    """What one device reported, by ifIndex."""
+    """What one device reported, by ifIndex. Most report none and have no dictionaries for it."""
+
+    __slots__ = ("_last_s", "_open")
 
     def __init__(self) -> None:
-        self._open: dict[int, _Report] = {}
-        self._last_s: dict[int, float] = {}
+        self._open: dict[int, _Report] | None = None
+        self._last_s: dict[int, float] | None = None
 
     def __bool__(self) -> bool:
         """Any report is open: nearly always there is none, and nothing to look up."""
@@ -36,6 +38,8 @@ class ToldDown:
 
     def tell(self, index: int, now_s: float) -> None:
         """A trap says that this port went down."""
+        if self._open is None or self._last_s is None:
+            self._open, self._last_s = {}, {}
         last = self._last_s.pop(index, None)
         self._last_s[index] = now_s
         if len(self._last_s) > MOST:
@@ -45,8 +49,7 @@ class ToldDown:
 
     def agrees(self, index: int, down: bool, now_s: float) -> bool:
         """A poll says how the port is. True: both witnesses say that it is down."""
-        report = self._open.get(index)
-        if report is None:
+        if not self._open or (report := self._open.get(index)) is None:
             return False
         if down:
             report.confirmed = True
@@ -56,4 +59,5 @@ class ToldDown:
 
     def waits(self, now_s: float) -> bool:
         """Some poll should soon agree, and hasn't yet: ask again."""
-        return any(not r.confirmed and now_s - r.at_s <= LATE_S for r in self._open.values())
+        reports = self._open.values() if self._open else ()
+        return any(not one.confirmed and now_s - one.at_s <= LATE_S for one in reports)

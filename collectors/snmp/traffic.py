@@ -26,6 +26,8 @@ SawUptime = Callable[[int, float, Emit], Awaitable[None]]
 class PortReader:
     """Reads the ports of one device."""
 
+    __slots__ = ("_host", "_reader", "told")
+
     def __init__(self, reader: Reader, host: Host) -> None:
         self._reader = reader
         self._host = host
