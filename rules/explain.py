@@ -16,10 +16,11 @@ from rules.alert import DataState, State
 from rules.inquiry import Hold
 from rules.rule import LANGUAGES, Rule, Text
 from rules.saying import worded
-from rules.text import amount, detail, span, unit_of
+from rules.text import amount, detail, named, span, truth, unit_of
 from rules.thing import Thing
 from rules.track import Comparing, Joint, Missing
 from rules.windows import Windowed
+from rules.words import DOUBTS
 
 Track = Comparing | Joint | Missing
 
@@ -83,14 +84,18 @@ class Explanation:
 def unheard(rule: Rule, thing: Thing) -> Explanation:
     """A rule that is about the device but never met a reading of it."""
     whens = rule.when.parts or (rule.when,)
-    of = ", ".join(f"{when.measurement}.{when.field}" for when in whens)
+    fields = [(when.field, f"{when.measurement}.{when.field}") for when in whens]
+    of = {
+        language: ", ".join(f"{named(field, language)} ({whole})" for field, whole in fields)
+        for language in LANGUAGES
+    }
     title, _ = worded(rule, thing, {}, None)
     return Explanation(
         *("", rule.name, thing.id, {}, title.plain(), "ok", str(DataState.NO_DATA), None),
         **_asked(rule),
         why={
-            "id": [f"belum pernah ada data {of} dari perangkat ini"],
-            "en": [f"no reading of {of} ever came from this device"],
+            "id": [f"belum pernah ada data dari perangkat ini: {of['id']}"],
+            "en": [f"no reading ever came from this device: {of['en']}"],
         },
     )
 
@@ -189,7 +194,7 @@ def _sentences(known: dict[str, Any], track: Track, now_ns: int, language: str) 
     if measured:
         yield measured
     elif known.get("last") is not None:
-        yield f"{rule.when.field} = {amount(rule, known['last'], language)}"
+        yield truth(rule, known["last"], language)
     if isinstance(track, Comparing):
         yield from _data(known, track, language)
     yield _condition(known, rule, language)
@@ -244,7 +249,7 @@ def _data(known: dict[str, Any], track: Comparing, language: str) -> Iterator[st
             else "the data is stale: no timer runs on it, and nothing is over because of it"
         )
     if known["quality"]:
-        doubts = ", ".join(known["quality"])
+        doubts = ", ".join(DOUBTS[doubt][LANGUAGES.index(language)] for doubt in known["quality"])
         said = "mutu data diragukan" if indonesian else "its quality is doubted"
         so = ", jadi tidak dihitung" if indonesian else ", so it counts for nothing"
         yield f"{said} ({doubts}){so if track.rule.when.good_only else ''}"

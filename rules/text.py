@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rules.duration import DAY, HOUR, MINUTE, SECOND
 from rules.rule import LANGUAGES, NO_TEXT, Rule, Text, When
+from rules.words import field_word, truth_word
 
 _WORDS = {
     "id": (("hari", "hari"), ("jam", "jam"), ("menit", "menit"), ("detik", "detik")),
@@ -47,39 +48,6 @@ _COMPARISONS = {
     "id": {"above": "di atas", "below": "di bawah", "equals": "sama dengan", "not_equals": "bukan"},
     "en": {"above": "above", "below": "below", "equals": "equal to", "not_equals": "other than"},
 }
-_FIELDS = {
-    "pm25": ("PM2.5", "PM2.5"),
-    "pm10": ("PM10", "PM10"),
-    "so2": ("SO2", "SO2"),
-    "no2": ("NO2", "NO2"),
-    "o3": ("O3", "O3"),
-    "co": ("CO", "CO"),
-    "hc": ("Hidrokarbon", "Hydrocarbons"),
-    "temperature": ("Suhu", "Temperature"),
-    "humidity": ("Kelembapan", "Humidity"),
-    "rain_mm": ("Curah hujan", "Rain"),
-    "water_level_m": ("Tinggi muka air", "Water level"),
-    "do_mgl": ("Oksigen terlarut", "Dissolved oxygen"),
-    "ph": ("pH", "pH"),
-    "turbidity_ntu": ("Kekeruhan", "Turbidity"),
-    "noise_dba": ("Kebisingan", "Noise"),
-    "wind_ms": ("Kecepatan angin", "Wind speed"),
-    "battery_v": ("Baterai", "Battery"),
-    "cpu_pct": ("Beban CPU", "CPU load"),
-    "mem_pct": ("Pemakaian memori", "Memory use"),
-    "temperature_c": ("Suhu perangkat", "Device temperature"),
-    "util_pct": ("Pemakaian tautan", "Link use"),
-    "loss_pct": ("Paket hilang", "Packet loss"),
-    "rtt_ms": ("Waktu tempuh", "Round trip"),
-    "jitter_ms": ("Jitter", "Jitter"),
-    "unknown": ("Perangkat tak dikenal", "Unknown devices"),
-    "duplicates": ("Alamat ganda", "Duplicate addresses"),
-    "moved": ("MAC berganti", "Changed MACs"),
-    "rogue_dhcp": ("Server DHCP liar", "Rogue DHCP servers"),
-    "heartbeat_age_s": ("Umur denyut", "Heartbeat age"),
-}
-"""What people call a field, in Bahasa Indonesia and English; others go by their own name."""
-
 _KINDS = {
     "router": ("router", "router", "routers"),
     "switch": ("switch", "switch", "switches"),
@@ -200,7 +168,7 @@ def _detail(rule: Rule, value: float | None, language: str) -> str:
     unit = f" {unit_of(rule)}" if unit_of(rule) else ""
     limit = "batas" if language == "id" else "limit"
     comparison = _COMPARISONS[language][when.comparison]
-    asked = " ".join(filter(None, (_name(when.field, language), *_asked(when, language))))
+    asked = " ".join(filter(None, (named(when.field, language), *_asked(when, language))))
     return f"{asked} {texts['value']}{unit} ({limit}: {comparison} {texts['threshold']}{unit})"
 
 
@@ -224,6 +192,15 @@ def unit_of(rule: Rule) -> str:
     return "%" if against and against.percent else rule.unit
 
 
-def _name(field: str, language: str) -> str:
-    names = _FIELDS.get(field)
-    return names[LANGUAGES.index(language)] if names else field
+def named(field: str, language: str) -> str:
+    """What people call a field, as it begins a sentence: `Suhu`, but `pH`; else its own name."""
+    word = field_word(field, language)
+    plain = word != field and word.partition(" ")[0].islower()
+    return word[:1].upper() + word[1:] if plain else word
+
+
+def truth(rule: Rule, value: float, language: str) -> str:
+    """`Menjawab: ya`: a value of a rule that asks for what is true or not."""
+    field = rule.when.field
+    word = truth_word(field, value, language) or number(value, language)
+    return f"{named(field, language)}: {word}"

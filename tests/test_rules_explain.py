@@ -112,7 +112,10 @@ def test_a_rule_whose_data_never_came_says_so() -> None:
     [found] = hub.watch.explain("aq1")
     assert (found.rule, found.key, found.data_state) == ("pm_hour", "", "no_data")
     assert found.title == {"id": "PM – di Balige", "en": "PM – at Balige"}
-    assert "no reading of environment.pm25 ever came from this device" in found.why["en"]
+    assert found.why == {
+        "id": ["belum pernah ada data dari perangkat ini: PM2.5 (environment.pm25)"],
+        "en": ["no reading ever came from this device: PM2.5 (environment.pm25)"],
+    }
     assert [one.key for one in hub.watch.explain("r-dlh")] == ["router_down:r-dlh:probe=snmp"]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from importlib import resources
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,13 +13,12 @@ from hub.web.app import create_app
 from hub.web.pages import FRAMES, assets
 from tests.web_support import FakeBackend
 
-STATIC = Path(str(resources.files("hub.web") / "static"))
 PAGES = ["/", "/device/aq-1", "/publik", "/masuk", "/api"]
 OWN = [name for name in assets() if not name.startswith("vendor/")]
 
 
 def catalogue() -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = json.loads((STATIC / "text.json").read_text("utf-8"))
+    found: dict[str, dict[str, str]] = json.loads(assets()["text.json"].body)
     return found
 
 

@@ -18,6 +18,8 @@ from pydantic import BaseModel, Field
 from hub.web.auth import COOKIE, Auth, guard_change
 from hub.web.backend import Backend
 from hub.web.problems import WebProblem
+from rules.rule import LANGUAGES
+from rules.words import FIELDS, VALUES
 
 LANGUAGE_COOKIE = "toba_lang"
 YEAR_S = 365 * 86_400
@@ -102,11 +104,23 @@ def assets() -> dict[str, Asset]:
                 walk(entry, f"{prefix}{entry.name}/")
             elif (kind := TYPES.get(entry.name.rpartition(".")[2])) is not None:
                 body = entry.read_bytes()
+                body = _with_words(body) if entry.name == "text.json" else body
                 tag = hashlib.sha256(body).hexdigest()[:20]
                 found[prefix + entry.name] = Asset(body, kind, f'"{tag}"')
 
     walk(resources.files("hub.web") / "static", "")
     return found
+
+
+def _with_words(body: bytes) -> bytes:
+    """The catalogue with what rules and messages call fields and their values, too."""
+    both: dict[str, dict[str, str]] = json.loads(body)
+    for field, words in FIELDS.items():
+        both[f"field.{field}"] = dict(zip(LANGUAGES, words, strict=True))
+    for field, values in VALUES.items():
+        for value, words in values.items():
+            both[f"value.{field}.{value}"] = dict(zip(LANGUAGES, words, strict=True))
+    return json.dumps(both, ensure_ascii=False).encode()
 
 
 @cache
