@@ -283,6 +283,41 @@ async def test_many_alerts_are_all_there_or_counted(board: Board, tmp_path: Path
         await keep(page, tmp_path, "many")
 
 
+async def test_no_alert_is_good_news_only_where_nothing_is_off_or_waited_for(
+    board: Board, tmp_path: Path
+) -> None:
+    backend = board.scene.backend
+    fired, backend.current = backend.current, {}
+    calm = "[document.querySelector('#alerts-none'), document.querySelector('.tile:last-child')]"
+    said = f"return {calm}.map(one => one.innerText).join('\\n')"
+    async with browser(1920, 1080) as page:
+        await page.open(board.url + "/?lang=en")
+        await page.until("return !document.querySelector('#alerts-none').hidden")
+        text = await page.run(said)
+        assert "No alerts yet, but not everything is being watched." in text
+        assert text.count("devices that don't answer: 1") == 2
+        assert text.count("devices still waited for: 9") == 2, "the list and the tile"
+        assert "forming" not in text
+        green = f"return {calm}.map(one => getComputedStyle(one).color)"
+        assert "rgb(79, 192, 141)" not in await page.run(green)
+        tile = "return document.querySelector('.tile:last-child').dataset.state"
+        assert await page.run(tile) == "warning"
+        backend.fire("slow", "r-dlh", state="pending")
+        await page.until(f"{said}.includes('alerts that are forming: 1')")
+        await keep(page, tmp_path, "waiting")
+        backend.current.clear()
+        for step in range(2):
+            board.scene.step(now_ns() + step * NS, dead=False)
+            backend.time_ns = now_ns() + step * NS
+        backend.wake()
+        await page.until(f"{said}.includes('No alerts. Everything')")
+        assert await page.run(tile) == "ok"
+        backend.current = fired
+        backend.wake()
+        await page.until(ALERTS)
+        assert await page.log() == []
+
+
 async def test_an_office_does_not_show_old_values_as_live(board: Board) -> None:
     backend = board.scene.backend
     async with browser(1920, 1080) as page:

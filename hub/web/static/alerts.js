@@ -4,6 +4,7 @@ import { ask, mayAct, nameField, whyField } from "./ask.js";
 import { $, h, keyed, say, send, turn } from "./dom.js";
 import { now, state } from "./state.js";
 import { duration, has, moment, pick, plain, t } from "./text.js";
+import { waiting } from "./waiting.js";
 import { askWhy } from "./why.js";
 
 const OFFERED = [[900, "15m"], [3600, "1h"], [14400, "4h"], [43200, "12h"], [86400, "24h"], [604800, "7d"]];
@@ -93,13 +94,25 @@ export function showAlerts() {
   $("alerts").classList.toggle("compact", shown.length > ROOMY);
   keyed($("alerts"), shown, (one) => one.key, alertRow, fillAlert);
   const open = shown.filter((one) => one.state === "firing").length;
-  say($("alerts-count"), open ? String(open) : "");
-  $("alerts-none").hidden = shown.length > 0 || !state.info.size;
-  countUnseen();
+  say($("alerts-count"), open ? String(state.leftOut ? Math.max(open, firing()) : open) : "");
+  showCalm(!shown.length && state.info.size > 0);
+  countUnseen(shown.length);
 }
 
-/** How many are scrolled out of sight, or were not sent at all. */
-function countUnseen() {
+const firing = () => state.counts.alerts.critical + state.counts.alerts.warning + state.counts.alerts.info;
+
+/** No alert is good news only where nothing is off or waited for. */
+function showCalm(none) {
+  const reasons = waiting();
+  const box = $("alerts-none");
+  box.hidden = !none;
+  box.classList.toggle("waiting", reasons.length > 0);
+  say(box.querySelector("b"), t(reasons.length ? "alerts.none.yet" : "alerts.none"));
+  keyed(box.querySelector("ul"), reasons.entries(), ([i]) => i, () => h("li"), (node, [, text]) => say(node, text));
+}
+
+/** How many are scrolled out of sight, or were not sent at all; those that the list never shows are no part of it. */
+function countUnseen(shown) {
   const box = $("alerts");
   const frame = box.getBoundingClientRect();
   const outside = [...box.children].filter((node) => {
@@ -107,12 +120,13 @@ function countUnseen() {
     const middle = (row.top + row.bottom) / 2;
     return middle < frame.top || middle > frame.bottom;
   }).length;
-  const count = outside + state.leftOut;
+  const unsent = state.leftOut ? Math.max(0, firing() + state.counts.alerts.acknowledged - shown) : 0;
+  const count = outside + unsent;
   $("alerts-more").hidden = !count;
   say($("alerts-more"), t("alerts.more", { count }));
 }
 
-$("alerts").addEventListener("scroll", () => state.ready && state.counts && countUnseen(), { passive: true });
+$("alerts").addEventListener("scroll", () => state.ready && countUnseen($("alerts").children.length), { passive: true });
 
 function askAcknowledge(alert) {
   ask(t("alert.acknowledge"), `${pick(alert.title)} · ${place(alert)}`, [nameField(), whyField(false)], t("alert.acknowledge"),

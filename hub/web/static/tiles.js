@@ -3,6 +3,7 @@
 import { $, h, keyed, icon, say, turn } from "./dom.js";
 import { state } from "./state.js";
 import { t } from "./text.js";
+import { waiting } from "./waiting.js";
 
 function tallies() {
   const { counts } = state;
@@ -23,15 +24,18 @@ function tallies() {
   });
 }
 
+const TOLD = ["critical", "warning", "info", "acknowledged", "explained"];
+
+/** Green only when there is no alert and none can still come of what is off. */
 function alertTile() {
-  const { critical, warning, info, acknowledged, explained } = state.counts.alerts;
-  const open = critical + warning + info;
+  const counts = state.counts.alerts;
+  const told = TOLD.filter((name) => counts[name]).map((name) => t(`tile.alerts.${name}`, { count: counts[name] }));
+  const due = waiting();
+  const notes = told.length ? told : due;
+  const calm = counts.warning || due.length ? "warning" : told.length ? "info" : "ok";
   return {
-    name: "alerts", up: open, total: null,
-    kind: critical ? "critical" : warning ? "warning" : "ok",
-    note: open + acknowledged + explained
-      ? t("tile.alerts.note", { critical, warning, acknowledged }) + (explained ? ` · ${t("tile.alerts.explained", { count: explained })}` : "")
-      : t("tile.alerts.ok"),
+    name: "alerts", up: counts.critical + counts.warning + counts.info, total: null,
+    kind: counts.critical ? "critical" : calm, note: notes.join(" · ") || t("tile.alerts.ok"),
   };
 }
 
