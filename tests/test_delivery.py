@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sqlite3
@@ -16,19 +15,19 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-import aiomqtt
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from typer.testing import CliRunner
 
 from hub.cli.main import cli
-from hub.clock import now_ns
+from hub.clock import monotonic, now_ns
 from hub.journal import Class, Journal, Kind, Reader
 from hub.reading import Reading, Series
 from hub.records import pack_readings, readings_in
 from rules.watch import Watch
 from tests.alertmanager_support import Alertmanager, alertmanager
+from tests.bench.publisher import Publisher
 from tests.chaos.receiver import Receiver
 from tests.delivery_child import THINGS, rule_set
 from tests.hub_support import mqtt, running, wait_for
@@ -251,7 +250,16 @@ def counted(mails: list[EmailMessage]) -> int:
     return number
 
 
-async def test_a_storm_of_5000_alerts_is_grouped_and_bounded_the_board_lives_and_nothing_is_lost(
+def storm(number: int, *_values: float) -> tuple[str, bytes]:
+    """Each sensor is too high once."""
+    return f"toba/v1/dlh/s{number % SITES}/d{number}/telemetry", b'{"m": {"pm25": 90}}'
+
+
+def never(_sent: int) -> bool:
+    return False
+
+
+def test_a_storm_of_5000_alerts_is_grouped_and_bounded_the_board_lives_and_nothing_is_lost(
     tmp_path: Path,
 ) -> None:
     hook = Receiver()
@@ -272,19 +280,17 @@ async def test_a_storm_of_5000_alerts_is_grouped_and_bounded_the_board_lives_and
             serve = hub.child("serve")
             assert serve is not None
             before_mib = rss_mib(serve)
-            async with aiomqtt.Client("127.0.0.1", mosquitto.port) as client:
-                for number in range(STORM):
-                    topic = f"toba/v1/dlh/s{number % SITES}/d{number}/telemetry"
-                    await client.publish(topic, '{"m": {"pm25": 90}}', qos=1)
-                    if number % 500 == 0:  # the board answers, or `get` raises
-                        await asyncio.to_thread(hub.get, "/api/v1/overview")
-                    await asyncio.sleep(STORM_S / STORM / 2)
-            await asyncio.to_thread(
-                wait_for, "every alert at the webhook", lambda: len(hook.keys) == STORM, 240
-            )
-            await asyncio.to_thread(
-                wait_for, "every alert in a mail", lambda: counted(post.mails) >= STORM, 240
-            )
+            sensors, began = Publisher(mosquitto.port, "storm", storm, STORM), monotonic()
+            while sensors.sent < STORM:
+                sensors.send()
+                if sensors.sent % 400 == 0:  # the board answers, or `get` raises
+                    hub.get("/api/v1/overview")
+                sensors.pump(began + STORM_S * sensors.sent / STORM - monotonic(), never)
+            sensors.drain()
+            assert sensors.acknowledged == STORM
+            wait_for("every alert at the webhook", lambda: len(hook.keys) == STORM, 240)
+            wait_for("every alert in a mail", lambda: counted(post.mails) >= STORM, 240)
+            sensors.close()
             grown = rss_mib(serve) - before_mib
             assert hub.healthy()
     hook.close()

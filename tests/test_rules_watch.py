@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -11,7 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.reading import Quality, Reading, Series
-from rules.roster import Roster
+from rules import saying
+from rules.roster import Roster, Track
+from rules.rule import Text
 from rules.watch import Act, Thing, Transition, Watch
 from tests.rules_support import (
     AQ,
@@ -660,6 +665,22 @@ def test_a_restart_anywhere_gives_the_same_transitions(script: list[Any], cuts: 
     same_either_way(script, cuts)
 
 
+@contextmanager
+def unworded() -> Iterator[None]:
+    """Instead of its words, what an alert's words are made of: to find these takes four fifths of
+    such a test's time. That they follow from it alone, tests/test_rules_text.py shows."""
+
+    def texts(track: Track, thing: Thing, value: float | None) -> tuple[Text, Text]:
+        return Text(track.rule.name, thing.id), Text(str(track.tags), str(value))
+
+    with (
+        patch.object(saying, "texts", texts),
+        patch.object(saying, "detail", lambda rule, value: Text(rule.name, str(value))),
+    ):
+        yield
+
+
+@unworded()
 def same_either_way(script: list[Any], cuts: set[int]) -> None:
     """Play it with and without restarts at these steps; each alert's transitions form a chain."""
     found = rules(*EVERYTHING)
