@@ -30,11 +30,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT, cwd=folder)
     assert built.returncode == 0, built.stderr
     (wheel,) = folder.glob("toba_hub-*.whl")
-    venv.create(folder / "venv", with_pip=True)
-    python = folder / "venv" / "bin" / "python"
+    venv.create(folder / "venv")  # our pip fills it: one of its own takes seconds to unpack
+    into = (*pip, "--python", folder / "venv" / "bin" / "python", "install")
     locked = ("--only-binary", ":all:", "--require-hashes", "-r", ROOT / "requirements.lock")
     for what in (locked, ("--no-deps", wheel)):
-        done = run(python, "-m", "pip", "--quiet", "install", *what, cwd=folder)
+        done = run(*into, *what, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder / "venv" / "bin"
 
