@@ -154,7 +154,7 @@ def _unknown_channels(settings: Settings, file: YamlFile) -> list[Problem]:
         file.problem(
             ("channels", name, "fallback"),
             why,
-            nearest(settings.channels[name].fallback, settings.channels),
+            nearest(settings.channels[name].fallback, settings.channels.keys() - {name}),
         )
         for name, why in unknown_fallbacks(settings.channels)
         if settings.channels[name].fallback not in known - {name}

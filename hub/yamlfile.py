@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -89,7 +89,7 @@ def parse(text: str, name: str) -> YamlFile:
         found = YamlFile(name, None, text=text)
         if node is not None:
             _mark(node, (), found)
-            found.data = loader.construct_document(node)
+            found.data = _data(loader, node, found)
         return found
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -102,8 +102,39 @@ def parse(text: str, name: str) -> YamlFile:
         ) from None
     except yaml.YAMLError as error:
         raise Misconfigured([Problem(name, 0, "", f"is not valid YAML: {error}")]) from None
+    except RecursionError:
+        why = "is nested too deeply, or an alias (`*name`) holds itself"
+        raise Misconfigured([Problem(name, 0, "", why, "write it out")]) from None
     finally:
         loader.dispose()
+
+
+def _data(loader: Any, node: yaml.Node, found: YamlFile) -> Any:
+    """What the nodes say. Raises `Misconfigured` naming each that looks like a date or number and
+    is none."""
+    try:
+        return loader.construct_document(node)
+    except (ValueError, TypeError, AttributeError):  # as YAML's own constructors raise them
+        wrong = list(_impossible(node, (), found))
+        if not wrong:
+            raise
+        raise Misconfigured(wrong) from None
+
+
+def _impossible(node: yaml.Node, path: Path, found: YamlFile) -> Iterator[Problem]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _impossible(value, (*path, str(key.value)), found)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _impossible(value, (*path, index), found)
+    else:
+        try:
+            yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, TypeError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2].replace("timestamp", "date or time")
+            why = f"{node.value!r} is no {kind}" + f": {error}" * isinstance(error, ValueError)
+            yield found.problem(path, why, "put it in quotes, if it is text")
 
 
 def plain(text: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hub import configuration, oversights, registry
+from hub import configuration, oversights, registry, yamlfile
 from hub.problems import Misconfigured, Problem, folded
 
 SETTINGS = """\
@@ -216,6 +216,36 @@ def test_a_value_that_no_longer_fits_what_the_settings_changed_says_how_to_chang
     path.write_text(text)
     (problem,) = problems(path)
     assert problem.remedy == "make it at most 50; change down.when.clear_below too"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (
+            "a: 1\nb:\n  - {since: 2026-13-01}\n",
+            3,
+            "b[0].since: '2026-13-01' is no date or time: month",
+        ),
+        ("a: 2026-02-30\n", 1, "a: '2026-02-30' is no date or time: day is out of range for month"),
+        ("a: 2026-01-01 25:00:00\n", 1, "hour must be in 0..23"),
+        ('a: !!int "x"\n', 1, "a: 'x' is no int"),
+        ('a: !!timestamp "x"\n', 1, "a: 'x' is no date or time"),
+        ("rules: &a\n  - *a\n", 0, "is nested too deeply, or an alias (`*name`) holds itself"),
+        ("a: &x {b: *x}\n", 0, "holds itself"),
+        ("a: " + "[" * 3000 + "]" * 3000 + "\n", 0, "is nested too deeply"),
+        ("a: !!python/object:os.system x\n", 1, "could not determine a constructor"),
+        ("a: [\n", 2, "is not valid YAML"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_whatever_yaml_can_not_be_is_a_mistake_and_no_traceback(
+    text: str, line: int, said: str
+) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        yamlfile.parse(text, "x.yaml")
+    (problem,) = caught.value.problems
+    assert problem.line == line
+    assert said in str(problem)
 
 
 def test_a_table_saved_in_an_old_encoding_says_where_and_how_to_save_it(tmp_path: Path) -> None:

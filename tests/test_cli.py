@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from hub.cli.main import cli
 from tests.hub_support import Hub, running, wait_for
+from tests.mosquitto_support import free_port
 
 ROOT = Path(__file__).parent.parent
 RULES = """\
@@ -364,6 +365,14 @@ def test_a_demo_whose_port_is_taken_names_its_own_option() -> None:
     assert done.returncode == 1
     assert "set --port" in done.stderr
     assert "web.port" not in done.stderr
+
+
+def test_a_demo_without_the_store_that_was_asked_for_says_so_before_anything_starts() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = hub("demo", "--store", "influxdb", "--port", str(free_port()), INFLUX_URL=url)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert f"{url} can't be reached: Connection refused (start InfluxDB, " in line
 
 
 def test_an_unknown_verb_names_the_nearest() -> None:

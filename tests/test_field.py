@@ -79,12 +79,8 @@ def measures(field: FieldProcess, device: str) -> dict[str, float]:
     return found
 
 
-def test_the_whole_regency_is_there_within_three_seconds() -> None:
-    began = time.monotonic()
-    with running_field() as field:
-        took = time.monotonic() - began
-        devices = field.addresses["inventory"]["devices"]
-        assert took < 3, f"{took:.1f} s"
+def test_the_whole_regency_is_there_each_router_at_a_port_of_its_own(field: FieldProcess) -> None:
+    devices = field.addresses["inventory"]["devices"]
     assert len(devices) == 71
     assert {device["address"] for device in devices} == {"127.0.0.1"}
     ports = [d["collect"]["snmp"]["port"] for d in devices if "snmp" in d["collect"]]

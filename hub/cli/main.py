@@ -122,7 +122,7 @@ def demo(
     )
     try:
         summary = asyncio.run(play.run(options))
-    except (NoField, NoRegency) as error:
+    except (NoField, NoRegency, play.NoStore) as error:
         fail(str(error))
     except PortTaken as error:
         fail(str(error).replace("web.port", "--port").replace("web.host", "--host"))

@@ -20,9 +20,15 @@ from hub.demo import story as stories
 from hub.demo import summary
 from hub.demo.field import FieldProcess, NoField, start_field
 from hub.demo.settings import at_home, folder_of, settings_for
+from hub.store.base import StoreDown, StoreRefused
+from hub.store.influx import InfluxStore
 from hub.web.address import listen
 
 log = logs.get("demo")
+
+
+class NoStore(Exception):
+    """The store that was asked for does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,11 @@ class Options:
 async def run(options: Options) -> dict[str, Any]:
     """Run the demo until it ends; what was found in the store then.
 
-    Raises `PortTaken`, `NoField`, `NoRegency`, `Misconfigured`, `AlreadyRunning`.
+    Raises `PortTaken`, `NoStore`, `NoField`, `NoRegency`, `Misconfigured`, `AlreadyRunning`.
     """
     os.umask(supervisor.PRIVATE)
     listen(options.host, options.port).close()
+    await _reach(_store(options.store))
     stop = asyncio.Event()
     supervisor.on_signals(stop)
     began = stories.begin(options.speed) if options.story else now_ns()
@@ -105,6 +112,20 @@ def _store(kind: str) -> dict[str, Any]:
         url = os.environ.get("INFLUX_URL", "http://127.0.0.1:8086")
         chosen |= {"database": "toba_demo", "url": url}
     return chosen
+
+
+async def _reach(chosen: dict[str, Any]) -> None:
+    """Before anything is started: is there a store to write to? Raises `NoStore`."""
+    if chosen["kind"] != "influxdb":
+        return
+    store = InfluxStore(chosen["url"], chosen["database"])
+    try:
+        await store.open()
+    except (StoreDown, StoreRefused) as error:
+        remedy = "start InfluxDB, name another by INFLUX_URL, or leave out which store"
+        raise NoStore(f"{error} ({remedy})") from None
+    finally:
+        await store.close()
 
 
 def _yaml(data: Any) -> str:

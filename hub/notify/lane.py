@@ -23,8 +23,9 @@ from typing import NamedTuple
 from hub import clock
 from hub.api import Log
 from hub.clock import NS
+from hub.network import said
 from hub.notify import outbox
-from hub.notify.channels.base import Channel, NeverWorks, Policy, TryAgain, plain
+from hub.notify.channels.base import Channel, NeverWorks, Policy, TryAgain
 from hub.notify.group import group
 from hub.notify.message import Message, collapse, instead
 from hub.notify.pace import Pace
@@ -205,14 +206,14 @@ class Lane:
                 await self.channel.send(message)
         except NeverWorks as error:
             self.counts.failed += len(owed)
-            self._fails(plain(error))
-            self._give_up(owed, outbox.failed, plain(error))
+            self._fails(said(error))
+            self._give_up(owed, outbox.failed, said(error))
         except TryAgain as error:
-            self._later(owed, plain(error), error.retry_after_s)
+            self._later(owed, said(error), error.retry_after_s)
         except TimeoutError:
             self._later(owed, f"no answer within {self._policy.timeout_s:g} s")
         except Exception as error:  # a fault in one channel's code must not end its lane
-            self._later(owed, f"BUG in the channel: {type(error).__name__}: {plain(error)}")
+            self._later(owed, f"BUG in the channel: {type(error).__name__}: {said(error)}")
         else:
             self._sent(owed)
 
@@ -323,9 +324,9 @@ class Lane:
             self._around.log.error(
                 "the outbox can't be used, trying again",
                 channel=self.channel.name,
-                error=plain(error),
+                error=said(error),
             )
-        self._disk_error = plain(error)
+        self._disk_error = said(error)
         self._paused_until = self._around.monotonic() + 5.0
         return 5.0
 

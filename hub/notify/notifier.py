@@ -16,6 +16,7 @@ from pathlib import Path
 from hub import clock
 from hub.api import Log
 from hub.clock import NS
+from hub.network import said
 from hub.notify import outbox
 from hub.notify.channels.base import (
     Channel,
@@ -23,7 +24,6 @@ from hub.notify.channels.base import (
     Policy,
     Repeating,
     TryAgain,
-    plain,
 )
 from hub.notify.lane import Lane, Surroundings
 
@@ -120,7 +120,7 @@ class Notifier:
         try:
             await lane.channel.close()
         except Exception as error:  # the others must be closed all the same
-            self._log.warning("channel didn't close", channel=name, error=plain(error))
+            self._log.warning("channel didn't close", channel=name, error=said(error))
 
     async def close(self) -> None:
         """Close channels and connection; for a notifier that never ran."""
@@ -174,7 +174,7 @@ class Notifier:
                     self._log.warning(
                         "what is on can't be told again, trying on",
                         channel=channel.name,
-                        error=plain(error),
+                        error=said(error),
                     )
                 failing = True
             else:
@@ -189,7 +189,7 @@ class Notifier:
                 with outbox.transaction(self._conn):
                     outbox.forget(self._conn, self._now_ns() - KEEP_NS)
             except sqlite3.Error as error:
-                self._log.warning("the outbox can't be tidied", error=plain(error))
+                self._log.warning("the outbox can't be tidied", error=said(error))
             await asyncio.sleep(_TIDY_S)
 
 

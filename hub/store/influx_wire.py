@@ -18,6 +18,7 @@ from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
+from hub.network import said
 from hub.store.base import StoreDown
 from hub.store.influx_answer import Answer
 
@@ -45,7 +46,7 @@ class _Reachable:
         if isinstance(error, TimeoutError):
             raise StoreDown(f"{self._url} gave no answer for {self._timeout_s:g} s") from error
         if isinstance(error, (aiohttp.ClientError, OSError)):
-            raise StoreDown(f"{self._url} can't be reached: {error}") from error
+            raise StoreDown(f"{self._url} can't be reached: {said(error)}") from error
 
 
 class Wire:

@@ -18,7 +18,8 @@ import msgspec
 from pydantic import Field, SecretStr, field_validator
 
 from hub.clock import NS, to_datetime
-from hub.notify.channels.base import Policy, Tools, TryAgain, plain
+from hub.network import said
+from hub.notify.channels.base import Policy, Tools, TryAgain
 from hub.notify.channels.webhook import judge
 from hub.notify.message import Message, in_language, map_link
 
@@ -97,7 +98,7 @@ class AlertmanagerChannel:
             ) as response:
                 judge(self._place, response, now_ns)
         except (aiohttp.ClientError, OSError) as error:
-            raise TryAgain(f"{self._place}: {plain(error)}") from None
+            raise TryAgain(f"{self._place}: {said(error)}") from None
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

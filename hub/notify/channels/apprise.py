@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from hub.notify.channels.base import Policy, Tools, TryAgain, plain
+from hub.network import said
+from hub.notify.channels.base import Policy, Tools, TryAgain
 from hub.notify.message import Message
 
 
@@ -76,7 +77,7 @@ class AppriseChannel:
                     body=message.text, title=message.title, notify_type=kind
                 )
             except TypeError as error:  # apprise's word for a message that it can't use
-                raise TryAgain(f"apprise: {plain(error)}") from None
+                raise TryAgain(f"apprise: {said(error)}") from None
             reason = " ".join(log.getvalue().split())[:300]
         if not took:
             raise TryAgain(

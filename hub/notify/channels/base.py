@@ -92,9 +92,3 @@ class Policy(BaseModel, extra="forbid", frozen=True):
     """Told directly when the disk is full and nothing can be written down any more."""
     per_minute: int = Field(default=0, ge=0, le=600)
     """More messages than that are told in one summary; 0: no limit."""
-
-
-def plain(error: BaseException) -> str:
-    """What went wrong, in one line, with the kind of error where it says nothing itself."""
-    text = " ".join(str(error).split())
-    return text[:300] if text else type(error).__name__

@@ -18,7 +18,8 @@ import msgspec
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BeforeValidator, Field, FilePath, SecretStr
 
-from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain, plain
+from hub.network import said
+from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain
 from hub.notify.channels.webhook import payload
 from hub.notify.message import Message
 
@@ -70,9 +71,9 @@ class MqttChannel:
         except aiomqtt.MqttCodeError as error:
             code = getattr(error.rc, "value", error.rc)
             kind = NeverWorks if code in _REFUSED else TryAgain
-            raise kind(f"{place}: {plain(error)}") from None
+            raise kind(f"{place}: {said(error)}") from None
         except (aiomqtt.MqttError, OSError) as error:
-            raise TryAgain(f"{place}: {plain(error)}") from None
+            raise TryAgain(f"{place}: {said(error)}") from None
 
     async def close(self) -> None:
         pass

@@ -23,7 +23,8 @@ from pydantic import Field, FilePath, SecretStr, StringConstraints, model_valida
 
 from hub.api import Log
 from hub.clock import to_datetime
-from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain, plain
+from hub.network import said
+from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain
 from hub.notify.message import Message
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s@<>,;]+@[^\s@<>,;]+$")]
@@ -83,12 +84,12 @@ class SmtpChannel:
         except smtplib.SMTPRecipientsRefused as error:
             refused = error.recipients
         except smtplib.SMTPNotSupportedError as error:
-            raise NeverWorks(f"{self._place}: {plain(error)}") from None
+            raise NeverWorks(f"{self._place}: {said(error)}") from None
         except smtplib.SMTPResponseException as error:
             kind = NeverWorks if error.smtp_code >= 500 else TryAgain
             raise kind(f"{self._place}: {error.smtp_code} {_text(error.smtp_error)}") from None
         except (smtplib.SMTPException, OSError) as error:
-            raise TryAgain(f"{self._place}: {plain(error)}") from None
+            raise TryAgain(f"{self._place}: {said(error)}") from None
         self._judge(key, reached | set(wanted) - set(refused), refused)
 
     def _judge(self, key: str, reached: set[str], refused: dict[str, tuple[int, bytes]]) -> None:

@@ -13,7 +13,8 @@ import msgspec
 from pydantic import Field, SecretStr
 
 from hub.api import Log
-from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain, plain
+from hub.network import said
+from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain
 from hub.notify.message import Message
 
 _LONGEST = 4096
@@ -92,7 +93,7 @@ class TelegramChannel:
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TryAgain(self._clean(f"Telegram: {plain(error)}")) from None
+            raise TryAgain(self._clean(f"Telegram: {said(error)}")) from None
         try:
             return msgspec.json.decode(content, type=_Answer)
         except msgspec.DecodeError:

@@ -19,7 +19,8 @@ import msgspec
 from pydantic import SecretStr, field_validator
 
 from hub.clock import NS, from_datetime, to_datetime
-from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain, plain
+from hub.network import said
+from hub.notify.channels.base import NeverWorks, Policy, Tools, TryAgain
 from hub.notify.message import Message
 
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -74,7 +75,7 @@ class WebhookChannel:
             ) as response:
                 judge(self._place or "", response, self._now_ns())
         except (aiohttp.ClientError, OSError) as error:
-            raise TryAgain(f"{self._place}: {plain(error).replace(self._url, '…')}") from None
+            raise TryAgain(f"{self._place}: {said(error).replace(self._url, '…')}") from None
 
     async def close(self) -> None:
         if self._session is not None:
