@@ -432,6 +432,39 @@ async def test_names_on_the_map_touch_no_other_and_the_lake_s_is_in_the_lake(boa
         assert await page.run(outside) == 0
 
 
+async def test_long_names_are_cut_on_the_map_and_titles_of_alerts_have_two_lines(
+    board: Board, tmp_path: Path
+) -> None:
+    backend = board.scene.backend
+    long = "Porsea – Kantor Camat dengan nama yang tidak muat dalam satu baris papan 日本語"
+    sites = backend.inventory.sites
+    sites["porsea"] = sites["porsea"].model_copy(update={"name": long})
+    for number in range(2):
+        title = dict.fromkeys(("id", "en"), f"Router {number} putus (Dinas Kebersihan, Porsea)")
+        backend.fire(f"down-{number}", "r-camat-porsea", title=title)
+    async with browser(1366, 768) as page:
+        await page.open(board.url)
+        await page.until("return document.querySelectorAll('.site text').length === 16")
+        await page.until("return document.querySelectorAll('#alerts.compact .alert').length === 5")
+        name = await page.run(
+            "return document.querySelector('[data-site=porsea] text').textContent"
+        )
+        assert name == "Porsea – Kantor Camat…"
+        outside = """const map = document.querySelector('.map').getBoundingClientRect();
+            return [...document.querySelectorAll('.site text')].filter((one) => {
+              const box = one.getBoundingClientRect();
+              return box.left < map.left || box.right > map.right }).length"""
+        assert await page.run(outside) == 0
+        cut = """return [...document.querySelectorAll('.alert-title')].filter((one) =>
+            one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth).length"""
+        assert await page.run(cut) == 0
+        await keep(page, tmp_path, "long")
+        for number in range(12):
+            backend.fire(f"more-{number}", "aq-balige")
+        await page.open(board.url)
+        await page.until("return document.querySelectorAll('#alerts.tight .alert').length === 17")
+
+
 async def test_one_point_has_an_axis_of_minutes_and_no_label_twice(board: Board) -> None:
     async with browser(1920, 1080) as page:
         await page.open(board.url)

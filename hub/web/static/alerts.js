@@ -67,6 +67,7 @@ export function fillAlert(node, alert) {
   turn(node.querySelector(".alert-icon"), sign(alert), `${t(`severity.${alert.severity}`)}, ${t(`stage.${alert.state}`)}`);
   const title = node.querySelector(".alert-title");
   say(title, pick(alert.title) || alert.rule);
+  title.title = title.textContent;
   // An alert about a whole place has no page of its own.
   if (state.info.has(alert.device)) title.href = `/device/${encodeURIComponent(alert.device)}`;
   else title.removeAttribute("href");
@@ -93,6 +94,7 @@ export function showAlerts() {
   const shown = state.alerts.filter((one) => one.state !== "pending" && !one.root);
   $("alerts").classList.toggle("compact", shown.length > ROOMY);
   keyed($("alerts"), shown, (one) => one.key, alertRow, fillAlert);
+  tighten($("alerts"));
   const open = shown.filter((one) => one.state === "firing").length;
   say($("alerts-count"), open ? String(state.leftOut ? Math.max(open, firing()) : open) : "");
   showCalm(!shown.length && state.info.size > 0);
@@ -109,6 +111,12 @@ function showCalm(none) {
   box.classList.toggle("waiting", reasons.length > 0);
   say(box.querySelector("b"), t(reasons.length ? "alerts.none.yet" : "alerts.none"));
   keyed(box.querySelector("ul"), reasons.entries(), ([i]) => i, () => h("li"), (node, [, text]) => say(node, text));
+}
+
+/** Titles have two lines where all rows then have room, else one. */
+function tighten(box) {
+  box.classList.remove("tight");
+  box.classList.toggle("tight", box.scrollHeight > box.clientHeight);
 }
 
 /** How many are scrolled out of sight, or were not sent at all; those that the list never shows are no part of it. */

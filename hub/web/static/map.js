@@ -43,12 +43,13 @@ export async function drawMap() {
   const busiest = [...state.sites.values()].filter((one) => one.lat !== null);
   const placed = busiest.map((site) => project.at(site.lon, site.lat)).map(([x, y]) => [x - 11, y - 11, x + 11, y + 11]);
   for (const lake of shapes.filter((one) => one.properties?.kind === "lake")) svg.append(lakeName(lake, placed));
+  const size = matchMedia("(max-width: 760px)").matches ? 18 : 15;
   const points = busiest.map((site, i) => {
     const [x, y] = project.at(site.lon, site.lat);
-    return { id: site.id, name: site.name, i, x, y };
+    return { id: site.id, name: shortened(site.name, size), i, x, y };
   });
-  const ways = layout(points, placed);
-  for (const site of busiest) svg.append(marker(site, ways.get(site.id)));
+  const ways = layout(points, placed, size);
+  busiest.forEach((site, i) => svg.append(marker(site, points[i].name, ways.get(site.id))));
   $("map").replaceChildren(svg);
   $("legend").replaceChildren(...["ok", "warning", "critical", "down", "no_data"].map((word) =>
     h("li", {}, icon(word, ""), t(`state.${word}`))));
@@ -99,9 +100,22 @@ const COVERED = 1000; // covering something is worse than any place beside the p
 const common = (box, other) => Math.max(0, Math.min(box[2], other[2]) - Math.max(box[0], other[0]))
   * Math.max(0, Math.min(box[3], other[3]) - Math.max(box[1], other[1]));
 
+const WIDE = 0.58; // of a letter, by its height
+const PART = 0.4; // of the map's width, for one name
+
+/** A name as it stands on the map: its first words where no place beside its point would hold all. */
+function shortened(name, size) {
+  const most = Math.floor((project.width * PART) / (size * WIDE));
+  const letters = [...name];
+  if (letters.length <= most) return name;
+  const kept = letters.slice(0, most - 1).join("");
+  const space = kept.lastIndexOf(" ");
+  return `${kept.slice(0, space > most / 2 ? space : undefined)}…`;
+}
+
 /** The place at its point where a name covers least: right, left, above, below, farther off. */
 function placeOf({ name, x, y }, placed, size) {
-  const long = name.length * size * 0.58 + 6;
+  const long = name.length * size * WIDE + 6;
   return TRIES.map((way, i) => {
     const [dx, dy, anchor] = way;
     const left = x + dx - (anchor === "end" ? long : anchor === "middle" ? long / 2 : 0);
@@ -113,8 +127,7 @@ function placeOf({ name, x, y }, placed, size) {
 }
 
 /** Where each name goes, by site id: the best of several orders of placing them. */
-function layout(points, taken) {
-  const size = matchMedia("(max-width: 760px)").matches ? 18 : 15;
+function layout(points, taken, size) {
   const orders = [(one) => one.i, (one) => -one.i, (one) => one.name.length, (one) => -one.name.length,
     (one) => one.x, (one) => -one.x, (one) => one.y, (one) => -one.y];
   return orders.map((by) => {
@@ -135,11 +148,11 @@ function label(name, [x, y, anchor]) {
   return s("text", { x, y, "text-anchor": anchor }, name);
 }
 
-function marker(site, way) {
+function marker(site, name, way) {
   const [x, y] = project.at(site.lon, site.lat);
   const node = s("g", { class: "site", "data-site": site.id, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
     s("circle", { r: 17, class: "halo" }), s("g", { class: "sign", transform: "translate(-11 -11) scale(.92)" }),
-    label(site.name, way), s("title"));
+    label(name, way), s("title"));
   return node;
 }
 
