@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import rules
+from hub.cli.main import cli
 from rules import hours
 from rules.model import PLACEHOLDERS, RULE_KEYS, parse_rules
 from rules.testing import CaseError, numbers, run_cases
@@ -94,6 +96,47 @@ def test_a_test_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "x_test.yaml").write_text("cases: [", encoding="utf-8")
     with pytest.raises(CaseError, match=r"x_test\.yaml"):
         run_cases(tmp_path / "x_test.yaml")
+
+
+MISTAKES = """\
+thing: []
+things:
+  - {id: aq1, kindd: sensor}
+cases:
+  - nam: dusty
+    series:
+      - {measurement: environment, device: aq1, fields: {pm25: 80x99999999, pm10: banyak}}
+    acts: [{at: soon, kind: acknowledge}]
+    expect:
+      - {alerts: [{rule: pm}]}
+      - {at: 5, alerts: none}
+"""
+
+
+def test_every_mistake_in_a_file_of_cases_is_named_with_its_line_and_other_files_go_on(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a_test.yaml").write_text(MISTAKES, encoding="utf-8")
+    (tmp_path / "b_test.yaml").write_text("", encoding="utf-8")
+    assert run(tmp_path, "    expect: [{at: 0m, alerts: []}]\n") == []
+    done = CliRunner(env={"COLUMNS": "300"}).invoke(cli, ["rules", "test", str(tmp_path)])
+    assert done.exit_code == 78
+    assert "1 of 1 cases" in done.stdout
+    said = done.stderr.replace(f"{tmp_path}/", "")
+    for line in (
+        "a_test.yaml:1: thing: unknown key `thing` (did you mean `things`?)",
+        "a_test.yaml:3: things[0].kindd: unknown key `kindd` (did you mean `kind`?)",
+        "a_test.yaml:5: cases[0].nam: unknown key `nam` (did you mean `name`?)",
+        "a_test.yaml:7: cases[0].series[0]: nobody says how far its values are apart",
+        "a_test.yaml:7: cases[0].series[0].fields.pm25: '80x99999999'",
+        "a_test.yaml:7: cases[0].series[0].fields.pm10: 'banyak' is no value (write 20,",
+        "a_test.yaml:8: cases[0].acts[0].at:",
+        "a_test.yaml:10: cases[0].expect[0].at: `at` is missing",
+        "a_test.yaml:11: cases[0].expect[1].at:",
+        "a_test.yaml:11: cases[0].expect[1].alerts: `alerts` must be a list",
+        "b_test.yaml: a file of cases has keys and values, here is nothing",
+    ):
+        assert line in said
 
 
 # -- the page for officers -------------------------------------------------------------------

@@ -195,7 +195,9 @@ def rules_test(
     toba-hub rules test rules/noise_test.yaml
     ```
     """
-    from hub import rulebook
+    from hub import rulebook, yamlfile
+    from hub.problems import Misconfigured, Problem
+    from rules import casefile
     from rules.testing import CaseError, run_cases
 
     folders = paths or [
@@ -212,16 +214,22 @@ def rules_test(
     )
     if not found:
         fail(f"no *_test.yaml in {', '.join(map(str, folders))}")
-    results = []
+    results, wrong = [], []
     for path in found:
         try:
+            file = yamlfile.read(path)
+            mistakes = [file.problem(*one) for one in casefile.problems(file.data)]
+            yamlfile.raise_if([*file.problems, *mistakes])
             results += run_cases(path)
+        except Misconfigured as error:
+            wrong += error.problems
         except CaseError as error:
-            fail(str(error))
+            wrong.append(Problem(str(path), 0, "", str(error)))
     bad = [result for result in results if not result.ok]
     for result in bad:
         out.print(str(result), highlight=False, markup=False)
     out.print(f"{len(results) - len(bad)} of {len(results)} cases of {len(found)} files are good")
+    yamlfile.raise_if(wrong)
     if bad:
         raise typer.Exit(1)
 
