@@ -93,3 +93,21 @@ async def test_a_device_that_was_never_heard_right_is_found_once_it_behaves(
         stub.clear()
         await poller.poll("inventory")
         assert set(await poller.ports("traffic")) == NAMES
+
+
+@pytest.mark.parametrize("names", [2, 3, 5, 7])
+async def test_an_agent_that_takes_few_names_a_request_is_read_in_full(names: int) -> None:
+    stub = RouterStub.office("r1", ports=PORTS)
+    stub.fault("too_big", names=names)
+    async with listening(stub) as port, polling(port) as poller:
+        assert set(await poller.ports(*TIERS)) == NAMES
+        device = await poller.device("health")
+        assert (device["ports"], "cpu_pct" in device) == (PORTS, True)
+        before = stub.requests
+        ports = await poller.ports("traffic")
+        assert {"oper_up", "speed_bps", "in_octets", "out_octets"} <= set.intersection(
+            *map(set, ports.values())
+        )
+        refused = -(-7 // (names - 1)) * PORTS  # a port has seven columns; sizes are halves
+        assert stub.requests - before <= 2 * refused, "it tries again what was refused before"
+        assert poller.host.log.lines == []

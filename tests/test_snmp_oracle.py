@@ -90,7 +90,8 @@ class Story:
         ]
         self.router = Router("r1", ports, now_s=1e9, booted_s=1e9 - uptime_s)
         self.emit = RecordingEmit()
-        reader = Reader(MibSession(self.router), 40, 50)
+        self.session = MibSession(self.router)
+        reader = Reader(self.session, 40, 50)
         self.device = Device("r1", SnmpSection(), reader, FakeHost(), CATALOGUE)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -186,5 +187,31 @@ def test_after_an_interval_that_was_dropped_the_next_one_counts_again(what: str)
                            if name not in NARROW)  # fmt: skip
         for port in told.router.ports:
             assert then[port.name].fields["in_bps"] == pytest.approx(port.speed_bps / 4, rel=1e-3)
+
+    run(tell())
+
+
+@pytest.mark.parametrize("names", [2, 3, 5])
+def test_rates_are_exact_though_no_row_fits_a_request_and_each_takes_its_time(names: int) -> None:
+    """Counters that come in several PDUs are each divided by the uptime of their own."""
+    delays = random.Random(names)
+
+    async def tell() -> None:
+        told = Story(1e6, 1 << 40)
+        session = told.session
+
+        async def slowly(query: Query) -> Reply:
+            told.let(delays.uniform(0.05, 3.0))
+            if len(query.oids) > names:
+                return Reply(codec.TOO_BIG, 0, [], 0.001)
+            return await session.get(query.oids)
+
+        session.send = slowly  # type: ignore[method-assign]
+        step = Step("pass", 60, 0.25, 0)
+        told.live(step)
+        await told.poll()
+        for _ in range(3):
+            told.live(step)
+            told.judge(step, await told.poll(), baseline=True)
 
     run(tell())

@@ -165,7 +165,7 @@ class Agent:
 
     async def read(self, found: Sensors) -> tuple[dict[str, dict[str, Any]], bool]:
         """Fields by sensor, the device's own under its measurement, and whether parts moved."""
-        readings, moved = await sensors.read(self.reader, found, DEVICE, 1)
+        readings, moved = await sensors.read(self.reader, found, DEVICE, 1, {})
         return {r.series.tag("sensor") or "device": dict(r.fields) for r in readings}, moved
 
     def set(self, **values: Value) -> None:

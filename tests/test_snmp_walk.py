@@ -186,7 +186,60 @@ async def test_a_row_that_the_agent_cannot_answer_is_skipped_with_a_reason() -> 
 
     reader, found = await read_all(agent(spoil=spoil))
     assert found == {i: name for i, name in ALL.items() if i != 7}
-    assert reader.skipped == [f"genErr at {COLUMN}.7"]
+    assert reader.skipped == 2 * [f"genErr at {COLUMN}.7"]  # each of its two names, asked alone
+
+
+WIDE = [oid(f"{COLUMN}.{i}") for i in range(1, 8)]
+
+
+async def read_wide(spoil: object, rows: int = 1) -> tuple[FakeSession, Reader, list[object]]:
+    """Rows of seven names."""
+    session = agent(spoil=spoil)
+    reader = Reader(session, 40, 50)
+    found: list[object] = []
+    async for page in reader.read(Plan(range(rows), [tuple(WIDE)] * rows)):
+        assert page.ticks == 4711
+        for _, values in page.rows:
+            found += values
+    return session, reader, found
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 5, 7, 8])
+async def test_a_row_that_is_too_much_is_split_and_the_size_is_remembered(most: int) -> None:
+    def spoil(method: str, asked: int, reply: Reply) -> Reply:
+        return Reply(codec.TOO_BIG, 0, [], 0.0) if asked > most else reply
+
+    session, reader, found = await read_wide(spoil, rows=3)
+    assert found == 3 * [f"ether{i}".encode() for i in range(1, 8)]
+    assert reader.skipped == []
+    good = [asked for _, asked in session.asked if asked <= most]
+    assert [asked for _, asked in session.asked][-len(good) :] == good, "it forgot what failed"
+
+
+async def test_one_name_that_the_agent_refuses_costs_its_row_that_name_alone() -> None:
+    def spoil(method: str, asked: int, reply: Reply) -> Reply:
+        touched = any(name == WIDE[4] for name, _ in reply.varbinds)
+        return Reply(codec.GEN_ERR, 2, reply.varbinds, 0.0) if touched else reply
+
+    _, reader, found = await read_wide(spoil)
+    assert found.pop(4) is Absent.UNREADABLE
+    assert found == [f"ether{i}".encode() for i in (1, 2, 3, 4, 6, 7)]
+    assert reader.skipped == [f"genErr at {COLUMN}.5"]
+
+
+async def test_what_came_before_a_restart_between_two_parts_of_a_row_is_not_taken() -> None:
+    uptimes = iter([100_000, 100_100, 3, 103, 203, 303])
+
+    def spoil(method: str, asked: int, reply: Reply) -> Reply:
+        if asked > 2:
+            return Reply(codec.TOO_BIG, 0, [], 0.0)
+        (name, _), *rest = reply.varbinds
+        return reply._replace(varbinds=[(name, next(uptimes)), *rest])
+
+    reader = Reader(agent(spoil=spoil), 40, 50)
+    (page,) = [page async for page in reader.read(Plan([1], [tuple(WIDE[:5])]))]
+    assert page.rows == [(1, 2 * [Absent.UNREADABLE] + [b"ether3", b"ether4", b"ether5"])]
+    assert (page.ticks, page.lags[2:]) == (203, [200, 100, 0])
 
 
 async def test_values_under_other_names_than_asked_are_not_taken() -> None:

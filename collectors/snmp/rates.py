@@ -7,12 +7,15 @@
     first look                           ─► no rate: a counter's first value is arbitrary
 
 Time between two looks is the device's own sysUpTime, read in the same PDU as the counters, so
-neither our delay nor the network's makes a rate. Source: RFC 2578 §7.1.6, RFC 2863 §3.1.6.
+neither our delay nor the network's makes a rate; where an agent can't give all counters in one PDU,
+each has the sysUpTime of its own. Source: RFC 2578 §7.1.6, RFC 2863 §3.1.6.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
+from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
@@ -46,13 +49,15 @@ class Look(NamedTuple):
     """Counters of one port, read together."""
 
     ticks: int
-    """sysUpTime of the same PDU."""
+    """sysUpTime of the same PDU; of several, of the last one."""
     at_s: float
     """Our monotonic clock at the answer: tells a wrap of sysUpTime from a reboot."""
     values: tuple[int | None, ...]
     """None where the agent has no such counter."""
     bits: int = 64
     discontinuity: int | None = None
+    lags: tuple[int, ...] = ()
+    """Of an agent that can't give them in one PDU: ticks by which each value is older."""
 
     def packed(self) -> bytes:
         """To be kept until the next look: as objects it takes four times as much, and there are two
@@ -129,13 +134,16 @@ def rates(
         return _none(now, Drop.TOO_SOON)
     if before.discontinuity != now.discontinuity:
         return _none(now, Drop.DISCONTINUITY)
-    most = None if fastest is None else fastest * HEADROOM * passed
     found: list[float | None] = []
     implausible = False
-    for old, new in zip(before.values, now.values, strict=True):
+    every = _each_passed(before, now, passed) if before.lags or now.lags else repeat(passed)
+    for old, new, own in zip(before.values, now.values, every, strict=False):
         if old is None or new is None:
             found.append(None)
             continue
+        if own < SHORTEST_S:
+            return _none(now, Drop.TOO_SOON)
+        most = None if fastest is None else fastest * HEADROOM * own
         delta = new - old
         if delta < 0:
             delta += 1 << 32
@@ -143,11 +151,18 @@ def rates(
                 return _none(now, Drop.DECREASED)
         elif most is not None and delta > most:
             implausible = True
-        found.append(delta / passed)
+        found.append(delta / own)
     if implausible:
         return _none(now, Drop.IMPLAUSIBLE)
     wraps = now.bits == 32 and fastest is not None and fastest * passed > 1 << 32
     return Rates(tuple(found), None, wraps)
+
+
+def _each_passed(before: Look, now: Look, passed: float) -> Iterator[float]:
+    """Seconds between the two readings of each value, when not all came in one PDU."""
+    for at in range(len(now.values)):
+        old, new = (look.lags[at] if look.lags else 0 for look in (before, now))
+        yield passed + (old - new) / TICKS
 
 
 def _none(now: Look, drop: Drop) -> Rates:

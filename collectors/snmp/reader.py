@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from collectors.snmp.client import NoAnswer, Query, Reply, Session
-from collectors.snmp.codec import Absent, Value
+from collectors.snmp.codec import TOO_BIG, Absent, Value
 from collectors.snmp.manners import Size
 from collectors.snmp.oids import SYS_UPTIME, Oid, dotted, shared
 from collectors.snmp.rates import TICKS, UPTIME_MODULUS, Restart, uptime_passed
@@ -25,25 +25,32 @@ Row = TypeVar("Row")
 
 
 class Page(Generic[Row]):
-    """Rows that came in one PDU, with the sysUpTime of that PDU."""
+    """Rows that came in one PDU, with the sysUpTime of that PDU; or one row that came in several,
+    with the sysUpTime of the last one."""
 
-    __slots__ = ("_before", "_passed", "at_s", "rows", "ticks")
+    __slots__ = ("_before", "_passed", "at_s", "lags", "rows", "ticks")
 
     def __init__(
-        self, ticks: int | None, at_s: float, rows: Sequence[tuple[Row, Sequence[Value]]]
+        self,
+        ticks: int | None,
+        at_s: float,
+        rows: Sequence[tuple[Row, Sequence[Value]]],
+        lags: Sequence[int] = (),
     ) -> None:
         self.ticks = ticks
         """None when the agent has no sysUpTime."""
         self.at_s = at_s
         """Our monotonic clock at the answer."""
         self.rows = rows
+        self.lags = lags
+        """How many ticks before `uptime` each value of the row was read; empty: all in one PDU."""
         self._before: tuple[int, float] | None = None
         self._passed: float | Restart = Restart.NO_TIME
 
     @property
     def uptime(self) -> int:
         """In ticks; of an agent without sysUpTime our own clock."""
-        return int(self.at_s * TICKS) % UPTIME_MODULUS if self.ticks is None else self.ticks
+        return _uptime(self.ticks, self.at_s)
 
     def since(self, ticks: int, at_s: float) -> float | Restart:
         """Seconds of the device's uptime since an earlier page (see `uptime_passed`). Nearly all
@@ -136,54 +143,150 @@ class Reader:
         }
 
     async def read(self, plan: Plan[Row]) -> AsyncIterator[Page[Row]]:
-        """All rows of a plan. A row that the agent can't answer alone is skipped, with a reason
-        in `skipped`; nothing may be concluded from its absence. Raises `NoAnswer`."""
+        """All rows of a plan. A row that is too much for one request is read in several. What the
+        agent refuses even when asked alone is skipped, with a reason in `skipped`; nothing may be
+        concluded from its absence. Raises `NoAnswer`."""
         at = 0
         loop = asyncio.get_running_loop()
         while at < len(plan.rows):
             shape = plan.shape
-            step = max(1, (self._names.value - 1) // shape.width)
-            query = shape.query(at, step)
-            reply, fault = await self._send(query)
-            if reply is not None:
-                rows = plan.rows[at : at + step]
-                names = shape.names[at : at + step]
-                yield _page(query, reply, zip(rows, names, strict=True), loop.time())
-                if len(rows) == step:
-                    self._names.worked()
-                at += step
-            elif step > 1:
-                self._names.failed(step * shape.width + 1)
-            else:
-                self.skipped.append(f"{fault} at {dotted(query.oids[1])}")
+            step = (self._names.value - 1) // shape.width
+            if step <= 1:
+                page = await self._read_one(plan, at)
+                if page is not None:
+                    yield page
                 at += 1
+                continue
+            query = shape.query(at, step)
+            reply = await self._send(query)
+            if isinstance(reply, _Fault):
+                self._failed(step * shape.width)
+                continue
+            rows = plan.rows[at : at + step]
+            names = shape.names[at : at + step]
+            yield _page(query, reply, zip(rows, names, strict=True), loop.time())
+            if len(rows) == step:
+                self._names.worked()
+            at += step
 
-    async def _send(self, query: Query) -> tuple[Reply | None, str]:
-        """The complete answer, or None and what was wrong with it. Raises `NoAnswer`."""
+    async def _read_one(self, plan: Plan[Row], at: int) -> Page[Row] | None:
+        """One row, in as many requests as the agent needs; None when it gave nothing of it."""
+        names = plan.shape.names[at]
+        parts = _Parts(len(names))
+        most = max(1, min(len(names), self._names.value - 1))
+        done, all_well = 0, True
+        while done < len(names):
+            asked = names[done : done + most]
+            whole = len(asked) == len(names)
+            query = plan.shape.query(at, 1) if whole else Query((SYS_UPTIME, *asked))
+            reply = await self._send(query)
+            if not isinstance(reply, _Fault):
+                parts.add(done, _values(query, reply), asyncio.get_running_loop().time())
+            else:
+                all_well = False
+                if len(asked) > 1 and not reply.silence:
+                    if reply.too_much:
+                        self._failed(len(asked))
+                    most = len(asked) // 2
+                    continue
+                self.skipped.append(f"{reply.why} at {dotted(asked[0])}")
+            done += len(asked)
+        if all_well:
+            self._names.worked()
+        return parts.page(plan.rows[at])
+
+    def _failed(self, names: int) -> None:
+        """So many were too much. Half of them is not, perhaps, and sysUpTime before them."""
+        self._names.failed(names + 2)
+
+    async def _send(self, query: Query) -> Reply | _Fault:
+        """The complete answer, or what was wrong with it. Raises `NoAnswer`."""
         try:
             reply = await self.session.send(query)
         except NoAnswer:
             await alive(self.session)
-            return None, "no answer"
+            return _Fault("no answer", silence=True)
         if reply.error_status:
-            return None, reply.error
+            return _Fault(reply.error, too_much=reply.error_status == TOO_BIG)
         if len(reply.varbinds) != len(query.oids):
-            return None, f"{len(reply.varbinds)} values for {len(query.oids)} names"
-        return reply, ""
+            came = f"{len(reply.varbinds)} values for {len(query.oids)} names"
+            return _Fault(came, too_much=True)
+        return reply
+
+
+class _Fault(NamedTuple):
+    """What was wrong with an answer to several names."""
+
+    why: str
+    too_much: bool = False
+    """It was the number of names: worth remembering. Else one of them may be to blame."""
+    silence: bool = False
+    """Each more question about it would cost a time-out."""
+
+
+class _Parts:
+    """One row that comes in several PDUs, each with a sysUpTime of its own."""
+
+    def __init__(self, width: int) -> None:
+        self._values: list[Value] = [Absent.UNREADABLE] * width
+        self._uptimes = [0] * width
+        self._last: tuple[int | None, float] | None = None
+        """sysUpTime and our clock, at the last answer."""
+
+    def add(self, at: int, values: Sequence[Value], at_s: float) -> None:
+        """sysUpTime, and the row's values from `at` on."""
+        ticks = _ticks(values[0])
+        uptime = _uptime(ticks, at_s)
+        if self._last is not None:
+            passed = uptime_passed(_uptime(*self._last), uptime, at_s - self._last[1])
+            if passed is Restart.REBOOT:  # what came before it is of another life
+                self._values[:at] = [Absent.UNREADABLE] * at
+        self._last = ticks, at_s
+        end = at + len(values) - 1
+        self._values[at:end] = values[1:]
+        self._uptimes[at:end] = [uptime] * (end - at)
+
+    def page(self, row: Row) -> Page[Row] | None:
+        """What came; None: nothing."""
+        if self._last is None:
+            return None
+        ticks, at_s = self._last
+        now = _uptime(ticks, at_s)
+        lags = [_lag(uptime, now) for uptime in self._uptimes]
+        return Page(ticks, at_s, [(row, self._values)], lags if any(lags) else ())
 
 
 def _page(
     query: Query, reply: Reply, rows: Iterable[tuple[Row, tuple[Oid, ...]]], at_s: float
 ) -> Page[Row]:
-    values: list[Value] = [
-        value if name == asked else Absent.UNREADABLE
-        for (name, value), asked in zip(reply.varbinds, query.oids, strict=True)
-    ]
-    ticks = values[0] if isinstance(values[0], int) else None
+    values = _values(query, reply)
     found: list[tuple[Row, Sequence[Value]]] = []
     at = 1
     for row, names in rows:
         end = at + len(names)
         found.append((row, values[at:end]))
         at = end
-    return Page(ticks, at_s, found)
+    return Page(_ticks(values[0]), at_s, found)
+
+
+def _values(query: Query, reply: Reply) -> list[Value]:
+    """As they were asked for, sysUpTime first."""
+    return [
+        value if name == asked else Absent.UNREADABLE
+        for (name, value), asked in zip(reply.varbinds, query.oids, strict=True)
+    ]
+
+
+def _ticks(value: Value) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _uptime(ticks: int | None, at_s: float) -> int:
+    """In ticks; of an agent without sysUpTime our own clock."""
+    return int(at_s * TICKS) % UPTIME_MODULUS if ticks is None else ticks
+
+
+def _lag(before: int, now: int) -> int:
+    """Ticks from one uptime to the other, over a wrap too; below zero when they overtook."""
+    half = UPTIME_MODULUS >> 1
+    return (now - before + half) % UPTIME_MODULUS - half

@@ -59,7 +59,7 @@ class PortReader:
         oper, admin, in_octets, out_octets, polled_speed = values[1:6]
         port.saw_speed(polled_speed)
         facts, (_, speed, line_rate) = port.facts, port.speed
-        look = _look(page, values[3:5], values[6:], 64 if facts.wide else 32)
+        look = _look(page, values, slice(3, 5), 6, 64 if facts.wide else 32)
         found = _rates(port.traffic, look, page, line_rate and line_rate / 8)
         if found.drop is not Drop.TOO_SOON:
             port.traffic = look.packed()
@@ -103,7 +103,7 @@ class PortReader:
     def _faults(
         self, port: Port, values: Sequence[Value], page: Page[Port]
     ) -> tuple[dict[str, Field], int]:
-        look = _look(page, values[1:5], values[5:], 32)
+        look = _look(page, values, slice(1, 5), 5, 32)
         line_rate = port.speed.line_rate
         found = _rates(port.faults, look, page, line_rate and line_rate / SHORTEST_FRAME_BITS)
         if found.drop is not Drop.TOO_SOON:
@@ -133,13 +133,14 @@ def _rates(kept: bytes | None, now: Look, page: Page[Port], fastest: float | Non
 
 
 def _look(
-    page: Page[Port], counters: Sequence[Value], discontinuity: Sequence[Value], bits: int
+    page: Page[Port], values: Sequence[Value], counters: slice, discontinuity: int, bits: int
 ) -> Look:
-    """Counters as they came."""
+    """Counters as they came, of a row that may have ifCounterDiscontinuityTime at its end."""
     return Look(
         page.uptime,
         page.at_s,
-        tuple([value if isinstance(value, int) else None for value in counters]),
+        tuple([value if isinstance(value, int) else None for value in values[counters]]),
         bits,
-        number(discontinuity[0]) if discontinuity else None,
+        number(values[discontinuity]) if len(values) > discontinuity else None,
+        tuple(page.lags[counters]),
     )
