@@ -70,6 +70,18 @@ async def test_a_pm25_alert_is_a_warning_whatever_its_limit() -> None:
     assert (await air(backend))["over"]
 
 
+async def test_the_lake_s_alarm_is_told_in_the_words_of_its_worst_alert() -> None:
+    backend = FakeBackend()
+    backend.observe("environment", "aq-1", {"water_level_m": 905.35}, sensor="a")
+    assert (await page(backend))["lake"][0]["alarm"] == {}
+    backend.fire("lake_high", "aq-1", unit="m")
+    backend.fire("lake_flood", "aq-1", "critical", unit="m")
+    backend.fire("hot", "aq-1", "critical", unit="°C")
+    backend.fire("forming", "aq-1", "critical", state="pending", unit="m")
+    alarm = (await page(backend))["lake"][0]["alarm"]
+    assert alarm == {"id": "lake_flood", "en": "lake_flood"}
+
+
 async def test_rain_is_the_sum_of_the_hours() -> None:
     rows: list[Any] = [(NOW - hour * 3600 * NS, (1.5,)) for hour in (3, 2, 1)]
     backend = FakeBackend(answers=[SeriesRows({"device": "aq-1"}, rows)])

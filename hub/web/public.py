@@ -113,7 +113,7 @@ class PublicView:
             mean_24h=mean,
             data_s=data_ns / NS,
             category=by_pm25 if number is None else CLASSES[number - 1],
-            over=max(now, hour or 0.0) > AIR_LIMIT or showing.alarmed(device.id, "µg/m³"),
+            over=max(now, hour or 0.0) > AIR_LIMIT or bool(showing.alarm(device.id, "µg/m³")),
             limit=AIR_LIMIT,
             ispu=ispu,
             dominant="" if ispu is None else str(index["dominant"]),
@@ -135,13 +135,15 @@ class PublicView:
         self, showing: Showing, one: SeriesLive, field: str, over_day: float | None
     ) -> views.PublicValue:
         device = showing.inventory.devices[one.series.device]
+        unit = self.backend.units().get(("environment", field), "")
         return views.PublicValue(
             station=device.title,
             site=self._place(showing, device.site),
             field=field if over_day is None else f"{field}_24h",
             value=float(one.fields[field]) if over_day is None else over_day,
-            unit=self.backend.units().get(("environment", field), ""),
+            unit=unit,
             time_ms=ms(one.times[field]),
+            alarm=showing.alarm(device.id, unit),
         )
 
     def _place(self, showing: Showing, site: str) -> str:

@@ -189,10 +189,13 @@ class Showing:
             found |= {id for id in behind if self.state(id) in states.OFF}
         return sorted(found)
 
-    def alarmed(self, device: str, unit: str) -> bool:
-        """Whether an alert about a value in that unit is told of the device."""
+    def alarm(self, device: str, unit: str) -> Mapping[str, str]:
+        """The title of the worst alert that is told of the device about a value in that unit, by
+        language; empty: there is none."""
         alerts = self._by_device.get(device, ())
-        return any(one.unit == unit and one.state in states.LOUD for one in alerts)
+        loud = [one for one in alerts if one.unit == unit and one.state in states.LOUD]
+        loud.sort(key=lambda one: SEVERITY_RANK.get(one.severity, 1))
+        return dict(loud[-1].title) if loud else {}
 
     def behind(self, device: str) -> list[str]:
         return sorted(states.downstream(device, self._children))

@@ -5,6 +5,7 @@ They are the response models of the API and, encoded by msgspec, the events of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -393,6 +394,8 @@ class PublicValue:
     value: float
     unit: str
     time_ms: int
+    alarm: Mapping[str, str]
+    """What the hub warns of there, by language; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 // What everybody may know. Asks every quarter of a minute; no stream, so that many may look.
 
 import { $, get, h, icon, say } from "./dom.js";
-import { duration, fieldName, moment, plain, quantity, since, t, zoneName } from "./text.js";
+import { duration, fieldName, moment, pick, plain, quantity, since, t, zoneName } from "./text.js";
 
 const REFRESH_MS = 15000;
 
@@ -38,7 +38,10 @@ function air(one) {
 
 function measured(one) {
   const [value, unit] = quantity(one.value, one.unit, one.field);
-  return card(where(one), value, unit, [h("p", { class: "muted" }, fieldName(one.field))]);
+  return card(where(one), value, unit, [
+    h("p", { class: "muted" }, fieldName(one.field)),
+    pick(one.alarm) && h("p", { class: "over" }, icon("warning", ""), h("span", {}, pick(one.alarm))),
+  ]);
 }
 
 function service(one, zone) {
