@@ -89,6 +89,13 @@ class Page:
     async def click(self, css: str) -> None:
         await self.command("POST", f"/element/{await self.element(css)}/click")
 
+    async def point(self, css: str) -> None:
+        """Move the mouse onto it."""
+        origin = {ELEMENT: await self.element(css)}
+        move = {"type": "pointerMove", "origin": origin, "x": 0, "y": 0, "duration": 0}
+        mouse = {"type": "pointer", "id": "mouse", "actions": [move]}
+        await self.command("POST", "/actions", {"actions": [mouse]})
+
     async def write(self, css: str, text: str) -> None:
         await self.command("POST", f"/element/{await self.element(css)}/value", {"text": text})
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hub import inventory_file
 from hub.clock import NS, now_ns
 from hub.edges import Edge
 from hub.proposals import Proposed
@@ -24,6 +25,11 @@ return all.length === 2 && all.every(one => Number(one.dataset.points) > 20)"""
 ALERTS = "return document.querySelectorAll('#alerts .alert').length === 3"
 GROUND = "return getComputedStyle(document.documentElement).backgroundColor"
 GROUNDS = {"dark": "rgb(10, 16, 22)", "light": "rgb(241, 245, 248)"}
+TOUCHING = """const names = [...document.querySelectorAll('.site text, .lake-name')]
+  .filter((one) => one.textContent).map((one) => [one.textContent, one.getBoundingClientRect()]);
+return names.flatMap(([a, one], i) => names.slice(i + 1).filter(([, other]) =>
+  one.left < other.right && one.right > other.left
+  && one.top + 3 < other.bottom && one.bottom - 3 > other.top).map(([b]) => a + ' / ' + b))"""
 SHOTS = os.environ.get("SCREENSHOTS")
 """Set it to a folder to keep the pictures."""
 
@@ -416,13 +422,7 @@ async def test_names_on_the_map_touch_no_other_and_the_lake_s_is_in_the_lake(boa
     async with browser(1920, 1080) as page:
         await page.open(board.url)
         await page.until("return document.querySelectorAll('.site text').length === 16")
-        touching = await page.run(
-            """const names = [...document.querySelectorAll('.site text, .lake-name')]
-              .map((one) => [one.textContent, one.getBoundingClientRect()]);
-            return names.flatMap(([a, one], i) => names.slice(i + 1).filter(([, other]) =>
-              one.left < other.right && one.right > other.left
-              && one.top + 3 < other.bottom && one.bottom - 3 > other.top).map(([b]) => a + ' / ' + b))"""  # noqa: E501
-        )
+        touching = await page.run(TOUCHING)
         assert touching == []
         outside = """const svg = document.querySelector('.map'), lake = svg.querySelector('.lake');
             return [...svg.querySelectorAll('.lake-name tspan')].flatMap((one) => {
@@ -463,6 +463,46 @@ async def test_long_names_are_cut_on_the_map_and_titles_of_alerts_have_two_lines
             backend.fire(f"more-{number}", "aq-balige")
         await page.open(board.url)
         await page.until("return document.querySelectorAll('#alerts.tight .alert').length === 17")
+
+
+async def test_of_hundreds_of_places_the_map_names_the_worst_and_covers_none(
+    board: Board, tmp_path: Path
+) -> None:
+    backend = board.scene.backend
+    villages = [
+        {"id": f"v{i}", "name": f"Desa nomor {i} yang namanya panjang",
+         "lat": 2.2 + i // 20 * 0.018, "lon": 98.95 + i % 20 * 0.02} for i in range(400)
+    ]  # fmt: skip
+    routers = [{"id": f"r{i}", "kind": "router", "site": f"v{i}"} for i in range(400)]
+    backend.inventory = inventory_file.from_data({"sites": villages, "devices": routers})
+    backend.time_ns = now_ns()
+    for i in range(400):
+        backend.observe("device", f"r{i}", {"up": int(i % 40 != 7)}, probe="snmp")
+    backend.current.clear()
+    await board.app.state.feed.beat()  # type: ignore[attr-defined]  # else the page starts twice
+    named = "[...document.querySelectorAll('.site')].filter(one => one.children[1].textContent)"
+    async with browser(1920, 1080) as page:
+        await page.open(board.url)
+        await page.until("return document.querySelectorAll('.site').length === 400")
+        assert await page.run(TOUCHING) == []
+        states = await page.run(f"return {named}.map(one => one.dataset.state)")
+        assert states.count("down") == 10
+        nameless = ".site[data-site=v210] .sign"
+        said = "return document.querySelector('.map-said').textContent"
+        assert await page.run(said) == ""
+        await page.point(nameless)
+        await page.until(f"{said}.startsWith('Desa nomor 210 yang')", 5)
+        await keep(page, tmp_path, "villages")
+        seen = "return document.querySelector('.map').viewBox.baseVal.width"
+        whole = await page.run(seen)
+        await page.click(nameless)
+        assert await page.run(seen) == pytest.approx(whole / 3, abs=0.1)
+        assert await page.run(TOUCHING) == []
+        assert await page.run(f"return {named}.length") >= 3
+        await keep(page, tmp_path, "villages-closer")
+        await page.click(nameless)
+        assert await page.run(seen) == whole
+        assert await page.log() == []
 
 
 async def test_one_point_has_an_axis_of_minutes_and_no_label_twice(board: Board) -> None:

@@ -1,12 +1,22 @@
 // The regency as SVG, drawn from its own GeoJSON: no tiles, no network.
 
 import { $, get, h, icon, s, say } from "./dom.js";
+import { layoutAll, layoutSome, overlaps } from "./names.js";
 import { state } from "./state.js";
 import { t } from "./text.js";
 
 const ORDER = ["ok", "warning", "no_data", "critical", "down"];
 const HEIGHT = 430;
+const CLOSER = 3; // a click shows a crowded map that much larger
+const WIDE = 0.58; // of a letter, by its height
+const PART = 0.4; // of the map's width, for one name
+const BOLD = ORDER.indexOf("critical"); // from there on names are written so
+const ROOM = 40; // a place has so much room to each side before marks must be smaller
 let project = null;
+let points = []; // {id, label, i, x, y, wide, rank, count}: a place, its worst state and how many devices it has
+let lakes = []; // boxes of the lakes' names
+let everyName = null; // where each name goes, if there is room for all
+let zoom = null; // the point that is looked at closer
 
 function projection([south, west, north, east]) {
   const squeeze = Math.cos(((south + north) / 2) * Math.PI / 180);
@@ -40,16 +50,18 @@ export async function drawMap() {
       svg.append(s("path", { d: path(shape.geometry), class: kind }));
     }
   }
-  const busiest = [...state.sites.values()].filter((one) => one.lat !== null);
-  const placed = busiest.map((site) => project.at(site.lon, site.lat)).map(([x, y]) => [x - 11, y - 11, x + 11, y + 11]);
-  for (const lake of shapes.filter((one) => one.properties?.kind === "lake")) svg.append(lakeName(lake, placed));
-  const size = matchMedia("(max-width: 760px)").matches ? 18 : 15;
-  const points = busiest.map((site, i) => {
+  points = [...state.sites.values()].filter((one) => one.lat !== null).map((site, i) => {
     const [x, y] = project.at(site.lon, site.lat);
-    return { id: site.id, name: shortened(site.name, size), i, x, y };
+    return { id: site.id, label: shortened(site.name), i, x, y, rank: -1, count: 0 };
   });
-  const ways = layout(points, placed, size);
-  busiest.forEach((site, i) => svg.append(marker(site, points[i].name, ways.get(site.id))));
+  measure();
+  const placed = points.map(({ x, y }) => [x - 11, y - 11, x + 11, y + 11]);
+  for (const lake of shapes.filter((one) => one.properties?.kind === "lake")) svg.append(lakeName(lake, placed));
+  lakes = placed.slice(points.length);
+  zoom = null;
+  everyName = layoutAll(points, placed, frame());
+  svg.append(...points.map(marker), s("text", { class: "map-said" }));
+  listen(svg);
   $("map").replaceChildren(svg);
   $("legend").replaceChildren(...["ok", "warning", "critical", "down", "no_data"].map((word) =>
     h("li", {}, icon(word, ""), t(`state.${word}`))));
@@ -88,24 +100,9 @@ function lakeName(shape, placed) {
     ...words.map((word, i) => s("tspan", { x: best.x.toFixed(1), y: (best.y + 15 + i * 18).toFixed(1) }, word)));
 }
 
-function overlaps(box, placed) {
-  return placed.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
-}
-
-const TRIES = [[15, 5, "start"], [-15, 5, "end"], [0, -15, "middle"], [0, 27, "middle"],
-  [12, -9, "start"], [12, 20, "start"], [-12, -9, "end"], [-12, 20, "end"],
-  [16, -18, "start"], [16, 32, "start"], [-16, -18, "end"], [-16, 32, "end"], [0, -28, "middle"], [0, 40, "middle"]];
-const COVERED = 1000; // covering something is worse than any place beside the point
-
-const common = (box, other) => Math.max(0, Math.min(box[2], other[2]) - Math.max(box[0], other[0]))
-  * Math.max(0, Math.min(box[3], other[3]) - Math.max(box[1], other[1]));
-
-const WIDE = 0.58; // of a letter, by its height
-const PART = 0.4; // of the map's width, for one name
-
 /** A name as it stands on the map: its first words where no place beside its point would hold all. */
-function shortened(name, size) {
-  const most = Math.floor((project.width * PART) / (size * WIDE));
+function shortened(name) {
+  const most = Math.floor((project.width * PART) / (frame().size * WIDE));
   const letters = [...name];
   if (letters.length <= most) return name;
   const kept = letters.slice(0, most - 1).join("");
@@ -113,47 +110,81 @@ function shortened(name, size) {
   return `${kept.slice(0, space > most / 2 ? space : undefined)}…`;
 }
 
-/** The place at its point where a name covers least: right, left, above, below, farther off. */
-function placeOf({ name, x, y }, placed, size) {
-  const long = name.length * size * WIDE + 6;
-  return TRIES.map((way, i) => {
-    const [dx, dy, anchor] = way;
-    const left = x + dx - (anchor === "end" ? long : anchor === "middle" ? long / 2 : 0);
-    const box = [left, y + dy - size * 0.9, left + long, y + dy + size * 0.4];
-    const out = Math.max(0, -box[0]) + Math.max(0, box[2] - project.width - 40) + Math.max(0, -box[1]);
-    const covers = placed.reduce((sum, other) => sum + common(box, other), 0);
-    return { way, box, cost: i + (covers || out ? COVERED + covers + 50 * out : 0) };
-  }).reduce((best, one) => (one.cost < best.cost ? one : best));
+/** What is seen of the map, and how large names and marks are drawn on it. */
+function frame() {
+  const size = matchMedia("(max-width: 760px)").matches ? 18 : 15;
+  const scale = zoom ? 1 / CLOSER : 1;
+  const [wide, high] = [project.width * scale, HEIGHT * scale];
+  const within = (middle, long, all) => Math.max(0, Math.min(all - long, middle - long / 2));
+  const view = zoom ? [within(zoom.x, wide, project.width), within(zoom.y, high, HEIGHT), wide, high] : [0, 0, wide, high];
+  const room = Math.sqrt((project.width * HEIGHT) / Math.max(1, points.length));
+  return { size, scale, view, dot: Math.min(1, Math.max(0.35, room / ROOM) / scale) };
 }
 
-/** Where each name goes, by site id: the best of several orders of placing them. */
-function layout(points, taken, size) {
-  const orders = [(one) => one.i, (one) => -one.i, (one) => one.name.length, (one) => -one.name.length,
-    (one) => one.x, (one) => -one.x, (one) => one.y, (one) => -one.y];
-  return orders.map((by) => {
-    const placed = [...taken];
-    const ways = new Map();
-    let cost = 0;
-    for (const one of [...points].sort((a, b) => by(a) - by(b))) {
-      const found = placeOf(one, placed, size);
-      placed.push(found.box);
-      ways.set(one.id, found.way);
-      cost += found.cost;
-    }
-    return { ways, cost };
-  }).reduce((best, one) => (one.cost < best.cost ? one : best)).ways;
+const pen = document.createElement("canvas").getContext("2d");
+
+/** How wide each name is as it is written now. */
+function measure() {
+  const [{ size }, family] = [frame(), getComputedStyle(document.body).fontFamily];
+  for (const one of points) {
+    pen.font = `${one.rank >= BOLD ? 700 : 400} ${size}px ${family}`;
+    one.wide = pen.measureText(one.label).width;
+  }
 }
 
-function label(name, [x, y, anchor]) {
-  return s("text", { x, y, "text-anchor": anchor }, name);
+function marker({ id }) {
+  return s("g", { class: "site", "data-site": id },
+    s("g", { class: "dot" }, s("circle", { r: 17, class: "halo" }), s("g", { class: "sign", transform: "translate(-11 -11) scale(.92)" })),
+    s("text"), s("title"));
 }
 
-function marker(site, name, way) {
-  const [x, y] = project.at(site.lon, site.lat);
-  const node = s("g", { class: "site", "data-site": site.id, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
-    s("circle", { r: 17, class: "halo" }), s("g", { class: "sign", transform: "translate(-11 -11) scale(.92)" }),
-    label(name, way), s("title"));
-  return node;
+/** Names to their places, worse places above better ones; what finds no room is told by pointing at it. */
+function arrange() {
+  measure();
+  const shown = frame();
+  const svg = document.querySelector("svg.map");
+  const nodes = new Map([...svg.querySelectorAll(".site")].map((node) => [node.dataset.site, node]));
+  const ways = (!zoom && everyName) || layoutSome(points, lakes, shown);
+  svg.setAttribute("viewBox", shown.view.map((n) => n.toFixed(1)).join(" "));
+  svg.classList.toggle("crowded", !everyName);
+  svg.classList.toggle("closer", Boolean(zoom));
+  const sorted = [...points].sort((a, b) => a.rank - b.rank);
+  for (const { id, label, x, y } of sorted) {
+    const [node, way] = [nodes.get(id), ways.get(id)];
+    const [dot, text] = [node.querySelector(".dot"), node.querySelector("text")];
+    node.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)}) scale(${shown.scale.toFixed(3)})`);
+    dot.setAttribute("transform", `scale(${shown.dot.toFixed(2)})`);
+    text.textContent = way ? label : "";
+    if (way) [["x", way[0]], ["y", way[1]], ["text-anchor", way[2]]].forEach(([name, value]) => text.setAttribute(name, value));
+  }
+  const order = sorted.map(({ id }) => nodes.get(id));
+  if ([...svg.querySelectorAll(".site")].some((node, i) => node !== order[i])) svg.lastChild.before(...order);
+  tell(svg, svg.querySelector(".site:hover"));
+}
+
+/** The name of a place that has none beside it, while it is pointed at. */
+function tell(svg, node) {
+  const point = points.find((one) => one.id === node?.dataset.site);
+  const said = svg.lastChild;
+  said.textContent = point && !node.querySelector("text").textContent ? point.label : "";
+  if (!said.textContent) return;
+  const { view, scale } = frame();
+  const right = point.x < view[0] + view[2] / 2;
+  said.setAttribute("transform", `translate(${point.x.toFixed(1)} ${point.y.toFixed(1)}) scale(${scale.toFixed(3)})`);
+  said.setAttribute("x", right ? 15 : -15);
+  said.setAttribute("y", 5);
+  said.setAttribute("text-anchor", right ? "start" : "end");
+}
+
+/** A crowded map tells the name of what is pointed at, and is looked at closer by a click, or from afar again. */
+function listen(svg) {
+  svg.addEventListener("pointerover", (event) => tell(svg, event.target.closest(".site")));
+  svg.addEventListener("pointerleave", () => tell(svg, null));
+  svg.addEventListener("click", (event) => {
+    if (everyName) return;
+    zoom = zoom ? null : new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    arrange();
+  });
 }
 
 export function paintMap() {
@@ -164,16 +195,21 @@ export function paintMap() {
     if (!bySite.has(site)) bySite.set(site, []);
     bySite.get(site).push(device.state);
   }
+  const byId = new Map(points.map((one) => [one.id, one]));
+  let changed = false;
   for (const node of document.querySelectorAll(".site")) {
     const found = bySite.get(node.dataset.site) ?? [];
-    const rank = Math.max(0, ...found.map((word) => ORDER.indexOf(word)));
-    const word = found.length ? ORDER[rank] : "no_data";
+    const rank = found.length ? Math.max(0, ...found.map((word) => ORDER.indexOf(word))) : ORDER.indexOf("no_data");
+    const word = ORDER[rank];
     if (node.dataset.state !== word) {
+      changed = true;
       node.dataset.state = word;
       node.querySelector(".sign").replaceChildren(...icon(word).childNodes);
       node.querySelector(".sign").setAttribute("class", `sign icon ${word}`);
     }
+    Object.assign(byId.get(node.dataset.site), { rank, count: found.length });
     const bad = found.filter((one) => one !== "ok").length;
     say(node.querySelector("title"), `${state.sites.get(node.dataset.site)?.name}: ${t(`state.${word}`)} · ${t("map.devices", { bad, count: found.length })}`);
   }
+  if (changed) arrange();
 }
