@@ -98,8 +98,43 @@ def test_alerts_are_listed_and_acknowledged_by_their_keys(terminal: Terminal) ->
         "the board to know",
         lambda: [a for a in alerts(terminal.hub) if a["state"] == "acknowledged"],
     )
-    wait_for("the list to know", lambda: "acknowledged" in terminal.good("alerts"))
+    wait_for("the list to know", lambda: "ditangani" in terminal.good("alerts"))
     assert "no open alert has the key 'nonsense'" in terminal.bad("ack", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("language", "heads", "alert"),
+    [
+        (
+            "id",
+            {
+                "alerts": "kunci keadaan tingkat selama gangguan",
+                "silences": "id jenis cakupan masih siapa keterangan",
+                "acts": "waktu siapa tindakan tentang keterangan",
+            },
+            ("silent:aq2 aktif peringatan ", "Sensor udara 2 diam"),
+        ),
+        (
+            "en",
+            {
+                "alerts": "key state severity for what",
+                "silences": "id kind matches still for who why",
+                "acts": "when who what about why",
+            },
+            ("silent:aq2 firing warning ", "Sensor udara 2 is silent"),
+        ),
+    ],
+)
+def test_what_people_read_is_in_one_language_heads_and_all(
+    terminal: Terminal, language: str, heads: dict[str, str], alert: tuple[str, str]
+) -> None:
+    for verb, head in heads.items():
+        listed = terminal.good(verb, "--lang", language)
+        assert " ".join(listed.splitlines()[0].split()) == head
+    listed = terminal.good("alerts", "--lang", language).splitlines()
+    rows = [" ".join(line.split()) for line in listed]
+    assert [row for row in rows if row.startswith(alert[0]) and row.endswith(alert[1])], rows
+    assert terminal.good("alerts").split()[0] == "kunci", "as the settings say"
 
 
 def test_a_silence_needs_a_matcher_that_says_whom(terminal: Terminal) -> None:
@@ -128,7 +163,7 @@ def test_silences_are_listed_and_ended_by_their_ids(terminal: Terminal) -> None:
     number = said.strip().split()[-1]
     for words in (("silences",), ("silence", "--list")):
         line = next(one for one in terminal.good(*words).splitlines() if one.startswith(number))
-        assert "maintenance" in line
+        assert "Pemeliharaan" in line
         assert "device=aq3" in line
         assert "pindah" in line
     terminal.good("unsilence", number)

@@ -347,6 +347,6 @@ async def test_a_link_in_a_mail_takes_the_alert_on_and_a_planned_window_is_a_sil
                 ("maintenance", "settings", "pindah"),
             ]
             listed = CliRunner().invoke(cli, ["acts", "-s", str(hub.path)]).output
-            assert "Rina (mail)  acknowledge  pm" in listed
+            assert "Rina (mail)  Ditangani     pm" in listed
     assert "DITANGANI" in str(post.mails[1]["Subject"])
     assert "Oleh: Rina (mail)" in post.mails[1].get_content()

@@ -339,7 +339,7 @@ def test_a_running_hub_explains_an_alert_to_the_command_line_and_the_api(scene: 
 
     said = ask("aq1", "--lang", "en")
     assert said.returncode == 0, said.stderr
-    assert "dirty:aq1  firing, ok" in said.stdout
+    assert "dirty:aq1  firing\n" in said.stdout
     assert "PM2.5 90 (limit: above 40)" in said.stdout
     [found] = json.loads(ask("aq1", "dirty", "--json").stdout)
     assert (found["value"], found["threshold"], found["holds"]) == (90, 40, True)

@@ -13,10 +13,12 @@ import typer
 
 from hub import acts, configuration, supervisor
 from hub.cli.common import DEFAULT, Settings, fail, ledger_of, must_have_run, out, plainly, table
+from hub.cli.words import Lang, heads, word
 from hub.clock import now_ns, to_datetime
 from hub.link import Link
 from hub.notify import desk
 from hub.notify.onduty import turns
+from hub.notify.words import Language
 from rules.act import Act
 from rules.matching import Matcher
 from rules.text import span
@@ -26,20 +28,26 @@ Who = Annotated[str, typer.Option(help="Your name; default: your user here.")]
 
 
 @plainly
-def alerts(settings: Settings = DEFAULT) -> None:
-    """List the open alerts with their keys."""
+def alerts(lang: Lang = None, settings: Settings = DEFAULT) -> None:
+    """List the open alerts with their keys.
+
+    ```
+    toba-hub alerts --lang en
+    ```
+    """
     conf = configuration.load(settings)
+    language = lang or conf.settings.language
     rows = [
         (
             key,
-            last["after"],
-            str(last["severity"]),
-            span(now_ns() - last["since_ns"], conf.settings.language),
-            last["title"].get(conf.settings.language, ""),
+            word(language, "stage", last["after"]),
+            word(language, "severity", last["severity"]),
+            span(now_ns() - last["since_ns"], language),
+            last["title"].get(language, ""),
         )
         for key, last in _open_alerts(conf).items()
     ]
-    table(("key", "state", "severity", "since", "what"), rows)
+    table(heads(language, "key", "state", "severity", "lasts", "title"), rows)
 
 
 @plainly
@@ -74,6 +82,7 @@ def silence(
         bool, typer.Option("--maintenance", help="Planned work: shown and reported as such.")
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the silences in force.")] = False,
+    lang: Lang = None,
     settings: Settings = DEFAULT,
 ) -> None:
     """Let matching alerts page nobody for a while; they are still shown.
@@ -85,7 +94,7 @@ def silence(
     ```
     """
     if listed:
-        _list(configuration.load(settings))
+        _list(configuration.load(settings), lang)
         return
     matcher = matcher_of(match or ())
     conf = configuration.load(settings)
@@ -107,9 +116,9 @@ def silence(
 
 
 @plainly
-def silences(settings: Settings = DEFAULT) -> None:
+def silences(lang: Lang = None, settings: Settings = DEFAULT) -> None:
     """List the silences and maintenance windows in force with their ids."""
-    _list(configuration.load(settings))
+    _list(configuration.load(settings), lang)
 
 
 @plainly
@@ -130,26 +139,28 @@ def unsilence(
 @plainly
 def acts_done(
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many.")] = 50,
+    lang: Lang = None,
     settings: Settings = DEFAULT,
 ) -> None:
     """List what people did, the newest first: when, who, what and why."""
     conf = configuration.load(settings)
+    language = lang or conf.settings.language
     with ledger_of(conf) as ledger:
         rows = [
             (
                 f"{to_datetime(one.time_ns, conf.settings.zone):%Y-%m-%d %H:%M:%S}",
                 one.act.who,
-                one.act.kind,
+                word(language, "act", one.act.kind),
                 one.act.key or acts.words(Matcher(dict(one.act.matcher))),
                 one.act.why,
             )
             for one in ledger.acts(limit)
         ]
-    table(("when", "who", "what", "about", "why"), rows)
+    table(heads(language, "when", "who", "what", "about", "why"), rows)
 
 
 @plainly
-def oncall(settings: Settings = DEFAULT) -> None:
+def oncall(lang: Lang = None, settings: Settings = DEFAULT) -> None:
     """Tell who is on duty in each team, until when, who is next, and how much the team has open."""
     conf = configuration.load(settings)
     teams, zone, at_ns = conf.settings.teams, conf.settings.zone, now_ns()
@@ -170,7 +181,8 @@ def oncall(settings: Settings = DEFAULT) -> None:
                 *(str(count) for count in number.get(name, (0, 0))),
             )
         )
-    table(("team", "on duty", "until", "then", "told on", "open", "acknowledged"), rows)
+    names = ("team", "on duty", "until", "then", "told on", "open", "acknowledged")
+    table(heads(lang or conf.settings.language, *names), rows)
 
 
 def _open_by_team(conf: configuration.Configuration) -> dict[str, tuple[int, int]]:
@@ -193,13 +205,13 @@ def matcher_of(words: Sequence[str]) -> dict[str, str]:
     return matcher
 
 
-def _list(conf: configuration.Configuration) -> None:
+def _list(conf: configuration.Configuration, lang: Language | None) -> None:
     must_have_run(conf)
-    now, language = now_ns(), conf.settings.language
+    now, language = now_ns(), lang or conf.settings.language
     rows = [
         (
             one.id,
-            one.kind,
+            word(language, "act", one.kind),
             acts.words(one.matcher),
             span(one.until_ns - now, language),
             one.who,
@@ -207,7 +219,7 @@ def _list(conf: configuration.Configuration) -> None:
         )
         for one in acts.silences(conf, now)
     ]
-    table(("id", "kind", "matches", "still for", "who", "why"), rows)
+    table(heads(language, "id", "kind", "matches", "left", "who", "why"), rows)
 
 
 def _open_alerts(conf: configuration.Configuration) -> dict[str, dict[str, Any]]:

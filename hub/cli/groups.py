@@ -12,6 +12,7 @@ import typer
 
 from hub import configuration, logs
 from hub.cli.common import DEFAULT, Settings, fail, group, out, plainly, table
+from hub.cli.words import NO_RULE, Lang, word
 from hub.clock import now_ns, to_datetime
 from hub.web.tokens import ROLES, TokenError, Tokens
 
@@ -243,7 +244,7 @@ def rules_explain(
     device: Annotated[str, typer.Argument(help="The id of a device in the inventory.")],
     rule: Annotated[str, typer.Argument(help="Only this rule.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="All facts as JSON.")] = False,
-    language: Annotated[str, typer.Option("--lang", help="id or en; default: the hub's.")] = "",
+    lang: Lang = None,
     settings: Settings = DEFAULT,
 ) -> None:
     """Why an alert is or is not firing right now, as the running hub sees it.
@@ -259,9 +260,7 @@ def rules_explain(
     from hub import serveside, supervisor
 
     given = configuration.load(settings).settings
-    language = language or given.language
-    if language not in ("id", "en"):
-        fail(f"no language {language!r}: use id or en", 2)
+    language = lang or given.language
     if supervisor.running(given.data) is None:
         fail(f"no hub is running on {given.data}; start it with `toba-hub run`")
     found = asyncio.run(serveside.ask(given.data, "explain", {"device": device, "rule": rule}))
@@ -269,10 +268,13 @@ def rules_explain(
         sys.stdout.write(json.dumps(found["rules"], ensure_ascii=False, indent=1) + "\n")
         return
     if not found["rules"]:
-        out.print("no rule is about this device", highlight=False)
+        out.print(NO_RULE[language], highlight=False)
     for one in found["rules"]:
         name = one["key"] or f"{one['rule']}:{one['device']}"
         mark = MARKS.get(one["state"], "[green]●[/]")
-        out.print(f"{mark} [bold]{name}[/]  {one['state']}, {one['data_state']}", highlight=False)
+        standing = [word(language, "stage", one["state"])]
+        if one["data_state"] != "ok":
+            standing.append(word(language, "data", one["data_state"]))
+        out.print(f"{mark} [bold]{name}[/]  {', '.join(standing)}", highlight=False)
         for sentence in one["why"][language]:
             out.print(f"    {sentence}", highlight=False, markup=False)
