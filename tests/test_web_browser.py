@@ -519,6 +519,23 @@ async def test_one_point_has_an_axis_of_minutes_and_no_label_twice(board: Board)
         ]  # fmt: skip
 
 
+async def test_a_value_and_its_limit_have_the_decimals_that_tell_them_apart(board: Board) -> None:
+    async with browser(1280, 900) as page:
+        await page.open(board.url + "/masuk?lang=en")
+        said = await page.run(
+            """const { compared } = await import('/static/text.js');
+            return [[905.35, 904.6, 'm'], [905.35, 905, 'm'], [905, 905, 'm'], [904.2, 904.6, 'm'],
+              [55.44, 55.4, 'µg/m³'], [120, 100, 'ms'], [93e6, 90e6, 'bit/s'],
+              [90.01e6, 90e6, 'bit/s'], [65, 60, 's'], [3700, 3600, 's'], [5, 5.00001, 'V'],
+            ].map((one) => compared(...one).join(' / '))"""
+        )
+    assert said == [
+        "905.4 m / 904.6 m", "905.4 m / 905.0 m", "905 m / 905 m", "904.2 m / 904.6 m",
+        "55.44 µg/m³ / 55.40 µg/m³", "120 ms / 100 ms", "93.0 Mbit/s / 90.0 Mbit/s",
+        "90.01 Mbit/s / 90.00 Mbit/s", "65 s / 60 s", "1 h 1 min / 1 h", "5 V / 5.00001 V",
+    ]  # fmt: skip
+
+
 async def test_a_wrong_token_is_answered_in_the_reader_s_language(board: Board) -> None:
     async with browser(1280, 900) as page:
         for language, word in (("id", "minta token baru"), ("en", "ask the hub's keeper")):

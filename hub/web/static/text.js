@@ -29,24 +29,46 @@ export function number(value, digits) {
 const SCALED = { "bit/s": ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"] };
 const DIGITS = { water_level_m: 2, ph: 1, do_mgl: 1, pm25: 1, pm10: 1, rain_mm: 1, rain_mm_24h: 1 };
 
-/** A value and its unit as two texts: ["12,4", "Mbit/s"]. */
-export function quantity(value, unit, field = "") {
+/** A number as large as it is shown, and the unit it has then: 12400000 bit/s → [12.4, "Mbit/s"]. */
+function scaled(value, unit) {
+  const steps = SCALED[unit];
+  if (!steps) return [value, unit];
+  const step = value < 1000 ? 0 : Math.min(steps.length - 1, Math.floor(Math.log10(value) / 3));
+  return [value / 1000 ** step, steps[step]];
+}
+
+/** A value and its unit as two texts, with `least` decimals or more: ["12,4", "Mbit/s"]. */
+export function quantity(value, unit, field = "", least = 0) {
   if (value === null || value === undefined) return ["–", unit];
   if (typeof value === "string") return [value, ""];
   const truth = `value.${field}.${value}`;
   if (has(truth)) return [t(truth), ""];
-  const steps = SCALED[unit];
-  if (steps) {
-    const step = value < 1000 ? 0 : Math.min(steps.length - 1, Math.floor(Math.log10(value) / 3));
-    const scaled = value / 1000 ** step;
-    return [number(scaled, step ? 1 : 0), steps[step]];
-  }
+  const [amount, name] = scaled(value, unit);
+  if (unit in SCALED) return [number(amount, Math.max(least, name === unit ? 0 : 1)), name];
   if (unit === "s" && value >= 120) return [duration(value * 1000), ""];
   const whole = Number.isInteger(value) && Math.abs(value) >= 100;
-  return [number(value, DIGITS[field] ?? (whole || Math.abs(value) >= 100 ? 0 : 1)), unit];
+  return [number(value, Math.max(least, DIGITS[field] ?? (whole || Math.abs(value) >= 100 ? 0 : 1))), unit];
 }
 
-export const plain = (value, unit, field) => quantity(value, unit, field).join(" ").trim();
+export const plain = (value, unit, field, least) => quantity(value, unit, field, least).join(" ").trim();
+
+const MOST_DIGITS = 4;
+
+/** How many decimals show a number as it is, as far as that many can. */
+const decimals = (value) => [0, 1, 2, 3].find((count) => Math.abs(value - Number(value.toFixed(count))) < 1e-9) ?? MOST_DIGITS;
+
+/** A value and its limit as texts, with the decimals that the limit has and that tell one from the other. */
+export function compared(value, limit, unit) {
+  const both = (text) => [text(value), text(limit)];
+  const differ = ([one, other]) => one !== other || value === limit;
+  const inTime = unit === "s" && both((one) => duration(one * 1000));
+  if (inTime && differ(inTime)) return inTime;
+  for (let least = decimals(scaled(limit, unit)[0]); least < MOST_DIGITS; least++) {
+    const texts = both((one) => (inTime ? `${number(one, least)} s` : plain(one, unit, "", least)));
+    if (differ(texts)) return texts;
+  }
+  return both((one) => `${one} ${unit}`.trim());
+}
 
 /** A field's name for people. */
 export const fieldName = (field) => (has(`field.${field}`) ? t(`field.${field}`) : field);

@@ -3,7 +3,7 @@
 
 import { $, get, h, keyed, s, say, turn } from "./dom.js";
 import { now, state } from "./state.js";
-import { duration, has, language, moment, pick, plain, t } from "./text.js";
+import { compared, duration, has, language, moment, pick, t } from "./text.js";
 
 const REFRESH_MS = 3000;
 const ORDER = ["firing", "acknowledged", "pending", "resolved", "ok"];
@@ -11,7 +11,6 @@ const COMPARED = new Set(["above", "below", "at_least"]);
 const STIRRED = new Set(["firing", "acknowledged", "pending"]);
 
 const idOf = (one) => one.key || `${one.rule} ${one.device}`;
-const amount = (value, unit) => (unit === "s" ? duration(value * 1000) : plain(value, unit));
 const part = (one) => Object.values(one.tags).join(" ");
 
 /** Can nothing be said? Then a calm dot would lie. */
@@ -71,9 +70,10 @@ function fillMeter(node, one) {
   span(bad, found.limit, found.above ? 100 : 0);
   span(value, found.zero, found.value);
   limit.setAttribute("x", found.limit - 0.4);
-  say(node.querySelector("b"), amount(one.value, one.unit));
+  const [valueText, limitText] = compared(one.value, one.threshold, one.unit);
+  say(node.querySelector("b"), valueText);
   node.classList.toggle("vague", one.holds === null);
-  say(node.querySelector("small"), t(`why.limit.${one.comparison}`, { limit: amount(one.threshold, one.unit) }));
+  say(node.querySelector("small"), t(`why.limit.${one.comparison}`, { limit: limitText }));
 }
 
 function row() {
