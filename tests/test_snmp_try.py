@@ -121,6 +121,64 @@ def test_wrong_options_are_named_without_asking_the_device(options: list[str], w
     assert why in done.stderr
 
 
+def sections(stderr: str, begin: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith(begin)]
+
+
+def test_on_a_pipe_each_step_is_a_line_with_its_limit() -> None:
+    with apart(RouterStub.office("r-dlh", ports=2)) as port:
+        done = say("try", "127.0.0.1", "--port", str(port), "--wait", "0.1", "--json")
+    assert json.loads(done.stdout)["address"] == "127.0.0.1", "signs of life are no output"
+    assert sections(done.stderr, "asking") == [
+        "asking 127.0.0.1: tier liveness (at most 15 s)",
+        "asking 127.0.0.1: tier inventory (at most 120 s)",
+        "asking 127.0.0.1: tier traffic (at most 45 s)",
+        "asking 127.0.0.1: tier health (at most 60 s)",
+        "asking 127.0.0.1: tier liveness (at most 15 s)",
+        "asking 127.0.0.1: the counters once more, for rates (at most 45.1 s)",
+    ]
+
+
+def test_a_device_slower_than_the_hub_waits_ends_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "inventory.yaml").write_text("sites: []\ndevices: []\n")
+    (tmp_path / "toba-hub.yaml").write_text(
+        "collectors: {snmp: {tiers: {inventory: {timeout_s: 0.2}}}}\n"
+    )
+    stub = RouterStub.office("r-dlh", ports=48)
+    stub.fault("slow", seconds=0.1)
+    with apart(stub) as port:
+        done = say("try", "127.0.0.1", "--port", str(port))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "asking 127.0.0.1: tier inventory (at most 0.2 s)" in done.stderr.splitlines()
+    (line,) = sections(done.stderr, "toba-hub: ")
+    assert "127.0.0.1 is slow (it answers one request in 1" in line
+    assert "tier inventory is not read after 0.2 s, and the hub waits no longer" in line
+    assert "collectors.snmp.tiers: {inventory: {timeout_s: 0.8}}" in line
+
+
+def test_the_option_is_named_where_it_chose_the_profile() -> None:
+    with apart(RouterStub.office("r-dlh", ports=1)) as port:
+        done = say("try", "127.0.0.1", "--port", str(port), "--wait", "0", "--profile", "generic")
+    shown = " ".join(done.stdout.split())
+    assert "profile generic" in shown
+    assert ": the option --profile says so" in shown
+
+
+def test_a_user_without_rights_is_one_sentence_and_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "inventory.yaml").write_text("sites: []\ndevices: []\n")
+    (tmp_path / "toba-hub.yaml").write_text(
+        "collectors: {snmp: {credentials: {opd: {version: '3', user: toba}}}}\n"
+    )
+    (tmp_path / "agent").mkdir()
+    rights = "createUser toba SHA-256 sandi-panjang AES rahasia12\nrouser toba priv\n"
+    with real_snmpd(tmp_path / "agent", conf_lines=rights) as port:
+        done = say("try", "127.0.0.1", "--port", str(port), "--credential", "opd")
+    assert (done.exit_code, done.stdout) == (1, "")
+    (line,) = sections(done.stderr, "toba-hub: ")
+    assert "127.0.0.1: the agent denies user 'toba' (noAuthNoPriv) these objects" in line
+    assert "a higher security level, or has that user no view? mend credential opd" in line
+
+
 def test_what_a_device_says_is_never_taken_for_formatting() -> None:
     names = {"1.3.6.1.2.1.1.5.0": b"[red]r1[/nonsense]", "1.3.6.1.2.1.1.1.0": b"[/]"}
     stub = RouterStub(Mib({oid(name): codec.tlv(4, text) for name, text in names.items()}))

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.snmp import codec, usm
-from collectors.snmp.client import Endpoint, NoAnswer, Query, Refused
+from collectors.snmp.client import Endpoint, NoAnswer, Query, Refused, Reply
 from collectors.snmp.codec import GET, Malformed, pdu_request
-from collectors.snmp.oids import IF_NAME, SYS_NAME, SYS_UPTIME
+from collectors.snmp.oids import IF_NAME, SYS_NAME, SYS_UPTIME, dotted, oid
+from collectors.snmp.reader import Plan, Reader
 from collectors.snmp.usm import AUTH, PRIV, Engine, Keys, User
 from collectors.snmp.v3 import V3Session
 from hub.api import TryAgain
-from tests.snmp_support import free_udp_port, polling, real_snmpd
+from tests.snmp_support import FakeSession, free_udp_port, polling, real_snmpd
 
 PASSWORD, SECRET = b"pagi-di-balige", b"malam-di-laguboti"
 ENGINE = bytes.fromhex("000000000000000000000002")
@@ -351,3 +352,31 @@ async def test_a_device_that_refuses_us_is_up_and_says_so(snmpd: int) -> None:
     assert "r1: wrong authentication password or protocol for user 'u-sha256-aes128'" in said
     assert "mend credential wrong" in said
     assert "not-this-one" not in said
+
+
+async def test_a_user_without_rights_is_refused_once_a_tier(tmp_path: Path) -> None:
+    """Not a line for each object, no port that goes missing, no walk that is said to be cut."""
+    rights = f"createUser toba SHA-256 {PASSWORD.decode()}\nrouser toba priv\n"
+    who = {"version": "3", "user": "toba", "auth": "sha256", "auth_password": PASSWORD.decode()}
+    more: dict[str, Any] = {"credential": "opd", "settings": {"credentials": {"opd": who}}}
+    with real_snmpd(tmp_path, conf_lines=rights) as port:
+        async with polling(port, **more) as poller:
+            for tier in ("liveness", "traffic", "health", "inventory"):
+                with pytest.raises(TryAgain, match=r"denies user 'toba' \(authNoPriv\) these obj"):
+                    await poller.poll(tier)
+            assert poller.host.log.lines == []
+            said = [dict(reading.fields) for reading in poller.emit.readings]
+            assert said == 4 * [{"up": 1, "refused": 1}]
+
+
+async def test_one_object_that_is_denied_is_not_everything() -> None:
+    def spoil(method: str, asked: int, reply: Reply) -> Reply:
+        touched = any(name == SYS_NAME for name, _ in reply.varbinds)
+        return Reply(codec.AUTHORIZATION_ERROR, 2, [], 0.0) if touched else reply
+
+    values = {dotted(SYS_UPTIME): 4711, dotted(SYS_NAME): b"r1", dotted(IF_NAME) + ".1": b"lo"}
+    reader = Reader(FakeSession(values, spoil), 40, 50)
+    names = (SYS_NAME, oid(dotted(IF_NAME) + ".1"))
+    (page,) = [page async for page in reader.read(Plan([1], [names]))]
+    assert page.rows == [(1, [codec.Absent.UNREADABLE, b"lo"])]
+    assert "authorizationError at 1.3.6.1.2.1.1.5.0" in reader.told_of_skipped()

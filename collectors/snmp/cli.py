@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +14,14 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from collectors.snmp import catalogue
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.oids import dotted
 from collectors.snmp.profile import FACTS
-from collectors.snmp.tryout import Tried, examine, unit
+from collectors.snmp.tryout import Began, Tried, examine, unit
 from hub.api import Installation, NeverWorks, Target
 
 snmp = typer.Typer(
@@ -73,7 +75,7 @@ def try_out(
     Which profile it gets and by what; each value with its identifier, or why it is absent; ports
     with their rates; neighbours. Nothing is written anywhere.
 
-    Ends with 1 when the device does not answer.
+    Ends with 1 when the device does not answer, denies everything, or is slower than the hub waits.
 
     ```
     toba-hub snmp try 10.12.1.7 -c public
@@ -99,15 +101,39 @@ def try_out(
     _check(section, config)
     address = listed.address if listed is not None else host
     others = [target for target in targets if target is not listed]
-    console = Console(stderr=True)
-    with console.status(f"asking {address} …"):
+    with _watching(address) as began:
         tried = asyncio.run(
-            examine(address, section, config, others=others, pause_s=max(0.0, wait))
+            examine(address, section, config, others=others, pause_s=max(0.0, wait), began=began)
         )
+    if profile is not None:
+        tried.why = "the option --profile says so"
     if as_json:
         sys.stdout.write(json.dumps(tried.as_json(), ensure_ascii=False) + "\n")
     else:
         show(tried, _console())
+
+
+@contextmanager
+def _watching(address: str) -> Iterator[Began]:
+    """Signs of life on stderr: a clock where somebody watches, else a line for each step."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+
+        def line(what: str, most_s: float) -> None:
+            sys.stderr.write(f"asking {address}: {what} (at most {most_s:g} s)\n")
+            sys.stderr.flush()
+
+        yield line
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+
+        def clock(what: str, most_s: float) -> None:
+            for task in bar.task_ids:
+                bar.remove_task(task)
+            bar.add_task(f"asking {escape(address)}: {what}, at most {most_s:g} s", total=None)
+
+        yield clock
 
 
 @snmp.command("profiles")

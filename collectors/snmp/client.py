@@ -56,6 +56,10 @@ class Refused(Exception):
     """The agent is there, but does not take who asks or how; asking again won't help."""
 
 
+class Denied(Refused):
+    """The agent takes who asks for whom he is, and shows him nothing (RFC 3413, §3.2)."""
+
+
 class Reply(NamedTuple):
     """An agent's answer. `error_status` is never hidden: 0, or one of RFC 3416's errors."""
 
@@ -338,6 +342,11 @@ class AgentSession:
         """The agent is to be found elsewhere from now on."""
         self.endpoint = endpoint
         self.address = address
+
+    @property
+    def asker(self) -> str:
+        """Who asks, for people; no secret."""
+        return "this community"
 
     def close(self) -> None:
         """Nothing of its own to close: the socket is shared."""

@@ -36,6 +36,7 @@ NO_ERROR = 0
 TOO_BIG = 1
 NO_SUCH_NAME = 2
 GEN_ERR = 5
+AUTHORIZATION_ERROR = 16
 ERROR_NAMES = (
     "noError",
     "tooBig",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from collectors.snmp import catalogue
 from collectors.snmp import search as searching
-from collectors.snmp.client import Address, Endpoint, NoAnswer, Refused, resolve
+from collectors.snmp.client import Address, Denied, Endpoint, NoAnswer, Refused, resolve
 from collectors.snmp.config import SnmpConfig, SnmpSection
 from collectors.snmp.device import Device
 from collectors.snmp.directory import Directory
@@ -50,6 +50,16 @@ class _Known(NamedTuple):
         if isinstance(self.session, V3Session):
             return f"does it speak version 3 (credential{name})"
         return f"is the community{f' (credential{name})' if name else ''} right"
+
+    def refusal(self, error: Refused) -> str:
+        """What the agent has against us, and what to mend."""
+        mend = f"mend credential {self.credential or 'its section'} or the agent's users"
+        if isinstance(error, Denied):
+            return (
+                f"the agent denies {self.session.asker} these objects (authorizationError): "
+                f"does it want a higher security level, or has that user no view? {mend}"
+            )
+        return f"{error}; {mend}"
 
 
 class SnmpCollector(Collector):
@@ -114,10 +124,8 @@ class SnmpCollector(Collector):
         except Refused as error:
             # It is there, and says so: not down, but nothing can be read.
             emit(Reading(device.series, self.host.now_ns(), {"up": 1, "refused": 1}))
-            credential = known.credential or "its section"
-            raise TryAgain(
-                f"{target.id}: {error}; mend credential {credential} or the agent's users"
-            ) from error
+            device.refused = True
+            raise TryAgain(f"{target.id}: {known.refusal(error)}") from error
         except NoAnswer as error:
             emit(Reading(device.series, self.host.now_ns(), {"up": 0}))
             port = session.address[1]
@@ -128,7 +136,8 @@ class SnmpCollector(Collector):
                 f"{target.id}: no SNMP answer from {target.address} port {port} ({error}); "
                 f"is the agent on, {known.doubt}, may this address ask?"
             ) from error
-        if tier == LIVENESS and isinstance(session, V3Session):
+        if tier == LIVENESS and (isinstance(session, V3Session) or device.refused):
+            device.refused = False
             emit(Reading(device.series, self.host.now_ns(), {"refused": 0}))
 
     def device(self, id: str) -> Device:

@@ -24,6 +24,7 @@ from collectors.snmp.rates import TICKS, Restart, unwrapped_uptime_s, uptime_pas
 from collectors.snmp.reader import Reader
 from collectors.snmp.table import NoSuchProfile, Table, discover, is_there, recounted
 from collectors.snmp.traffic import PortReader
+from collectors.snmp.walk import allowed
 from hub.api import Emit, Event, Hint, Host, NeverWorks, Phrase, Reading, Series
 from hub.api import Value as Field
 
@@ -59,6 +60,8 @@ class Device:
         self.id = id
         self.name = ""
         """What it calls itself (sysName), once that is known."""
+        self.refused = False
+        """It is there, and does not take us for somebody who may ask."""
         self.series = Series.of("device", id, probe="snmp")
         self._section = section
         self._reader = reader
@@ -104,6 +107,7 @@ class Device:
     async def liveness(self, emit: Emit) -> None:
         """The cheapest poll. Raises `NoAnswer`."""
         reply = await self._reader.session.get(_WATCHED)
+        await allowed(self._reader.session, reply)
         at_s = _now_s()
         found = {name: value for name, value in reply.varbinds if is_there(value)}
         fields: dict[str, Field] = {"up": 1}
@@ -278,10 +282,10 @@ class Device:
     # ------------------------------------------------------------ telling
 
     def _tell_skipped(self) -> None:
-        for reason in self._reader.skipped:
-            self._host.count("rows_skipped")
-            self._say(f"the agent can't answer for one port: {reason}")
-        self._reader.skipped.clear()
+        number = len(self._reader.skipped)
+        if number:
+            self._host.count("objects_skipped", number)
+            self._say(self._reader.told_of_skipped())
 
     def _say(self, what: str) -> None:
         """Once per device and text, not once a poll."""

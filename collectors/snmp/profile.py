@@ -47,6 +47,12 @@ def fields_of(measurement: str) -> dict[str, dict[str, Any]]:
 
 
 @cache
+def timeout_of(tier: str) -> float:
+    """Seconds that the hub waits for a poll of that tier, unless its settings say otherwise."""
+    return float(tomllib.loads(MANIFEST.read_text(encoding="utf-8"))["tiers"][tier]["timeout_s"])
+
+
+@cache
 def _whole_numbers() -> frozenset[str]:
     named = ((m, f, spec) for m in (OWN, PARTS) for f, spec in fields_of(m).items())
     return frozenset(f"{m}.{f}" for m, f, spec in named if spec["type"] == "int")

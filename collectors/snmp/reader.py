@@ -14,12 +14,15 @@ from collectors.snmp.codec import TOO_BIG, Absent, Value
 from collectors.snmp.manners import Size
 from collectors.snmp.oids import SYS_UPTIME, Oid, dotted, shared
 from collectors.snmp.rates import TICKS, UPTIME_MODULUS, Restart, uptime_passed
-from collectors.snmp.walk import MAX_ROWS, Walk, alive, walk
+from collectors.snmp.walk import MAX_ROWS, Walk, alive, allowed, walk
 
 FIRST_ROWS = 10
 FIRST_NAMES = 22
 MOST_STEPS = 8
 """Sizes of request whose encoded forms are kept: devices of a kind settle at the same one."""
+
+MOST_TOLD = 3
+"""Skipped objects that are named."""
 
 Row = TypeVar("Row")
 
@@ -121,10 +124,17 @@ class Reader:
     ) -> None:
         self.session = session
         self.skipped: list[str] = []
-        """What the agent refused even when asked alone, for the log; the caller clears it."""
+        """What the agent refused even when asked alone; see `told_of_skipped`."""
         self._rows = Size(min(FIRST_ROWS, max_repetitions), max_repetitions)
         self._names = Size(min(FIRST_NAMES, max_names), max_names)
         self._max_rows = max_rows
+
+    def told_of_skipped(self) -> str:
+        """One line about what was skipped since it was asked for last; empty: nothing."""
+        more = " and more" if len(self.skipped) > MOST_TOLD else ""
+        told = ", ".join(self.skipped[:MOST_TOLD]) + more
+        self.skipped.clear()
+        return f"the agent can't answer for some objects: {told}" if told else ""
 
     async def walk(self, root: Oid) -> Walk:
         """A subtree. Raises `NoAnswer`."""
@@ -190,6 +200,8 @@ class Reader:
                     most = len(asked) // 2
                     continue
                 self.skipped.append(f"{reply.why} at {dotted(asked[0])}")
+                if reply.too_much and not done:
+                    break  # what takes not one name takes none of the others
             done += len(asked)
         if all_well:
             self._names.worked()
@@ -206,6 +218,7 @@ class Reader:
         except NoAnswer:
             await alive(self.session)
             return _Fault("no answer", silence=True)
+        await allowed(self.session, reply)
         if reply.error_status:
             return _Fault(reply.error, too_much=reply.error_status == TOO_BIG)
         if len(reply.varbinds) != len(query.oids):

@@ -138,8 +138,8 @@ async def discover(
         reader, series, table.chosen.profile, before.sensors if before else None, told
     )
     table.notes += table.sensors.notes
-    table.notes += reader.skipped
-    reader.skipped.clear()
+    if skipped := reader.told_of_skipped():
+        table.notes.append(skipped)
     table.traffic = Plan(table.ports, map(_traffic_cells, table.ports))
     table.faults = Plan(table.ports, map(_fault_cells, table.ports))
     return table

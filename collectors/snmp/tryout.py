@@ -6,15 +6,18 @@ The real collector polls it, all four tiers; nothing here asks the device anythi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from collectors.snmp.collector import SnmpCollector
 from collectors.snmp.config import SnmpConfig
 from collectors.snmp.finding import Told
-from collectors.snmp.profile import fields_of
-from hub.api import Event, Item, Log, Proposal, Reading, Receipt, Redelivery, Target
+from collectors.snmp.profile import fields_of, timeout_of
+from hub.api import Event, Item, Log, Proposal, Reading, Receipt, Redelivery, Target, TryAgain
+
+Began = Callable[[str, float], None]
+"""Told what begins, and how many seconds it may take."""
 
 
 @dataclass(slots=True)
@@ -149,8 +152,10 @@ async def examine(
     *,
     others: Sequence[Target] = (),
     pause_s: float = 2.0,
+    began: Began = lambda what, most_s: None,
 ) -> Tried:
-    """Poll a device as the hub would. Raises `TryAgain` and `NeverWorks`.
+    """Poll a device as the hub would. Raises `TryAgain` and `NeverWorks`, also when a tier takes
+    longer than the hub would wait for it.
 
     `pause_s` is between two looks at the counters, which rates need; 0: one look, no rates.
     """
@@ -160,17 +165,29 @@ async def examine(
     log = _Log()
     host = _Host([*known, target], log)
     collector = SnmpCollector(config, host)
+    emit = _Emit(tried)
+
+    async def poll(tier: str) -> None:
+        most_s = waits_s(config, tier)
+        try:
+            async with asyncio.timeout(most_s):
+                await collector.poll(target, tier, emit)
+        except TimeoutError:
+            raise TryAgain(_too_slow(tried, tier, most_s)) from None
+
     await collector.start()
     try:
-        emit = _Emit(tried)
-        await collector.poll(target, "liveness", emit)
+        began("tier liveness", waits_s(config, "liveness"))
+        await poll("liveness")
         device = collector.device(target.id)
         device.told = tried.told
         for tier in ("inventory", "traffic", "health", "liveness"):
-            await collector.poll(target, tier, emit)
+            began(f"tier {tier}", waits_s(config, tier))
+            await poll(tier)
         if pause_s > 0 and tried.ports:
+            began("the counters once more, for rates", pause_s + waits_s(config, "traffic"))
             await asyncio.sleep(pause_s)
-            await collector.poll(target, "traffic", emit)
+            await poll("traffic")
         if device.chosen is not None:
             profile, tried.why = device.chosen
             tried.profile, tried.title, tried.chain = profile.name, profile.title, profile.chain
@@ -178,3 +195,19 @@ async def examine(
         await collector.stop()
     tried.notes += log.lines
     return tried
+
+
+def waits_s(config: SnmpConfig, tier: str) -> float:
+    """So long the hub waits for a poll of this tier."""
+    changed = config.tiers.get(tier)  # type: ignore[call-overload]  # one of its names
+    return changed.timeout_s if changed and changed.timeout_s else timeout_of(tier)
+
+
+def _too_slow(tried: Tried, tier: str, most_s: float) -> str:
+    agent_ms = tried.device.get("agent_ms")
+    pace = f" (it answers one request in {agent_ms:.0f} ms)" if agent_ms else ""
+    return (
+        f"{tried.address} is slow{pace}: tier {tier} is not read after {most_s:g} s, and the hub "
+        f"waits no longer; give it more time in the settings, collectors.snmp.tiers: "
+        f"{{{tier}: {{timeout_s: {4 * most_s:g}}}}}"
+    )

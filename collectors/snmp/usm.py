@@ -82,6 +82,11 @@ class User:
     priv_password: bytes = field(default=b"", repr=False)
     context: str = ""
 
+    @property
+    def level(self) -> str:
+        """Of security, as SNMP-USER-BASED-SM calls it."""
+        return "authPriv" if self.priv else "authNoPriv" if self.auth else "noAuthNoPriv"
+
 
 class Keys(NamedTuple):
     """A user's keys at one engine."""

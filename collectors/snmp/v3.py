@@ -72,6 +72,10 @@ class V3Session(AgentSession):
         self._salt = secrets.randbits(64)
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def asker(self) -> str:
+        return f"user {self._user.name!r} ({self._user.level})"
+
     async def get(self, oids: Sequence[Oid]) -> Reply:
         return await self._ask(pdu_request(GET, oids))
 

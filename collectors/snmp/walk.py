@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from collectors.snmp.client import NoAnswer, Reply, Session
-from collectors.snmp.codec import Absent, VarBind
+from collectors.snmp.client import Denied, NoAnswer, Reply, Session
+from collectors.snmp.codec import AUTHORIZATION_ERROR, Absent, VarBind
 from collectors.snmp.manners import Size
 from collectors.snmp.oids import SYS_UPTIME, BadOid, Oid, arcs
 
@@ -67,7 +67,7 @@ class Trail:
 async def walk(session: Session, root: Oid, size: Size, max_rows: int = MAX_ROWS) -> Walk:
     """Walk a subtree page by page, halving `size` (rows a page) where the agent stumbles.
 
-    Raises `NoAnswer` when the agent answers nothing at all any more.
+    Raises `NoAnswer` when the agent answers nothing at all any more, `Denied` when it may not.
     """
     trail = Trail(root, max_rows)
     while trail.result is None:
@@ -78,6 +78,7 @@ async def walk(session: Session, root: Oid, size: Size, max_rows: int = MAX_ROWS
             await alive(session)
             _stumbled(trail, size, asked, "no answer")
             continue
+        await allowed(session, reply)
         if reply.error_status:
             _stumbled(trail, size, asked, reply.error)
         elif not reply.varbinds:
@@ -100,3 +101,14 @@ async def alive(session: Session) -> Reply:
     Raises `NoAnswer` for the latter.
     """
     return await session.get([SYS_UPTIME])
+
+
+async def allowed(session: Session, reply: Reply) -> None:
+    """Some agents say authorizationError for one object, all say it for a user without rights.
+
+    Raises `Denied` for the latter.
+    """
+    if reply.error_status != AUTHORIZATION_ERROR:
+        return
+    if (await alive(session)).error_status == AUTHORIZATION_ERROR:
+        raise Denied(f"every object is denied ({reply.error})")
