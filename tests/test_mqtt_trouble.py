@@ -9,9 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector_support import until
+from collectors.mqtt.backoff import Backoff
+from collectors.mqtt.link import (
+    ENDED_AT_ONCE,
+    MOMENT_S,
+    SEVERAL,
+    STABLE_S,
+    TAKEN_OVER,
+    HungUp,
+    Link,
+)
+from tests.collector_support import FakeHost, until
 from tests.mosquitto_support import Mosquitto, broker
 from tests.test_mqtt_transport import TOPIC, Line, body, listening, say
+from tests.virtual_time import run
 
 
 class Wire:
@@ -70,6 +81,10 @@ async def test_a_line_that_went_silent_is_given_up_and_opened_anew(
         await wire.close()
 
 
+def reasons(line: Line) -> list[str]:
+    return [values["reason"] for _, _, values in line.host.log.lines if "reason" in values]
+
+
 async def unfriendly(answer: bytes) -> asyncio.Server:
     """A server that answers anything with these bytes, and keeps the line open."""
 
@@ -103,6 +118,57 @@ async def test_whatever_answers_the_reason_is_named(answer: bytes, reason: str) 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         server.close()
+
+
+async def test_two_hubs_of_one_client_id_say_so_and_leave_it(
+    server: Mosquitto, protocol: int
+) -> None:
+    async with listening(server.port, protocol) as one, listening(server.port, protocol) as other:
+        for line in (one, other):
+            await until(lambda line=line: reasons(line)[-1:] == [ENDED_AT_ONCE], "it is said")
+        told = [len(line.host.log.lines) for line in (one, other)]
+        again = one.host.counts["reconnects"] + 2
+        await until(lambda: one.host.counts["reconnects"] >= again, "it went on")
+        assert [len(line.host.log.lines) for line in (one, other)] == told, "once is enough"
+
+
+async def test_a_broker_that_says_who_took_our_place_is_quoted() -> None:
+    granted = b"\x20\x03\x00\x00\x00" + b"\x90\x05\x00\x01\x00\x01\x01"
+    server = await unfriendly(granted + b"\xe0\x01\x8e")
+    line = Line(server.sockets[0].getsockname()[1], 5)
+    task = asyncio.create_task(line.collector().run(line.emit))
+    try:
+        await until(lambda: line.host.counts["reconnects"] > SEVERAL)
+        assert set(reasons(line)) == {TAKEN_OVER}
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        server.close()
+
+
+def test_connections_that_live_a_moment_are_waited_for_longer_whatever_they_brought() -> None:
+    async def tell() -> None:
+        host = FakeHost([])
+        link = Link(
+            "main", "127.0.0.1:1883", host, Backoff(longest_s=8, uniform=lambda _, most: most)
+        )
+
+        async def live(seconds: float) -> float:
+            link.up()
+            link.progress()
+            await asyncio.sleep(seconds)
+            link.progress()
+            return link.down(HungUp())
+
+        assert await live(MOMENT_S + 1) == 0.5, "that was more than a moment"
+        assert [await live(1) for _ in range(8)] == [0.5, 0.5, 0.5, 1, 2, 4, 8, 8]
+        assert await live(STABLE_S - 1) == 8, "until the other one's turn is no proof"
+        assert host.log.events().count("broker is up") == 4
+        assert await live(STABLE_S + 1) == 0.5
+        assert host.log.events()[-2:] == ["broker is up", "broker is down"]
+        assert host.log.lines[-1][2]["reason"] == "the broker hung up"
+
+    run(tell())
 
 
 async def test_an_endless_packet_ends_in_bounded_memory() -> None:

@@ -76,7 +76,7 @@ class MqttCollector(Collector):
             try:
                 await serve(broker, self._tls.get(broker.name), delivery, link, canary, self.host)
             except TryAgain as error:
-                await asyncio.sleep(link.down(str(error)))
+                await asyncio.sleep(link.down(error))
 
     async def _tell(self, broker: Broker, link: Link, canary: Canary, losses: Losses) -> None:
         """How the broker stands, for rules to watch."""

@@ -18,7 +18,7 @@ from paho.mqtt.client import MQTTMessage
 from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker
 from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
-from collectors.mqtt.link import Link
+from collectors.mqtt.link import HungUp, Link
 from hub.api import Host, TryAgain
 
 REFUSED = 0x80
@@ -63,7 +63,7 @@ async def serve(
                 _send_canaries(client, canary, broker, inbox.acknowledger),
             )
     except aiomqtt.MqttError as error:
-        raise TryAgain(_why(error, broker)) from error
+        raise _why(error, broker) from error
     except (OSError, ssl.SSLError) as error:
         raise TryAgain(str(error) or repr(error)) from error
     finally:
@@ -188,8 +188,15 @@ def _check_granted(granted: Any, broker: Broker, canary: Canary) -> None:
             )
 
 
-def _why(error: aiomqtt.MqttError, broker: Broker) -> str:
+def _why(error: aiomqtt.MqttError, broker: Broker) -> TryAgain:
     text = str(error) or repr(error)
     if "uthorized" in text or "user name or password" in text.lower():
-        return f"the broker refused {broker.client_id!r}: {text}; check username, password and ACL"
-    return text
+        return TryAgain(
+            f"the broker refused {broker.client_id!r}: {text}; check username, password and ACL"
+        )
+    ended = error.__cause__  # aiomqtt: how the connection ended that it was reading from
+    if not isinstance(ended, aiomqtt.MqttCodeError):
+        return TryAgain(text)
+    if "eep alive" in str(ended):
+        return TryAgain(f"no sign of life for {broker.keepalive_s} s")
+    return HungUp()

@@ -32,7 +32,7 @@ from mqtt5 import (
 from collectors.mqtt.canary import Canary
 from collectors.mqtt.config import Broker
 from collectors.mqtt.delivery import Acknowledger, Delivery, Publish
-from collectors.mqtt.link import Link
+from collectors.mqtt.link import TAKEN_OVER, HungUp, Link
 from hub.api import Host, TryAgain
 
 MAX_PACKET = 2 << 20
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
             self._deliver(publishes, end)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(TryAgain(f"connection lost: {error}" if error else "the broker hung up"))
+        self._fail(HungUp(f"connection lost: {error}") if error else HungUp())
 
     # --- ours -----------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
             if int(packet.reason_code) >= REFUSED:
                 self._canary.refused(packet.reason_code.name)
         elif isinstance(packet, DisconnectPacket):
-            self._fail(TryAgain(_disconnect_reason(packet)))
+            self._fail(_disconnected(packet))
         # PINGRESP needs nothing: hearing anything proves that the other end lives.
 
     def _connected(self, packet: ConnAckPacket) -> None:
@@ -316,7 +316,7 @@ def _refusal(packet: ConnAckPacket, broker: Broker) -> str:
     return f"the broker refused us: {code.name}" + (f"; {remedy}" if remedy else "")
 
 
-def _disconnect_reason(packet: DisconnectPacket) -> str:
+def _disconnected(packet: DisconnectPacket) -> TryAgain:
     if packet.reason_code == DisconnectReasonCode.SESSION_TAKEN_OVER:
-        return "another client uses our client_id; give every hub its own"
-    return f"the broker ended the connection: {packet.reason_code.name}"
+        return HungUp(TAKEN_OVER)
+    return TryAgain(f"the broker ended the connection: {packet.reason_code.name}")
