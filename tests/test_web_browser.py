@@ -460,9 +460,29 @@ async def test_long_names_are_cut_on_the_map_and_titles_of_alerts_have_two_lines
         assert await page.run(cut) == 0
         await keep(page, tmp_path, "long")
         for number in range(12):
-            backend.fire(f"more-{number}", "aq-balige")
+            backend.fire(f"more-{number}", "aq-balige", title=title)
         await page.open(board.url)
-        await page.until("return document.querySelectorAll('#alerts.tight .alert').length === 17")
+        await page.until("return document.querySelectorAll('#alerts .alert').length === 17")
+        assert await page.run(cut) == 0
+        await page.until("return !document.querySelector('#alerts-more').hidden")
+        sliced = """const frame = document.querySelector('#alerts').getBoundingClientRect();
+            return [...document.querySelectorAll('#alerts .alert')].map((one) =>
+              one.getBoundingClientRect()).filter(({ top, bottom }) =>
+              top < frame.bottom - 1 && bottom > frame.bottom + 1).length"""
+        assert await page.run(sliced) == 0
+        await keep(page, tmp_path, "long-many")
+        await page.click("#alerts-more")
+        rows = "document.querySelectorAll('#all[open] .alert')"
+        await page.until(f"return {rows}.length === 17")
+        await keep(page, tmp_path, "all-alerts")
+        await page.until(f"return !{rows}[0].querySelector('.act-ack').hidden")
+        await page.click("#all .act-ack")
+        await page.write("dialog input[name=name]", "Rina")
+        await page.click("#dialog button[type=submit]")
+        await page.until(f"return [...{rows}].some(one => one.innerText.includes('demo: Rina'))")
+        await page.click("#all form button")
+        await page.until(f"return {rows}.length === 0")
+        assert await page.log() == []
 
 
 async def test_of_hundreds_of_places_the_map_names_the_worst_and_covers_none(

@@ -53,7 +53,7 @@ export function alertRow() {
     h("span", { class: "alert-icon" }),
     h("div", { class: "alert-text" },
       h("a", { class: "alert-title" }),
-      h("div", { class: "alert-line" }, h("p", { class: "alert-place" }), h("p", { class: "alert-value" }), h("p", { class: "alert-why" }))),
+      h("div", { class: "alert-line" }, h("p", { class: "alert-why" }), h("p", { class: "alert-value" }), h("p", { class: "alert-place" }))),
     h("div", { class: "alert-side" },
       h("p", { class: "alert-since" }, h("small"), h("b")),
       h("div", { class: "alert-acts" },
@@ -94,11 +94,12 @@ export function showAlerts() {
   const shown = state.alerts.filter((one) => one.state !== "pending" && !one.root);
   $("alerts").classList.toggle("compact", shown.length > ROOMY);
   keyed($("alerts"), shown, (one) => one.key, alertRow, fillAlert);
-  tighten($("alerts"));
+  wholeRows($("alerts"));
   const open = shown.filter((one) => one.state === "firing").length;
   say($("alerts-count"), open ? String(state.leftOut ? Math.max(open, firing()) : open) : "");
   showCalm(!shown.length && state.info.size > 0);
   countUnseen(shown.length);
+  if ($("all").open) keyed($("all-alerts"), shown, (one) => one.key, alertRow, fillAlert);
 }
 
 const firing = () => state.counts.alerts.critical + state.counts.alerts.warning + state.counts.alerts.info;
@@ -113,10 +114,19 @@ function showCalm(none) {
   keyed(box.querySelector("ul"), reasons.entries(), ([i]) => i, () => h("li"), (node, [, text]) => say(node, text));
 }
 
-/** Titles have two lines where all rows then have room, else one. */
-function tighten(box) {
-  box.classList.remove("tight");
-  box.classList.toggle("tight", box.scrollHeight > box.clientHeight);
+/** As high as the rows that have room, none cut through; left alone while somebody has scrolled. */
+function wholeRows(box) {
+  if (box.scrollTop) return;
+  box.style.maxHeight = "";
+  const { top, bottom } = box.getBoundingClientRect();
+  const last = [...box.children].map((node) => node.getBoundingClientRect().bottom).filter((end) => end <= bottom + 1).at(-1);
+  if (last && box.scrollHeight > box.clientHeight) box.style.maxHeight = `${last - top}px`;
+}
+
+/** The whole list, in a window of its own. */
+export function showAll() {
+  $("all").showModal();
+  showAlerts();
 }
 
 /** How many are scrolled out of sight, or were not sent at all; those that the list never shows are no part of it. */
@@ -132,6 +142,8 @@ function countUnseen(shown) {
   const count = outside + unsent;
   $("alerts-more").hidden = !count;
   say($("alerts-more"), t("alerts.more", { count }));
+  $("all-more").hidden = !unsent;
+  say($("all-more"), t("alerts.more", { count: unsent }));
 }
 
 $("alerts").addEventListener("scroll", () => state.ready && countUnseen($("alerts").children.length), { passive: true });
