@@ -34,6 +34,8 @@ CELL = HOUR
 TICK = SECOND
 SETTLING = 64
 """So many readings tell how often a series speaks, exactly (`Line.interval_ns` at most doubles)."""
+ANSWERS = "up"
+"""The field by which a poll says whether the device lives."""
 ROUNDED = 1e-6
 """Windows add up whole millionths, so a reading may count for a little more than it is."""
 
@@ -213,7 +215,8 @@ class Ahead:
                 self._signs.setdefault((rule.name, series.device), set()).update(cells)
 
     def silences(self, cell_of: Callable[[Rule], int]) -> None:
-        """After all signs: hours around cells without one must be fed."""
+        """After all signs: hours around cells without one must be fed, also of all that the silent
+        depend on: those are asked then."""
         for rule in self._rules:
             if not rule.when.is_absence or always(rule):
                 continue
@@ -222,6 +225,9 @@ class Ahead:
                 if who.matches(thing.attributes()):
                     heard = self._signs.get((rule.name, thing.id), set())
                     self._around_gaps(thing.id, heard, cell)
+        for device, hours in list(self._hours.items()):
+            for parent in self._roster.topology.ancestors(device):
+                self._hours.setdefault(parent, set()).update(hours)
 
     def _around_gaps(self, device: str, heard: set[int], cell: int) -> None:
         hours = self._hours.setdefault(device, set())
@@ -330,7 +336,20 @@ class Replay(Watch):
         """Readings of one time, the clock having gone on up to then."""
         out = self.advance(time_ns)
         self._number += 1
-        return out + self.observe(self._number, readings, time_ns)
+        if not any(ANSWERS in reading.fields for reading in readings):
+            return out + self.observe(self._number, readings, time_ns)
+        for reading in readings:
+            out += self.observe(self._number, [reading], time_ns)
+            out += self._answer(reading, time_ns)
+        return out
+
+    def _answer(self, reading: Reading, time_ns: int) -> list[Transition]:
+        """What was asked was polled at once, and what it answered is among the readings, if some
+        rule looks at that; else the wait for a verdict lasts its minute."""
+        up, device = reading.fields.get(ANSWERS), reading.series.device
+        if up is None or device not in self.questions():
+            return []
+        return self.verdict(self._number, time_ns, device, bool(up))
 
     def advance(self, until_ns: int) -> list[Transition]:
         """Let the clock tick up to then, as far as anybody waits for it."""

@@ -23,7 +23,19 @@ from rules.rule import Rule
 from rules.transition import Transition
 from rules.watch import LATE_AFTER, Watch
 from tests.reload_support import files
-from tests.rules_support import AQ, CORE, DOWN, MINUTE, PM, SILENT, START, THINGS, S, rules
+from tests.rules_support import (
+    AQ,
+    CORE,
+    DOWN,
+    MINUTE,
+    OFFICE,
+    PM,
+    SILENT,
+    START,
+    THINGS,
+    S,
+    rules,
+)
 
 HOUR = 60 * MINUTE
 MEAN = """
@@ -88,6 +100,7 @@ def live(
 ) -> list[Transition]:
     """What a hub says that ticks every second and is killed and started again on the way."""
     watch, said, number, index = Watch(found, THINGS), [], 0, 0
+    polled = {rule.when.measurement for rule in found}
     for now in range(START, stop + 1, S):
         number += 1
         if down is None or not down[0] < now < down[1]:
@@ -96,7 +109,13 @@ def live(
             watch = Watch.restore(found, THINGS, watch.snapshot())
         while index < len(arrivals) and arrivals[index].now <= now:
             number += 1
-            said += watch.observe(number, [arrivals[index].reading], now)
+            reading = arrivals[index].reading
+            said += watch.observe(number, [reading], now)
+            asked = reading.series.device in watch.questions()
+            if asked and reading.series.measurement in polled and "up" in reading.fields:
+                # The hub polls what is asked at once, and keeps the verdict beside the reading.
+                up = bool(reading.fields["up"])
+                said += watch.verdict(number, now, reading.series.device, up)
             index += 1
     return said
 
@@ -173,6 +192,9 @@ def happened(story: Story, down: tuple[int, int] | None) -> tuple[list[Arrival],
                     arrivals.append(Arrival(now, one))
             up = int(not (trouble == "core down" and 3 < minute < 40))
             arrivals.append(Arrival(now, Reading(CORE, now, {"up": up})))
+            later = now + 20 * S
+            if down is None or not down[0] <= later < down[1]:
+                arrivals.append(Arrival(later, Reading(OFFICE, later, {"up": 1})))
     stop = now + 5 * MINUTE
     if down is not None and down[1] == stop:
         stop += MINUTE  # that it is up again, the hub says a moment later
@@ -224,6 +246,25 @@ async def test_most_of_a_quiet_history_is_never_read() -> None:
         [*rules(PM, MEAN)], [Arrival(r.time_ns, r) for r in week], None, week[-1].time_ns
     )
     assert brief([t for t in said if t.rule != "silent"]) == brief(expected)
+
+
+async def test_whoever_is_silent_is_told_of_when_what_it_depends_on_has_answered() -> None:
+    stop = START + 12 * HOUR
+    spoken = [Reading(AQ, START + n * MINUTE, {"pm25": 20.0}) for n in range(600)]
+    polls = [
+        Reading(series, START + n * 20 * S + ahead * S, {"up": 1})
+        for n in range(12 * 180)
+        for series, ahead in ((CORE, 5), (OFFICE, 13))
+    ]
+    hub = [Reading(HUB, START + n * 30 * S, {"journal_id": n}) for n in range(12 * 120)]
+    found = rules(SILENT, DOWN)
+    report, said, _ = await judged(found, [*spoken, *polls, *hub], stop)
+    arrivals = [Arrival(one.time_ns, one) for one in (*spoken, *polls, *hub)]
+    assert brief(said) == brief(live(found, sorted(arrivals, key=lambda one: one.now), None, stop))
+    fired, told = (t for t in said if t.after == "firing")
+    assert (fired.notify, told.notify) == ((), ("dlh",))
+    assert told.time_ns - fired.time_ns <= 20 * S
+    assert report.fed < len(spoken) + len(polls)
 
 
 async def test_what_summaries_can_not_bound_is_read_whole() -> None:
