@@ -231,6 +231,8 @@ def _show(report: Report, names: Sequence[str], conf: Configuration, took_s: flo
     if report.after is not None:
         out.print("now: the rules in force; then: with the change", highlight=False)
     table(("rule", "", "fired", "for", "flaps", "devices", "calls", "by day"), rows)
+    calls = "calls: beginnings and ends that a team hears of; what a known cause explains is none"
+    out.print(calls, highlight=False)
     for name in names:
         _devices(name, report)
     out.print(
