@@ -522,6 +522,15 @@ async def test_of_hundreds_of_places_the_map_names_the_worst_and_covers_none(
         await keep(page, tmp_path, "villages-closer")
         await page.click(nameless)
         assert await page.run(seen) == whole
+        press = "document.querySelector('.map').dispatchEvent(new KeyboardEvent('keydown', {key}))"
+        at = "return document.querySelector('.site.pointed')?.dataset.site"
+        for key, place in (("ArrowUp", "v7"), ("ArrowRight", "v8"), ("ArrowUp", "v28")):
+            assert await page.run(f"const key = '{key}'; {press}; {at}") == place
+        assert (await page.run(said)).startswith("Desa nomor 28 yang")
+        for key, wide in (("Enter", whole / 3), ("Escape", whole)):
+            assert await page.run(f"const key = '{key}'; {press}; {seen}") == pytest.approx(
+                wide, 1e-3
+            )
         assert await page.log() == []
 
 

@@ -130,7 +130,7 @@ export function showAll() {
 }
 
 /** How many are scrolled out of sight, or were not sent at all; those that the list never shows are no part of it. */
-function countUnseen(shown) {
+export function countUnseen(shown = $("alerts").children.length) {
   const box = $("alerts");
   const frame = box.getBoundingClientRect();
   const outside = [...box.children].filter((node) => {
@@ -145,8 +145,6 @@ function countUnseen(shown) {
   $("all-more").hidden = !unsent;
   say($("all-more"), t("alerts.more", { count: unsent }));
 }
-
-$("alerts").addEventListener("scroll", () => state.ready && countUnseen($("alerts").children.length), { passive: true });
 
 function askAcknowledge(alert) {
   ask(t("alert.acknowledge"), `${pick(alert.title)} · ${place(alert)}`, [nameField(), whyField(false)], t("alert.acknowledge"),

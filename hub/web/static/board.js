@@ -1,7 +1,7 @@
 // The board: wires the stream to its parts.
 
 import { $, h, keyed, say } from "./dom.js";
-import { showAlerts, showAll } from "./alerts.js";
+import { countUnseen, showAlerts, showAll } from "./alerts.js";
 import { Charts } from "./charts.js";
 import { drawMap, paintMap } from "./map.js";
 import { now, onChange, start, state } from "./state.js";
@@ -80,6 +80,7 @@ async function showSession() {
 }
 
 document.documentElement.lang = language;
+$("alerts").addEventListener("scroll", () => state.ready && countUnseen(), { passive: true });
 $("alerts-more").addEventListener("click", showAll);
 setInterval(everySecond, 1000);
 showSession();

@@ -17,6 +17,7 @@ let points = []; // {id, label, i, x, y, wide, rank, count}: a place, its worst 
 let lakes = []; // boxes of the lakes' names
 let everyName = null; // where each name goes, if there is room for all
 let zoom = null; // the point that is looked at closer
+let pointed = null; // the point that arrow keys went to
 
 function projection([south, west, north, east]) {
   const squeeze = Math.cos(((south + north) / 2) * Math.PI / 180);
@@ -58,7 +59,7 @@ export async function drawMap() {
   const placed = points.map(({ x, y }) => [x - 11, y - 11, x + 11, y + 11]);
   for (const lake of shapes.filter((one) => one.properties?.kind === "lake")) svg.append(lakeName(lake, placed));
   lakes = placed.slice(points.length);
-  zoom = null;
+  zoom = pointed = null;
   everyName = layoutAll(points, placed, frame());
   svg.append(...points.map(marker), s("text", { class: "map-said" }));
   listen(svg);
@@ -140,13 +141,15 @@ function marker({ id }) {
 
 /** Names to their places, worse places above better ones; what finds no room is told by pointing at it. */
 function arrange() {
+  const svg = document.querySelector("svg.map");
+  if (!svg) return;
   measure();
   const shown = frame();
-  const svg = document.querySelector("svg.map");
   const nodes = new Map([...svg.querySelectorAll(".site")].map((node) => [node.dataset.site, node]));
   const ways = (!zoom && everyName) || layoutSome(points, lakes, shown);
   svg.setAttribute("viewBox", shown.view.map((n) => n.toFixed(1)).join(" "));
   svg.classList.toggle("crowded", !everyName);
+  svg.setAttribute("tabindex", everyName ? -1 : 0);
   svg.classList.toggle("closer", Boolean(zoom));
   const sorted = [...points].sort((a, b) => a.rank - b.rank);
   for (const { id, label, x, y } of sorted) {
@@ -159,7 +162,8 @@ function arrange() {
   }
   const order = sorted.map(({ id }) => nodes.get(id));
   if ([...svg.querySelectorAll(".site")].some((node, i) => node !== order[i])) svg.lastChild.before(...order);
-  tell(svg, svg.querySelector(".site:hover"));
+  for (const [id, node] of nodes) node.classList.toggle("pointed", id === pointed?.id);
+  tell(svg, svg.querySelector(".site:hover, .site.pointed"));
 }
 
 /** The name of a place that has none beside it, while it is pointed at. */
@@ -176,10 +180,36 @@ function tell(svg, node) {
   said.setAttribute("text-anchor", right ? "start" : "end");
 }
 
+const STEPS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** The next place in that direction, rather straight ahead than near; the same where there is none. */
+function nextPoint([right, down]) {
+  const from = pointed ?? points.reduce((worst, one) => (one.rank > worst.rank ? one : worst));
+  if (!pointed) return from;
+  const far = ({ x, y }) => {
+    const [ahead, aside] = [(x - from.x) * right + (y - from.y) * down, (x - from.x) * down - (y - from.y) * right];
+    return ahead > 0 ? ahead ** 2 + 4 * aside ** 2 : Infinity;
+  };
+  return points.reduce((best, one) => (far(one) < far(best) ? one : best), from);
+}
+
+/** By keys: arrows go from place to place, the worst one first; Enter looks closer, Escape from afar. */
+function onKey(event) {
+  if (everyName || !(event.key in STEPS || event.key === "Enter" || event.key === "Escape")) return;
+  event.preventDefault();
+  if (event.key in STEPS) pointed = nextPoint(STEPS[event.key]);
+  if (event.key === "Enter") zoom = pointed;
+  if (event.key === "Escape") zoom = null;
+  else if (zoom) zoom = pointed;
+  arrange();
+}
+
 /** A crowded map tells the name of what is pointed at, and is looked at closer by a click, or from afar again. */
 function listen(svg) {
   svg.addEventListener("pointerover", (event) => tell(svg, event.target.closest(".site")));
   svg.addEventListener("pointerleave", () => tell(svg, null));
+  svg.addEventListener("keydown", onKey);
+  svg.addEventListener("blur", () => { pointed = null; arrange(); });
   svg.addEventListener("click", (event) => {
     if (everyName) return;
     zoom = zoom ? null : new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
