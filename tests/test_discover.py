@@ -231,6 +231,10 @@ async def test_real_agents_are_found_by_v2c_and_by_v3_and_one_that_refuses_is_to
         assert said["new"] == []
         assert said["refused"][0]["address"] == "127.0.0.1"
         assert "knows no user 'siapa'" in said["refused"][0]["why"]
+        configure(network, credentials={"opd-v3": user})
+        said = json.loads(await network.type("127.0.0.1", "--json"))
+        assert said["new"] == [], "what shows nothing is no device to keep"
+        assert "denies user 'toba' (authNoPriv) its objects" in said["refused"][0]["why"]
 
 
 async def test_ctrl_c_keeps_what_was_found_so_far(network: Network) -> None:

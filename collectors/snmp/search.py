@@ -19,13 +19,14 @@ from typing import Any
 from pydantic import SecretStr
 
 from collectors.snmp import oids as o
-from collectors.snmp.client import Endpoint, NoAnswer, Refused, Reply, Session, resolve
+from collectors.snmp.client import Denied, Endpoint, NoAnswer, Refused, Reply, Session, resolve
 from collectors.snmp.codec import Absent, Value
 from collectors.snmp.config import Credential, SnmpConfig
 from collectors.snmp.guess import kind_of
 from collectors.snmp.oids import Oid, oid
 from collectors.snmp.parse import number, text
 from collectors.snmp.sessions import open_session
+from collectors.snmp.walk import allowed
 from hub.api import Found, Search, TryAgain
 
 PORT = 161
@@ -122,6 +123,8 @@ async def _ask(
         session = open_session(endpoints[family], place, way.credential, wanted.timeout_s, 0)
         try:
             reply = await _insist(session, wanted.tries, pace)
+        except Denied:
+            refusal = f"the agent denies {session.asker} its objects: security level or view?"
         except Refused as error:
             refusal = str(error)
         except NoAnswer:
@@ -137,7 +140,9 @@ async def _insist(session: Session, tries: int, pace: Pace) -> Reply:
     for left in reversed(range(tries)):
         await pace()
         try:
-            return await session.get(_WHO)
+            reply = await session.get(_WHO)
+            await allowed(session, reply)
+            return reply
         except NoAnswer:
             if not left:
                 raise
