@@ -13,9 +13,7 @@ each has the sysUpTime of its own. Source: RFC 2578 §7.1.6, RFC 2863 §3.1.6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
-from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
@@ -136,14 +134,18 @@ def rates(
         return _none(now, Drop.DISCONTINUITY)
     found: list[float | None] = []
     implausible = False
-    every = _each_passed(before, now, passed) if before.lags or now.lags else repeat(passed)
-    for old, new, own in zip(before.values, now.values, every, strict=False):
+    most = None if fastest is None else fastest * HEADROOM * passed
+    own = passed
+    apart = bool(before.lags or now.lags)
+    for at, (old, new) in enumerate(zip(before.values, now.values, strict=True)):
         if old is None or new is None:
             found.append(None)
             continue
-        if own < SHORTEST_S:
-            return _none(now, Drop.TOO_SOON)
-        most = None if fastest is None else fastest * HEADROOM * own
+        if apart:
+            own = passed + (_lag(before, at) - _lag(now, at)) / TICKS
+            if own < SHORTEST_S:
+                return _none(now, Drop.TOO_SOON)
+            most = None if fastest is None else fastest * HEADROOM * own
         delta = new - old
         if delta < 0:
             delta += 1 << 32
@@ -158,11 +160,9 @@ def rates(
     return Rates(tuple(found), None, wraps)
 
 
-def _each_passed(before: Look, now: Look, passed: float) -> Iterator[float]:
-    """Seconds between the two readings of each value, when not all came in one PDU."""
-    for at in range(len(now.values)):
-        old, new = (look.lags[at] if look.lags else 0 for look in (before, now))
-        yield passed + (old - new) / TICKS
+def _lag(look: Look, at: int) -> int:
+    """Ticks by which a value is older than its look."""
+    return look.lags[at] if look.lags else 0
 
 
 def _none(now: Look, drop: Drop) -> Rates:
