@@ -47,6 +47,10 @@ from rules.recorders import standard
 
 log = logs.get("serve")
 
+CATCH_UP, LOOK_S = 60, 0.05
+"""How often it is looked whether the fold has caught up with the journal, and how long apart."""
+CAUGHT_UP_NS = NS // 10
+
 FORGET_EVERY_S = 3600.0
 FORGET_AT_ONCE = 1_000
 FORGET_PAUSE_S = 0.2
@@ -221,6 +225,7 @@ class Serve:
         while True:
             await self._reloaded.wait()
             self._reloaded.clear()
+            await self._caught_up()
             try:
                 found = await aside(lambda: configuration.load(self.conf.path))
             except Misconfigured as error:  # spoiled since; ingest refuses it when it is asked
@@ -229,6 +234,14 @@ class Serve:
             found.inventory.keep(self.backend.inventory)
             self.store.labels = self.backend.reload(found)
             await self.people.reload(found)
+
+    async def _caught_up(self) -> None:
+        """Other rules have held up the fold for a moment: reading files beside it would hold it up
+        for longer. Not waited for without end, since it may be far behind for other reasons."""
+        for _ in range(CATCH_UP):
+            if self.engine.behind_ns(now_ns()) < CAUGHT_UP_NS:
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def _tell_of_us(self) -> None:
         """How this process is, through the journal, where rules see it."""

@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 
 from hub.clock import NS, monotonic
+from hub.web import stream
 from hub.web.address import PortTaken, listen
 from hub.web.app import create_app
 from hub.web.problems import WebProblem
 from hub.web.serving import serve
-from hub.web.stream import EventStream, Feed
+from hub.web.stream import EventStream, Feed, event
 from tests.web_support import FakeBackend
 
 
@@ -41,7 +42,7 @@ async def test_a_delta_has_the_latest_of_each_device_once_however_much_happened(
         backend.time_ns += 1_000_000
         backend.observe("environment", "aq-1", {"pm25": float(value)}, sensor="a")
     await feed.beat()
-    event, delta = parsed(feed.since(seen))
+    event, delta = parsed(b"".join(feed.since(seen)))
     assert event == "delta"
     assert [one["id"] for one in delta["devices"]] == ["aq-1"]
     assert delta["devices"][0]["headline"][0]["value"] == 999.0
@@ -53,7 +54,7 @@ async def test_nothing_new_is_nothing_sent() -> None:
     feed = await feed_of(FakeBackend())
     seen, _ = await feed.snapshot()
     await feed.beat()
-    assert feed.since(seen) == b""
+    assert feed.since(seen) == ()
 
 
 async def test_a_slow_client_gets_everything_it_missed_in_one_delta() -> None:
@@ -67,7 +68,7 @@ async def test_a_slow_client_gets_everything_it_missed_in_one_delta() -> None:
             backend.observe("device", "r-dlh", {"up": 1, "rtt_ms": 2.0}, probe="icmp")
             backend.fire("pm25", "aq-1", "critical")
         await feed.beat()
-    _, delta = parsed(feed.since(seen))
+    _, delta = parsed(b"".join(feed.since(seen)))
     assert {one["id"] for one in delta["devices"]} == {"aq-1", "r-dlh"}
     assert [one["rule"] for one in delta["alerts"]] == ["pm25"]
     assert delta["counts"]["alerts"]["critical"] == 1
@@ -110,6 +111,39 @@ async def test_an_alert_that_comes_while_a_client_takes_an_event_does_not_wait_f
     await events.aclose()  # type: ignore[attr-defined]
 
 
+async def test_an_alert_comes_between_the_parts_of_a_long_event() -> None:
+    backend = FakeBackend()
+    feed = await feed_of(backend)
+    events = feed.events()
+    await anext(events)
+    feed.since = lambda number: (event("delta", {"n": 1}), event("delta", {"n": 2}))  # type: ignore[method-assign]
+    feed.beat_alerts()
+    feed._wake()
+    async with asyncio.timeout(5):
+        assert parsed(await anext(events))[1] == {"n": 1}
+        backend.fire("router_down", "r-a")
+        assert feed._tell_alerts()
+        told = parsed(await anext(events))[1]
+        assert [alert["rule"] for alert in told["alerts"]] == ["router_down"]
+        assert parsed(await anext(events))[1] == {"n": 2}
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_many_devices_are_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "TOGETHER", 2)
+    backend = FakeBackend()
+    feed = await feed_of(backend)
+    seen, _ = await feed.snapshot()
+    heard = sorted(backend.inventory.devices)[:5]
+    for device in heard:
+        backend.observe("device", device, {"up": 1}, probe="icmp")
+    await feed.beat()
+    parts = [parsed(body)[1] for body in feed.since(seen)]
+    assert [len(part["devices"]) for part in parts] == [2, 2, 1]
+    assert sorted(one["id"] for part in parts for one in part["devices"]) == heard
+    assert [part["health"] is None for part in parts] == [False, True, True]
+
+
 async def test_a_state_that_changes_by_time_alone_is_told() -> None:
     backend = FakeBackend()
     backend.observe("environment", "aq-1", {"pm25": 1.0}, sensor="a")
@@ -117,7 +151,7 @@ async def test_a_state_that_changes_by_time_alone_is_told() -> None:
     seen, _ = await feed.snapshot()
     backend.time_ns += 600 * NS
     await feed.beat()
-    _, delta = parsed(feed.since(seen))
+    _, delta = parsed(b"".join(feed.since(seen)))
     assert [(one["id"], one["state"]) for one in delta["devices"]] == [("aq-1", "no_data")]
 
 
@@ -130,12 +164,12 @@ async def test_one_alert_more_is_told_of_a_device_whose_state_stays_the_same() -
     for rule, number in (("humidity", 2), ("battery", 3)):
         backend.fire(rule, "aq-1")
         await feed.beat()
-        _, delta = parsed(feed.since(seen))
+        _, delta = parsed(b"".join(feed.since(seen)))
         (now,) = delta["devices"]
         assert (now["id"], now["state"], now["alerts"]) == ("aq-1", "warning", number)
     del backend.current["pm25/aq-1"]
     await feed.beat()
-    _, delta = parsed(feed.since(seen))
+    _, delta = parsed(b"".join(feed.since(seen)))
     assert delta["devices"][0]["alerts"] == 2
 
 
@@ -320,10 +354,10 @@ async def test_an_alert_is_told_in_the_middle_of_a_long_look_at_thousands_of_dev
     for _ in range(3):
         await asyncio.sleep(0)
     assert not beating.done()
-    _, delta = parsed(feed.since(seen))
+    _, delta = parsed(b"".join(feed.since(seen)))
     assert [alert["rule"] for alert in delta["alerts"]] == ["router_down"]
     await beating
     await feed.beat()
-    _, delta = parsed(feed.since(seen))
+    _, delta = parsed(b"".join(feed.since(seen)))
     assert {one["id"] for one in delta["devices"]} == {"aq-1", "r-dlh"}
     assert delta["counts"] is not None

@@ -33,6 +33,10 @@ IDLE_S = 0.1
 """The same while nobody looks at all."""
 
 
+TOGETHER = 250
+"""Devices in one event; some hundred kB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What changed since the client's last event; None is "as before"."""
@@ -85,7 +89,7 @@ class Feed:
         self._now_ms = 0
         self._transitions = -1
         self._health: views.HealthInfo | None = None
-        self._deltas: dict[int, bytes] = {}
+        self._deltas: dict[int, tuple[bytes, ...]] = {}
         self._next = asyncio.Event()
 
     async def run(self) -> None:
@@ -197,29 +201,46 @@ class Feed:
         number = self._beat.number
         return number, event("snapshot", await Showing(self.backend).overview())
 
-    def since(self, number: int) -> bytes:
-        """What changed after that beat, as an event; empty when nothing did."""
+    def since(self, number: int) -> tuple[bytes, ...]:
+        """What changed after that beat, as events of at most `TOGETHER` devices; none when nothing
+        did."""
         found = self._deltas.get(number)
         if found is None:
             found = self._deltas[number] = self._since(number)
         return found
 
-    def _since(self, number: int) -> bytes:
+    def _since(self, number: int) -> tuple[bytes, ...]:
         beat = self._beat
         news = {part for part, at in self._changed_at.items() if at > number}
         devices = [now for at, now in self._devices.values() if at > number]
         if not news and not devices:
-            return b""
-        delta = Delta(
+            return ()
+        first = Delta(
             now_ms=self._now_ms,
-            devices=devices,
+            devices=devices[:TOGETHER],
             counts=beat.counts if "counts" in news else None,
             health=self._health,
             alerts=beat.alerts if "alerts" in news else None,
             alerts_left_out=beat.alerts_left_out,
             faults=beat.faults if "faults" in news else None,
         )
-        return event("delta", delta)
+        more = [
+            Delta(
+                self._now_ms,
+                devices[begin : begin + TOGETHER],
+                alerts_left_out=beat.alerts_left_out,
+            )
+            for begin in range(TOGETHER, len(devices), TOGETHER)
+        ]
+        return tuple(event("delta", delta) for delta in (first, *more))
+
+    def _alerts_since(self, number: int) -> bytes:
+        """The alerts by themselves, if they changed after that beat."""
+        if self._changed_at.get("alerts", 0) <= number:
+            return b""
+        beat = self._beat
+        left_out = beat.alerts_left_out
+        return event("delta", Delta(self._now_ms, [], alerts=beat.alerts, alerts_left_out=left_out))
 
     async def events(self) -> AsyncIterator[bytes]:
         """One client's stream. Raises `WebProblem` 503 at once when there are too many."""
@@ -231,13 +252,21 @@ class Feed:
             while not self.closing:
                 if seen == self._beat.number:  # else there was news while it took the last event
                     await self._next.wait()
+                bodies: tuple[bytes, ...]
                 if seen < self._restart_at:
                     seen, body = await self.snapshot()
+                    bodies = (body,)
                 else:
-                    body, seen = self.since(seen), self._beat.number
-                if not body and monotonic() - spoke >= self.heartbeat_s:
-                    body = event("alive", {"now_ms": self.backend.now_ns() // 1_000_000})
-                if body:
+                    bodies, seen = self.since(seen), self._beat.number
+                if not bodies and monotonic() - spoke >= self.heartbeat_s:
+                    bodies = (event("alive", {"now_ms": self.backend.now_ns() // 1_000_000}),)
+                alerts_seen = seen
+                for body in bodies:
+                    # Thousands of devices take a moment; alerts that change meanwhile don't wait.
+                    urgent = self._alerts_since(alerts_seen)
+                    if urgent:
+                        alerts_seen = self._beat.number
+                        yield urgent
                     yield body
                     spoke = monotonic()
         finally:
