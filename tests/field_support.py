@@ -55,10 +55,10 @@ class FieldProcess:
         assert self.process.stdout is not None
         self.process.stdin.close()
         try:
-            return self.process.wait(10)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
             raise
         finally:
             self.process.stdout.close()

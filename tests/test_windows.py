@@ -214,12 +214,14 @@ def test_the_command_plans_lists_and_forgets_and_names_mistakes(tmp_path: Path) 
 
     def say(*words: str) -> tuple[int, str]:
         done = CliRunner().invoke(cli, ["maintenance", *words, "-s", str(path)])
-        return done.exit_code, done.output + done.stderr
+        return done.exit_code, done.stdout + done.stderr
 
     once = ("--from", "2999-12-01 22:00", "--until", "2999-12-02 02:00")
     assert say("add", "ups", "site=porsea", *once, "--who", "rina") == (
-        0, "planned; begins 2999-12-01 22:00\n"
-    )  # fmt: skip
+        0,
+        "planned; begins 2999-12-01 22:00\n"
+        "toba-hub: look: no device of the inventory matches; planned all the same\n",
+    )
     listed = say("list")[1]
     assert "site=porsea  begins 2999-12-01 22:00  rina" in listed
     assert "settings" in listed
