@@ -190,6 +190,8 @@ class Ahead:
         self._rules = rules
         self._first, self._last = start // CELL, (stop - 1) // CELL
         self._hours: dict[str, set[int]] = {}
+        self._lost: dict[str, set[int]] = {}
+        """Of these, those in which a device may be out of reach."""
         self._signs: dict[tuple[str, str], set[int]] = {}
         """Cells with a sign of life, by rule and device."""
         self.whole: set[str] = set()
@@ -225,18 +227,19 @@ class Ahead:
                 if who.matches(thing.attributes()):
                     heard = self._signs.get((rule.name, thing.id), set())
                     self._around_gaps(thing.id, heard, cell)
-        for device, hours in list(self._hours.items()):
+        for device, hours in self._lost.items():
             for parent in self._roster.topology.ancestors(device):
                 self._hours.setdefault(parent, set()).update(hours)
 
     def _around_gaps(self, device: str, heard: set[int], cell: int) -> None:
-        hours = self._hours.setdefault(device, set())
+        hours = self._lost.setdefault(device, set())
         before = self._first * CELL - cell
         for start in (*sorted(heard), (self._last + 1) * CELL):
             if start - before > cell:
                 # From the last sign before the silence to the first one after it.
                 hours.update(range(before // CELL, start // CELL + 1))
             before = start
+        self._hours.setdefault(device, set()).update(hours)
 
     def active(self, device: str, hour: int) -> bool:
         """Must the device be fed in that hour (counted from the epoch)?"""
@@ -270,6 +273,8 @@ class Ahead:
             first = min(hour - before, self._settled(hours, index))
             needed.update(range(max(first, done), hour + cooling + 1))
             done = hour
+        if rule.means == "down":
+            self._lost.setdefault(device, set()).update(needed)
 
     def _settled(self, hours: Hours, index: int) -> int:
         """The hour from which on there are enough readings to know the series' rhythm."""
