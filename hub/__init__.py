@@ -14,7 +14,7 @@ what it is told  configuration settings settings_file inventory inventory_file r
                  reload yamlfile modelpath problems oversights regency/
 verbs            __main__ cli/ demo/ doctor discovery importing report/ backtest/ backup marks
                  influx_setup/ scaffold deploy/
-everywhere       clock localtime logs network aside
+everywhere       clock localtime logs network wholefile aside
 """
 
 __version__ = "0.1.0"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hub import logs
+from hub import logs, wholefile
 from hub.api import BadItem, TryAgain
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -51,15 +50,6 @@ class Notebook:
             raise BadItem(f"{len(content)} bytes to keep, {MOST_BYTES} are the most")
         async with self._writing:
             try:
-                await asyncio.to_thread(self._write, content)
+                await asyncio.to_thread(wholefile.replace, self._path, content, 0o640)
             except OSError as error:
                 raise TryAgain(f"can't keep {self._path}: {error}") from error
-
-    def _write(self, content: bytes) -> None:
-        beside = self._path.with_suffix(".new")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)

@@ -7,14 +7,13 @@ settings do (`planner.py`). The file is replaced whole, so command line and hub 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from hub import wholefile
 from hub.windows import Window
 
 NAME = "maintenance.json"
@@ -83,13 +82,5 @@ class Plans:
             }
             for one in plans
         ]
-        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".maintenance-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"version": 1, "windows": windows}, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self._path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        body = json.dumps({"version": 1, "windows": windows}, indent=1)
+        wholefile.replace(self._path, body.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,19 @@ async def test_what_can_t_be_read_is_set_aside_and_the_collector_begins_anew(
     assert notebook.recall() == FACTS
 
 
-async def test_what_can_t_be_written_is_said_and_what_was_kept_before_stays(tmp_path: Path) -> None:
+async def test_what_can_t_be_written_is_said_and_what_was_kept_before_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     notebook = Notebook(tmp_path, "fake")
     await notebook.keep(FACTS)
-    (tmp_path / "kept.fake.new").mkdir()  # in the way, as a full disk would be
-    with pytest.raises(TryAgain, match=r"can't keep .*kept\.fake\.json"):
-        await notebook.keep({})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(TryAgain, match=r"can't keep .*kept\.fake\.json"):
+            await notebook.keep({})
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.fake.json"], "nothing is left over"
     with pytest.raises(BadItem, match=f"{MOST_BYTES} are the most"):
         await notebook.keep({"much": "x" * MOST_BYTES})
     assert notebook.recall() == FACTS

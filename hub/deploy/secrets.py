@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from secrets import token_urlsafe
+
+from hub import wholefile
 
 NAMES = {
     "INFLUX_ADMIN_PASSWORD": "InfluxDB: the user `admin` on http://127.0.0.1:8086",
@@ -36,21 +37,9 @@ def write(folder: Path) -> list[str]:
         lines.append(f"# docker compose looks for this.\n{MADE}=yes\n")
     if lines:
         start = text if not text or text.endswith("\n") else text + "\n"
-        _replace(path, start + "".join(lines))
+        wholefile.replace(path, (start + "".join(lines)).encode())
     path.chmod(0o600)
     return [
         f"{path}: {'made' if name in missing else 'kept'} {name} ({about})"
         for name, about in NAMES.items()
     ]
-
-
-def _replace(path: Path, text: str) -> None:
-    """Never half a file, and never readable by others, not even for a moment."""
-    beside = path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

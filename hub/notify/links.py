@@ -12,13 +12,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from hub import wholefile
 from hub.clock import NS
 from rules.transition import Transition
 
@@ -87,13 +87,7 @@ def key(path: Path) -> bytes:
     except FileNotFoundError:
         pass
     made = secrets.token_bytes(32)
-    beside = path.with_name(f"{path.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(made)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    wholefile.replace(path, made)
     return made
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hmac import compare_digest
 from pathlib import Path
 from typing import Literal, cast, get_args
+
+from hub import wholefile
 
 Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -96,16 +96,7 @@ class Tokens:
     def _write(self, tokens: Sequence[Token]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         body = json.dumps({"version": 1, "tokens": [asdict(one) for one in tokens]}, indent=1)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".tokens-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp made it 0600
-                file.write(body + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        wholefile.replace(self.path, f"{body}\n".encode())
         self._stamp = None
 
 
